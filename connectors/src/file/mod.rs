@@ -1,0 +1,100 @@
+//! Files of JSON lines: for tests, benches and first imports.
+//!
+//! ```text
+//! file ─► chunks of 1 MiB ─► lines ─► decode ─► Batch, one a chunk ─► out (waits where it is full)
+//! ```
+//!
+//! 1. A line's number, from 1, is its position; empty lines count, but say nothing.
+//! 2. A line over the limit is a reject; it is passed over without being held, so memory stays bounded.
+//! 3. The last line counts without its line end where the file ends; while a file is followed, a line
+//!    is there once its line end is: half a number is a number, too.
+//! 4. A followed file that was cut or replaced is read from its start again. One that is not there yet is
+//!    waited for.
+//!
+//! Nothing is remembered across restarts: the file is read from its start, and what was known already is
+//! recognised as duplicate downstream.
+
+mod lines;
+mod reader;
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use self::reader::Reader;
+use crate::batch::{Mark, Receipt};
+use crate::config::FileSource;
+use crate::source::{Context, STOP_MAX, SourceError, SourceStatus};
+use crate::task::stop_sign;
+
+/// A running file source.
+#[derive(Debug)]
+pub(crate) struct Running {
+    stop: watch::Sender<bool>,
+    ended: oneshot::Receiver<()>,
+    /// Lines that are safe.
+    acked_lines: AtomicU64,
+}
+
+/// Starts the thread.
+pub(crate) fn start(
+    config: FileSource,
+    context: Context,
+    status: Arc<SourceStatus>,
+) -> Result<Running, SourceError> {
+    let file = if config.follow { None } else { Some(open(&config)?) };
+    let (stop, stopped) = stop_sign();
+    let (end, ended) = oneshot::channel::<()>();
+    let name = format!("file {}", context.name);
+    let reader = Reader::new(config, context, status, stopped);
+    let work = move || {
+        reader.run(file);
+        // Whoever waits is told, or is gone.
+        drop(end);
+    };
+    std::thread::Builder::new().name(name).spawn(work).map_err(SourceError::Thread)?;
+    Ok(Running { stop, ended, acked_lines: AtomicU64::new(0) })
+}
+
+impl Running {
+    pub(crate) fn ack(&self, receipt: &Receipt) {
+        if let Mark::File { line, byte } = receipt.0 {
+            self.acked_lines.store(line, Ordering::Relaxed);
+            tracing::trace!(line, byte, "acknowledged");
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        // A disk that hangs cannot be interrupted; the thread ends when it comes back.
+        drop(tokio::time::timeout(STOP_MAX - Duration::from_millis(500), self.ended).await);
+    }
+}
+
+/// See [`crate::registry::probe`].
+pub(crate) fn probe(config: &FileSource) -> Result<(), SourceError> {
+    match open(config) {
+        Ok(_) => Ok(()),
+        Err(SourceError::Unreadable { cause, .. })
+            if config.follow && cause.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn open(config: &FileSource) -> Result<File, SourceError> {
+    let unreadable = |cause| SourceError::Unreadable { path: config.path.clone(), cause };
+    let file = File::open(&config.path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.is_dir() {
+        return Err(unreadable(std::io::ErrorKind::IsADirectory.into()));
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests;

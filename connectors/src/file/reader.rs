@@ -1,0 +1,212 @@
+//! The thread that reads.
+
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::lines::{Line, Lines};
+use super::open;
+use crate::batch::{Mark, Receipt};
+use crate::config::{DEFAULT_MAX_PACKET_BYTES, FileSource};
+use crate::decode::{Decoded, Decoder, Limits, Payload};
+use crate::source::{Context, SourceStatus};
+use crate::task::Stop;
+
+/// Bytes read at a time, and so in a batch.
+const CHUNK_BYTES: usize = 1 << 20;
+/// How often a followed file is looked at.
+const FOLLOW_EVERY: Duration = Duration::from_millis(200);
+
+/// The thread.
+pub(super) struct Reader {
+    config: FileSource,
+    context: Context,
+    status: Arc<SourceStatus>,
+    stop: Stop,
+    runtime: Handle,
+    decoder: Decoder,
+    lines: Lines,
+    /// Bytes read of the file.
+    byte: u64,
+    chunk: Vec<u8>,
+}
+
+/// What became of an attempt to read.
+enum Progress {
+    /// There may be more.
+    Read,
+    /// The file ends here, for now.
+    End,
+    /// Nobody takes batches any more, or the file cannot be read.
+    Over,
+}
+
+impl Reader {
+    pub(super) fn new(
+        config: FileSource,
+        context: Context,
+        status: Arc<SourceStatus>,
+        stop: Stop,
+    ) -> Self {
+        let limits = Limits {
+            payload_bytes_max: line_bytes_max(),
+            max_ahead_ms: context.max_ahead_ms,
+            timezone: context.timezone.clone(),
+            period_ms: context.period_ms,
+        };
+        let names = Arc::clone(&context.names);
+        let decoder = Decoder::new(config.carries, context.index, names, limits);
+        Self {
+            config,
+            context,
+            status,
+            stop,
+            runtime: Handle::current(),
+            decoder,
+            lines: Lines::new(line_bytes_max()),
+            byte: 0,
+            chunk: vec![0; CHUNK_BYTES],
+        }
+    }
+
+    pub(super) fn run(mut self, file: Option<File>) {
+        let mut file = file;
+        while !self.stop.is_given() && !self.context.out.is_closed() {
+            let Some(opened) = file.take().or_else(|| self.wait_for_file()) else { continue };
+            self.status.up();
+            file = self.read_all(opened);
+            if file.is_none() && !self.config.follow {
+                return;
+            }
+        }
+    }
+
+    /// The file, once it is there.
+    fn wait_for_file(&mut self) -> Option<File> {
+        match open(&self.config) {
+            Ok(file) => Some(file),
+            Err(error) => {
+                let problem = std::error::Error::source(&error)
+                    .map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+                self.status.down(problem);
+                self.pause();
+                None
+            }
+        }
+    }
+
+    /// Reads to the end, and on while it is followed; gives the file that has taken its place.
+    fn read_all(&mut self, mut file: File) -> Option<File> {
+        while !self.stop.is_given() {
+            match self.read_chunk(&mut file) {
+                Progress::Read => {}
+                Progress::Over => return None,
+                Progress::End if self.config.follow => {
+                    if let Some(other) = self.replacement(&file) {
+                        tracing::info!(source = self.context.name, "the file begins anew");
+                        (self.lines, self.byte) = (Lines::new(line_bytes_max()), 0);
+                        return Some(other);
+                    }
+                    self.pause();
+                }
+                Progress::End => {
+                    self.end();
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    fn read_chunk(&mut self, file: &mut File) -> Progress {
+        let mut chunk = std::mem::take(&mut self.chunk);
+        let read = file.read(&mut chunk);
+        let progress = match read {
+            Ok(0) => Progress::End,
+            Ok(count) => {
+                self.byte += u64::try_from(count).unwrap_or(u64::MAX);
+                if self.hand_over(Some(&chunk[..count])) { Progress::Read } else { Progress::Over }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Progress::Read,
+            Err(error) => {
+                let problem = format!("cannot read `{}`: {error}", self.config.path.display());
+                tracing::error!(source = self.context.name, problem);
+                self.status.down(problem);
+                self.pause();
+                if self.config.follow { Progress::End } else { Progress::Over }
+            }
+        };
+        self.chunk = chunk;
+        progress
+    }
+
+    /// The end of a file that is not followed.
+    fn end(&mut self) {
+        if self.hand_over(None) {
+            self.status.ended.store(true, Ordering::Release);
+        }
+    }
+
+    /// Decodes the lines of `chunk`, or the last one, and sends them; says whether to go on.
+    fn hand_over(&mut self, chunk: Option<&[u8]>) -> bool {
+        let now_ms = (self.context.clock)();
+        let mut decoded = Decoded::default();
+        let decoder = &mut self.decoder;
+        let mut give = |line: Line<'_>| {
+            if !line.bytes.iter().all(u8::is_ascii_whitespace) {
+                let payload = Payload {
+                    bytes: line.bytes,
+                    size: line.size,
+                    topic_meter: None,
+                    position: line.number,
+                };
+                decoder.decode(payload, now_ms, &mut decoded);
+            }
+        };
+        match chunk {
+            Some(chunk) => self.lines.take(chunk, &mut give),
+            None => self.lines.finish(&mut give),
+        }
+        if decoded.received == 0 {
+            return true;
+        }
+        self.status.heard(now_ms);
+        let mark = Mark::File { line: self.lines.count(), byte: self.byte };
+        let batch = decoded.into_batch(self.context.index, Receipt(mark));
+        let (out, stop) = (&self.context.out, &mut self.stop);
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                sent = out.send(batch) => sent.is_ok(),
+                () = stop.given() => false,
+            }
+        })
+    }
+
+    /// The file that has the name of `file` now, if that is another one, or it was cut.
+    fn replacement(&self, file: &File) -> Option<File> {
+        let is_same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+        let (old, new) = (file.metadata().ok()?, std::fs::metadata(&self.config.path).ok()?);
+        if is_same(&old, &new) && new.len() >= self.byte {
+            return None;
+        }
+        open(&self.config).ok()
+    }
+
+    /// Waits, but not beyond the sign to stop.
+    fn pause(&mut self) {
+        let stop = &mut self.stop;
+        // Whether time or the sign ended the pause shows at the next look.
+        self.runtime.block_on(async { drop(tokio::time::timeout(FOLLOW_EVERY, stop.given()).await) });
+    }
+}
+
+/// The longest line that is taken.
+fn line_bytes_max() -> usize {
+    usize::try_from(DEFAULT_MAX_PACKET_BYTES).unwrap_or(usize::MAX)
+}

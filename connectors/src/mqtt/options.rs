@@ -1,0 +1,103 @@
+//! The configuration as the client library takes it.
+
+use std::path::Path;
+
+use rumqttc::{
+    AckMode, BrokerSessionResumePolicy, ConnectProperties, MqttOptions, QoS,
+    RetainForwardRule, SubscribeFilter, TlsConfiguration, Transport,
+};
+
+use super::HEADROOM;
+use super::topic::TopicPattern;
+use crate::config::MqttSource;
+use crate::source::SourceError;
+
+/// Seconds without traffic after which the broker is asked for a sign of life.
+const KEEP_ALIVE_S: u16 = 30;
+/// Added to the client id of a probe, so that it does not throw out a running source.
+const PROBE_SUFFIX: &str = "-check";
+
+/// For a source: its session is kept while it is away.
+pub(super) fn session(config: &MqttSource) -> Result<MqttOptions, SourceError> {
+    let mut options = common(config, &config.client_id)?;
+    options
+        .set_connect_properties(properties(config, config.session_expiry_s))
+        .set_clean_start(false)
+        // We keep no session of our own beside the broker's: acks are all we ever owe it.
+        .set_broker_session_resume_policy(BrokerSessionResumePolicy::AllowBrokerOnly);
+    Ok(options)
+}
+
+/// For a probe: nothing is kept.
+pub(super) fn probe(config: &MqttSource) -> Result<MqttOptions, SourceError> {
+    let mut options = common(config, &format!("{}{PROBE_SUFFIX}", config.client_id))?;
+    options.set_connect_properties(properties(config, 0)).set_clean_start(true);
+    Ok(options)
+}
+
+/// What to subscribe to.
+pub(super) fn filters(patterns: &[TopicPattern], qos: u8) -> Vec<SubscribeFilter> {
+    patterns
+        .iter()
+        .map(|pattern| {
+            let mut filter = SubscribeFilter::new(pattern.filter(), quality(qos));
+            filter.retain_forward_rule = RetainForwardRule::Never;
+            filter
+        })
+        .collect()
+}
+
+fn quality(qos: u8) -> QoS {
+    if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce }
+}
+
+fn common(config: &MqttSource, client_id: &str) -> Result<MqttOptions, SourceError> {
+    let mut options = MqttOptions::new(client_id, (config.host.clone(), config.port));
+    options.set_keep_alive(KEEP_ALIVE_S).set_ack_mode(AckMode::Manual);
+    match (&config.username, &config.password) {
+        (Some(username), Some(password)) => {
+            let password = password.expose().as_bytes().to_vec();
+            options.set_credentials(username.expose(), password);
+        }
+        (Some(username), None) => {
+            options.set_username(username.expose());
+        }
+        (None, Some(password)) => {
+            options.set_password(password.expose().as_bytes().to_vec());
+        }
+        (None, None) => {}
+    }
+    if config.tls {
+        options.set_transport(transport(config)?);
+    }
+    Ok(options)
+}
+
+fn properties(config: &MqttSource, session_expiry_s: u32) -> ConnectProperties {
+    let mut properties = ConnectProperties::new();
+    properties.session_expiry_interval = Some(session_expiry_s);
+    properties.receive_maximum = Some(config.receive_maximum.max(1));
+    properties.max_packet_size = Some(config.max_packet_bytes.saturating_mul(HEADROOM));
+    properties
+}
+
+fn transport(config: &MqttSource) -> Result<Transport, SourceError> {
+    let Some(ca) = &config.ca else {
+        if config.client_certificate.is_some() {
+            let message = "a client certificate needs `ca`, the authority of the broker's certificate";
+            return Err(SourceError::Settings(message.to_owned()));
+        }
+        let system = TlsConfiguration::try_default_rustls();
+        let refused = |error| SourceError::Settings(format!("no system certificates: {error}"));
+        return system.map(Transport::Tls).map_err(refused);
+    };
+    let client_auth = match &config.client_certificate {
+        Some((certificate, key)) => Some((read(certificate)?, read(key)?)),
+        None => None,
+    };
+    Ok(Transport::Tls(TlsConfiguration::Simple { ca: read(ca)?, alpn: None, client_auth }))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
+    std::fs::read(path).map_err(|cause| SourceError::Unreadable { path: path.into(), cause })
+}

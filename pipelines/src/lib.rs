@@ -1,0 +1,16 @@
+//! The domain of Plumeline, pure: what a quantity is, what a fact is, how readings become footprints.
+//!
+//! ```text
+//! model/      quantities, units, gases, time, names, facts, records, ledger entries: plain values
+//! stages/     the dataflow, one stage a file: metering, activities, rates, emissions, roll_up, delay_until
+//! engine      wires the stages; `Engine` feeds one worker and hands out what it derives
+//! reference   the same answers from plain loops over everything; the oracle of every test
+//! ```
+//!
+//! Nothing here reads a file, a clock, the environment or the network, and no float is ever summed. A
+//! test (`tests/tidy.rs` of the workspace) holds that fence.
+
+pub mod model;
+pub mod stages;
+pub mod engine;
+pub mod reference;

@@ -1,0 +1,26 @@
+//! Plain values: what the dataflow, the connectors and the sinks talk about.
+
+pub mod decimal;
+pub mod entry;
+pub mod fact;
+pub mod gas;
+pub mod names;
+pub mod policy;
+pub mod quantity;
+pub mod record;
+pub mod time;
+pub mod unit;
+
+pub use decimal::{Decimal, DecimalError};
+pub use entry::{
+    ActivityEntry, ActivityKey, EmissionEntry, EmissionKey, FootprintEntry, FootprintKey,
+    Line, ReadingEntry, Reason, RejectEntry, RejectEvent, Subject, WindowEntry, WindowKey,
+};
+pub use fact::{Fact, FactorRow, Method, MeterKind, MeterRow, NodeRow, StampSide, Validity};
+pub use gas::{Gas, GwpSet};
+pub use names::{Id, Names};
+pub use policy::Policy;
+pub use quantity::{Emission, Measure, Rate, Wide};
+pub use record::{ActivityRecord, Arrival, Outcome, Quality, Reading, Record};
+pub use time::{Cause, Period, Tick};
+pub use unit::{Dimension, Unit, UnitError};

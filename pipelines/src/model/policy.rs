@@ -1,0 +1,43 @@
+//! The semantic part of a pipeline's configuration: what changes results.
+
+use serde::{Deserialize, Serialize};
+
+use super::gas::GwpSet;
+use super::time::{Period, Tick, day_start};
+
+/// How time is cut and how far back results move. All lengths in ms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Length of an accounting period: 1 s to 1 day, a divisor of a day.
+    pub period_ms: i64,
+    /// How long after its end a period's entries are booked.
+    pub grace_ms: i64,
+    /// How far back a late reading or a revised fact restates by itself.
+    pub retain_ms: i64,
+    /// How long single readings are kept to recognise duplicates and corrections.
+    pub samples_ms: i64,
+    /// Spans of the rolling windows, each a multiple of the period, none longer than `retain_ms`.
+    pub windows_ms: Vec<i64>,
+    /// Which potentials apply.
+    pub gwp: GwpSet,
+}
+
+impl Policy {
+    /// The period that holds the instant `ms`.
+    #[must_use]
+    pub fn period_of(&self, ms: i64) -> Period {
+        Period::of(ms, self.period_ms)
+    }
+
+    /// When a period's entries are booked: its end and the grace after it.
+    #[must_use]
+    pub fn settles_ms(&self, period: Period) -> i64 {
+        period.end_ms(self.period_ms) + self.grace_ms
+    }
+
+    /// The first period that is still restated by itself at `tick`. It moves in whole UTC days.
+    #[must_use]
+    pub fn horizon(&self, tick: Tick) -> Period {
+        self.period_of(day_start(tick.ms() - self.retain_ms).max(0))
+    }
+}

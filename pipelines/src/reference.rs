@@ -1,0 +1,378 @@
+//! The batch reference: the ledger's balances at any tick, from plain loops over everything ever learned.
+//!
+//! It is the oracle of every test and of `verify`: the dataflow's entries, accumulated up to a tick, must
+//! equal it bit for bit. It keeps nothing between calls and knows no order but that of ticks and arrivals.
+//!
+//! ```text
+//! facts, records with tick <= e ──▶ values that hold ──▶ activity ──▶ x rates ──▶ emissions ──▶ node tree
+//! ```
+//!
+//! It shares with the dataflow only rules that are functions of their arguments: how one meter's values, in
+//! order, become spans ([`Scan`]), how a span is split over periods, and the tree's paths. What makes the
+//! dataflow hard (ticks, differences, versions in use, holding, windows, forgetting) it does not share.
+//!
+//! A period freezes when the horizon passes it: its balance is that of the last tick before, `e`.
+
+use std::collections::BTreeMap;
+
+use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
+
+use crate::engine::{NodeKey, stays};
+use crate::model::time::{DAY_MS, day_start};
+use crate::model::{
+    ActivityKey, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow, FootprintKey, Gas, Id,
+    Measure, NodeRow, Period, Policy, Rate, Reading, Record, Tick, Unit, WindowKey,
+};
+use crate::model::entry::Line;
+use crate::stages::activities::Said;
+use crate::stages::metering::spans::same_position;
+use crate::stages::metering::{Rows, Scan, Value, book_span};
+use crate::stages::rates::line;
+use crate::stages::roll_up::Tree;
+
+/// Everything ever learned, in the order it was.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// What decides results.
+    pub policy: Policy,
+    /// Facts (1) and their withdrawals (-1).
+    pub facts: Vec<(Tick, Fact, i64)>,
+    /// Readings and activities.
+    pub records: Vec<(Tick, Record)>,
+}
+
+/// Balances at a tick, without those that are zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Balances {
+    /// Of `activity`, under no factor.
+    pub activity: BTreeMap<ActivityKey, Measure>,
+    /// Of `emissions`.
+    pub emissions: BTreeMap<EmissionKey, Emission>,
+    /// Of `footprints`.
+    pub footprints: BTreeMap<FootprintKey, Emission>,
+    /// Of the live windows.
+    pub windows: BTreeMap<WindowKey, Emission>,
+}
+
+/// What holds at a tick, period by period, whether settled or not.
+#[derive(Debug, Default)]
+struct Snapshot {
+    activity: BTreeMap<ActivityKey, Measure>,
+    emissions: BTreeMap<EmissionKey, Emission>,
+    nodes: BTreeMap<NodeKey, Emission>,
+}
+
+/// Adds `diff` to the balance of `key`; a balance of zero is no balance.
+pub fn add<K: Ord, R: Semigroup + IsZero + Default>(
+    balances: &mut BTreeMap<K, R>,
+    key: K,
+    diff: &R,
+) {
+    let mut balance = balances.remove(&key).unwrap_or_default();
+    balance.plus_equals(diff);
+    if !balance.is_zero() {
+        balances.insert(key, balance);
+    }
+}
+
+impl History {
+    /// The balances at `tick`. `by_gas` tells windows by gas; else all stand under gas `co2e`.
+    #[must_use]
+    pub fn balances(&self, tick: Tick, by_gas: bool) -> Balances {
+        let policy = &self.policy;
+        let settled = |period: Period| Tick::new(policy.settles_ms(period), Cause::Time) <= tick;
+        let mut balances = Balances::default();
+        for (frozen, days) in self.days_by_freezing(tick) {
+            let snapshot = self.snapshot(frozen);
+            let here = |period: Period| days.contains(&day_start(period.start_ms(policy.period_ms)));
+            for (key, measure) in &snapshot.activity {
+                if here(key.period) && settled(key.period) {
+                    add(&mut balances.activity, ActivityKey { factor: Id::NONE, ..*key }, measure);
+                }
+            }
+            for (key, emission) in &snapshot.emissions {
+                if here(key.activity.period) && settled(key.activity.period) {
+                    add(&mut balances.emissions, *key, emission);
+                }
+            }
+            for (key, emission) in &snapshot.nodes {
+                if here(key.period) && settled(key.period) {
+                    add(&mut balances.footprints, key.by_the_hour(policy), emission);
+                }
+            }
+        }
+        balances.windows = self.windows(tick, by_gas);
+        balances
+    }
+
+    fn windows(&self, tick: Tick, by_gas: bool) -> BTreeMap<WindowKey, Emission> {
+        let mut windows = BTreeMap::new();
+        for (key, emission) in &self.snapshot(tick).nodes {
+            for (window, enters_ms, leaves_ms) in stays(&self.policy, key.period) {
+                let (enters, leaves) =
+                    (Tick::new(enters_ms, Cause::Time), Tick::new(leaves_ms, Cause::Time));
+                if enters <= tick && tick < leaves {
+                    let gas = if by_gas { key.gas } else { Gas::Co2e };
+                    let NodeKey { node, depth, scope, method, .. } = *key;
+                    let key = WindowKey { window, node, depth, scope, method, gas };
+                    add(&mut windows, key, emission);
+                }
+            }
+        }
+        windows
+    }
+
+    /// Days of periods by the tick whose knowledge they show at `tick`: now, or when they froze.
+    fn days_by_freezing(&self, tick: Tick) -> BTreeMap<Tick, Vec<i64>> {
+        let mut days: Vec<i64> = Vec::new();
+        let mut last = Tick::ZERO;
+        for (learned, record) in self.records.iter().filter(|(learned, _)| *learned <= tick) {
+            last = last.max(*learned);
+            let (from, to) = match record {
+                // A hold, an interval or the span since the last value may reach a day and more around.
+                Record::Reading(reading) => {
+                    (reading.from_ms.unwrap_or(reading.at_ms - DAY_MS), reading.at_ms + DAY_MS)
+                }
+                Record::Activity(activity) => (activity.from_ms, activity.to_ms),
+            };
+            let (first, end) = (day_start(from), day_start(to));
+            days.extend((0..).map(|n| first + n * DAY_MS).take_while(|day| *day <= end));
+        }
+        // Spans between two readings: every day between the first and the last.
+        if let (Some(&first), Some(&end)) = (days.iter().min(), days.iter().max()) {
+            days = (0..).map(|n| first + n * DAY_MS).take_while(|day| *day <= end).collect();
+        }
+        let mut by_freezing: BTreeMap<Tick, Vec<i64>> = BTreeMap::new();
+        for day in days {
+            let last_live = Tick::new(day + DAY_MS + self.policy.retain_ms - 1, Cause::Cut);
+            by_freezing.entry(last_live.min(tick)).or_default().push(day);
+        }
+        by_freezing
+    }
+
+    fn snapshot(&self, tick: Tick) -> Snapshot {
+        let mut activity = BTreeMap::new();
+        let mut give = |((key, held_until_ms), measure): ((ActivityKey, i64), Measure)| {
+            if Tick::new(held_until_ms, Cause::Time) <= tick {
+                add(&mut activity, key, &measure);
+            }
+        };
+        let rows = self.meter_rows(tick);
+        for (meter, values) in self.values(tick) {
+            let none = Rows::default();
+            let rows = rows.get(&meter).unwrap_or(&none);
+            let place = (&self.policy, Period::default());
+            let mut scan = Scan::new(rows);
+            for (at_ms, value) in &values {
+                scan.step(*at_ms, value, &mut |span| {
+                    book_span((meter, rows), &span, place, &mut give);
+                });
+            }
+            scan.finish(&mut |span| book_span((meter, rows), &span, place, &mut give));
+        }
+        for (id, said) in self.activities(tick) {
+            said.pieces(id, (&self.policy, Period::default()), &mut give);
+        }
+        self.emit(activity, tick)
+    }
+
+    /// Multiplies activity with the rates that hold, and rolls it up the tree.
+    fn emit(&self, activity: BTreeMap<ActivityKey, Measure>, tick: Tick) -> Snapshot {
+        let mut snapshot = Snapshot { activity, ..Snapshot::default() };
+        let mut rates: BTreeMap<(Id, Unit, Period), Vec<(Line, Rate)>> = BTreeMap::new();
+        let (factors, tree) = (self.factor_rows(tick), self.tree(tick));
+        for (key, measure) in &snapshot.activity {
+            if key.factor.is_none() {
+                continue;
+            }
+            let start_ms = key.period.start_ms(self.policy.period_ms);
+            let lines = rates
+                .entry((key.factor, key.unit, key.period))
+                .or_insert_with(|| self.lines(&factors, (key.factor, key.unit), start_ms));
+            for (line, rate) in lines {
+                let emission = measure.multiply(rate);
+                let key = EmissionKey { activity: *key, line: *line };
+                add(&mut snapshot.emissions, key, &emission);
+                for (node, depth) in tree.path(key.activity.node, start_ms) {
+                    let Line { scope, category, method, gas, .. } = *line;
+                    let period = key.activity.period;
+                    let key = NodeKey { period, node, depth, scope, category, method, gas };
+                    add(&mut snapshot.nodes, key, &emission);
+                }
+            }
+        }
+        snapshot
+    }
+
+    /// The lines of the version of a factor that holds at `ms`.
+    fn lines(&self, rows: &[FactorRow], (factor, unit): (Id, Unit), ms: i64) -> Vec<(Line, Rate)> {
+        let holds = |row: &&FactorRow| row.factor == factor && row.validity.holds(ms);
+        let newest = rows.iter().filter(holds).map(|row| row.revision).max();
+        rows.iter()
+            .filter(holds)
+            .filter(|row| Some(row.revision) == newest)
+            .filter_map(|row| line(row, unit, self.policy.gwp))
+            .collect()
+    }
+
+    /// Facts that hold at `tick`: learned and not withdrawn.
+    fn facts(&self, tick: Tick) -> impl Iterator<Item = &Fact> {
+        let mut counts: BTreeMap<&Fact, i64> = BTreeMap::new();
+        for (_, fact, diff) in self.facts.iter().filter(|(learned, ..)| *learned <= tick) {
+            *counts.entry(fact).or_default() += diff;
+        }
+        counts.into_iter().filter(|(_, count)| *count > 0).map(|(fact, _)| fact)
+    }
+
+    fn meter_rows(&self, tick: Tick) -> BTreeMap<Id, Rows> {
+        let mut rows: BTreeMap<Id, Rows> = BTreeMap::new();
+        for fact in self.facts(tick) {
+            if let Fact::Meter(row) = fact {
+                rows.entry(row.meter).or_default().update(row, 1);
+            }
+        }
+        rows
+    }
+
+    fn factor_rows(&self, tick: Tick) -> Vec<FactorRow> {
+        let factor = |fact: &Fact| match fact {
+            Fact::Factor(row) => Some(row.clone()),
+            Fact::Meter(_) | Fact::Node(_) => None,
+        };
+        self.facts(tick).filter_map(factor).collect()
+    }
+
+    fn tree(&self, tick: Tick) -> Tree {
+        let mut tree = Tree::default();
+        let nodes = self.facts(tick).filter_map(|fact| match fact {
+            Fact::Node(row) => Some(row),
+            Fact::Meter(_) | Fact::Factor(_) => None,
+        });
+        for row in nodes.collect::<Vec<&NodeRow>>() {
+            tree.update(row, 1);
+        }
+        tree
+    }
+
+    /// The values of each meter that hold at `tick`, by instant, less those forgotten by then.
+    fn values(&self, tick: Tick) -> BTreeMap<Id, BTreeMap<i64, Value>> {
+        let mut told: BTreeMap<Id, BTreeMap<i64, Told<Value>>> = BTreeMap::new();
+        let mut readings: BTreeMap<Tick, Vec<&Reading>> = BTreeMap::new();
+        for (learned, record) in self.records.iter().filter(|(learned, _)| *learned <= tick) {
+            if let Record::Reading(reading) = record {
+                readings.entry(*learned).or_default().push(reading);
+            }
+        }
+        for (learned, ..) in self.facts.iter().filter(|(learned, ..)| *learned <= tick) {
+            readings.entry(*learned).or_default();
+        }
+        let mut first = Period::default();
+        for (learned, mut readings) in readings {
+            let horizon = self.policy.horizon(learned);
+            if horizon > first {
+                first = horizon;
+                self.forget(&mut told, Tick(learned.0 - 1), horizon);
+            }
+            readings.sort_by_key(|reading| reading.arrival);
+            for reading in readings {
+                let Reading { meter, at_ms, unit, from_ms, version, .. } = *reading;
+                if self.policy.period_of(at_ms - 1) >= horizon {
+                    let value = reading.value.map(|number| Value { number, unit, from_ms });
+                    let told = told.entry(meter).or_default().entry(at_ms).or_default();
+                    told.take(version, value);
+                }
+            }
+        }
+        let values = |told: BTreeMap<i64, Told<Value>>| {
+            told.into_iter().filter_map(|(at_ms, told)| Some((at_ms, told.holds()?))).collect()
+        };
+        told.into_iter().map(|(meter, told)| (meter, values(told))).collect()
+    }
+
+    /// What lies below the horizon is forgotten, but for the last value that a walk can resume from (and,
+    /// for a register, since when it had that position). `known` is the tick of the rows that decide it.
+    fn forget(&self, told: &mut BTreeMap<Id, BTreeMap<i64, Told<Value>>>, known: Tick, horizon: Period) {
+        let rows = self.meter_rows(known);
+        let none = Rows::default();
+        for (meter, told) in told {
+            let rows = rows.get(meter).unwrap_or(&none);
+            let longest_ms = rows.iter().filter_map(|row| row.interval_ms).max().unwrap_or(0);
+            let baseline_ms = horizon.start_ms(self.policy.period_ms) - longest_ms;
+            let mut scan = Scan::new(rows);
+            let mut clean: Vec<(i64, Value)> = Vec::new();
+            for (&at_ms, told) in told.range(..baseline_ms) {
+                let Some(value) = told.holds() else { continue };
+                if scan.step(at_ms, &value, &mut |_| ()) {
+                    clean.push((at_ms, value));
+                }
+            }
+            let anchor = clean.last().copied();
+            let kept: Vec<i64> = clean
+                .iter()
+                .rev()
+                .enumerate()
+                .take_while(|(back, (at_ms, value))| {
+                    *back == 0
+                        || anchor.is_some_and(|a| same_position(rows, (*at_ms, value), (a.0, &a.1)))
+                })
+                .map(|(_, (at_ms, _))| *at_ms)
+                .collect();
+            let first_kept = anchor.map_or(baseline_ms, |(at_ms, _)| at_ms);
+            told.retain(|at_ms, _| *at_ms >= first_kept || kept.contains(at_ms));
+        }
+    }
+
+    /// The activities that hold at `tick`.
+    fn activities(&self, tick: Tick) -> BTreeMap<Id, Said> {
+        let mut told: BTreeMap<Id, Told<Said>> = BTreeMap::new();
+        let mut records: Vec<_> = self.records.iter().filter(|(t, _)| *t <= tick).collect();
+        records.sort_by_key(|(learned, record)| match record {
+            Record::Reading(r) => (*learned, r.arrival),
+            Record::Activity(a) => (*learned, a.arrival),
+        });
+        for (learned, record) in records {
+            let Record::Activity(record) = record else { continue };
+            let horizon = self.policy.horizon(*learned);
+            let is_below = |to_ms: i64| self.policy.period_of(to_ms - 1) < horizon;
+            let fits = record.value.is_none_or(|v| record.unit.amount(v, Decimal::ONE).is_ok());
+            if is_below(record.to_ms) || !fits {
+                continue;
+            }
+            // What lies below the horizon altogether is forgotten.
+            if told.get(&record.activity).and_then(Told::holds).is_some_and(|s| is_below(s.to_ms)) {
+                told.remove(&record.activity);
+            }
+            told.entry(record.activity).or_default().take(record.version, Said::of(record));
+        }
+        told.into_iter().filter_map(|(id, told)| Some((id, told.holds()?))).collect()
+    }
+}
+
+/// All that was said under one key, in order; `None` takes back.
+#[derive(Debug)]
+struct Told<V>(Vec<(u32, Option<V>)>);
+
+impl<V> Default for Told<V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<V: Copy + Eq> Told<V> {
+    fn holds(&self) -> Option<V> {
+        self.0.last().and_then(|(_, value)| *value)
+    }
+
+    /// Keeps what is new: not of an older version, and in its version not said before.
+    fn take(&mut self, version: u32, value: Option<V>) {
+        let Some(&(newest, current)) = self.0.last() else {
+            self.0.push((version, value));
+            return;
+        };
+        let version = if value.is_none() && version == 0 { newest } else { version };
+        let said_before = value.is_some() && self.0.contains(&(version, value));
+        if version > newest || (version == newest && value != current && !said_before) {
+            self.0.push((version, value));
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Activities of business systems in, activity by period out: a quantity spread over a stretch of time.
+//!
+//! The same protocol as metering, without a meter's rules: stash by tick, close ticks in order, resolve each
+//! activity id by `claims`, hand out the difference alone, forget what has left the horizon.
+//!
+//! State: one entry an activity id whose stretch reaches into `retain`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use differential_dataflow::consolidation::consolidate;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use super::claims::{Claims, Verdict};
+use super::metering::{Metered, Options, Piece, Piece1, Stretch};
+use super::notice::{Notice, Tally};
+use crate::model::{
+    ActivityKey, ActivityRecord, Decimal, Id, Measure, Outcome, Period, Policy, RejectEvent,
+    Subject, Tick, Unit,
+};
+
+/// What an activity says of itself.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The node it is booked to.
+    pub node: Id,
+    /// Its factor.
+    pub factor: Id,
+    /// `[from_ms, to_ms)`.
+    pub from_ms: i64,
+    /// See `from_ms`.
+    pub to_ms: i64,
+    /// The number as sent.
+    pub number: Decimal,
+    /// Its unit.
+    pub unit: Unit,
+}
+
+impl Said {
+    /// What the record says; `None` where it withdraws.
+    #[must_use]
+    pub fn of(record: &ActivityRecord) -> Option<Self> {
+        let ActivityRecord { node, factor, from_ms, to_ms, unit, .. } = *record;
+        record.value.map(|number| Self { node, factor, from_ms, to_ms, number, unit })
+    }
+
+    /// Its pieces, from the period `first` on. An amount out of range books nothing: it was refused.
+    pub fn pieces(
+        &self,
+        activity: Id,
+        (policy, first): (&Policy, Period),
+        give: &mut impl FnMut(Piece),
+    ) {
+        let Ok(amount) = self.unit.amount(self.number, Decimal::ONE) else { return };
+        let Self { node, factor, from_ms, to_ms, .. } = *self;
+        let (subject, unit) = (Subject::Activity(activity), self.unit.base());
+        Stretch { from_ms, to_ms, amount, readings: 1 }.split(policy, first, |period, measure| {
+            give(((ActivityKey { period, node, subject, unit, factor }, 0), measure));
+        });
+    }
+}
+
+/// Books activities. See the module's documentation.
+pub fn activities<'scope>(
+    records: Stream<'scope, Tick, Vec<ActivityRecord>>,
+    options: Arc<Options>,
+) -> Metered<'scope> {
+    let mut builder = OperatorBuilder::new("Activities".to_owned(), records.scope());
+    let pact = Exchange::new(|record: &ActivityRecord| u64::from(record.activity.0));
+    let mut records = builder.new_input(records, pact);
+    let (output, activity) = builder.new_output::<Vec<(Piece1, Tick, Measure)>>();
+    let mut activity_out = OutputBuilder::from(output);
+    let (output, notices) = builder.new_output::<Vec<(Tick, Notice)>>();
+    let mut notices_out = OutputBuilder::from(output);
+
+    builder.build(move |initial| {
+        drop(initial);
+        let mut book = Book::new(options);
+        let mut stash: BTreeMap<Tick, (Capability<Tick>, Capability<Tick>, Vec<ActivityRecord>)> =
+            BTreeMap::new();
+        move |frontiers| {
+            records.for_each(|capability, batch| {
+                let tick = *capability.time();
+                let stashed = stash.entry(tick).or_insert_with(|| {
+                    (capability.retain(0), capability.retain(1), Vec::new())
+                });
+                stashed.2.append(batch);
+            });
+            let (mut activity_out, mut notices_out) =
+                (activity_out.activate(), notices_out.activate());
+            while let Some(entry) =
+                stash.first_entry().filter(|entry| !frontiers[0].less_equal(entry.key()))
+            {
+                let (tick, (activity_capability, notice_capability, records)) =
+                    entry.remove_entry();
+                let (pieces, notices) = book.close(tick, records);
+                let mut session = activity_out.session(&activity_capability);
+                session.give_iterator(pieces.into_iter().map(|(key, m)| (key, tick, m)));
+                let mut session = notices_out.session(&notice_capability);
+                session.give_iterator(notices.into_iter().map(|notice| (tick, notice)));
+            }
+        }
+    });
+    Metered { activity, notices }
+}
+
+/// All activities of one worker.
+#[derive(Debug)]
+struct Book {
+    options: Arc<Options>,
+    claims: BTreeMap<Id, Claims<Said>>,
+    first: Period,
+}
+
+impl Book {
+    fn new(options: Arc<Options>) -> Self {
+        Self { options, claims: BTreeMap::new(), first: Period::default() }
+    }
+
+    fn close(&mut self, tick: Tick, mut records: Vec<ActivityRecord>) -> (Vec<Piece>, Vec<Notice>) {
+        let (mut pieces, mut notices, mut tally) = (Vec::new(), Vec::new(), Tally::default());
+        self.move_horizon(tick, &mut pieces);
+        records.sort_by_key(|record| (record.activity, record.arrival));
+        for record in &records {
+            let outcome = match self.refusal(record) {
+                None => self.take(record, &mut pieces),
+                Some((event, why)) => {
+                    let ActivityRecord { activity: meter, from_ms: at_ms, arrival, .. } = *record;
+                    let why = Some(why);
+                    notices.push(Notice::Waiting { event, meter, at_ms, arrival, why });
+                    tally.below_horizon += u64::from(event == RejectEvent::Parked);
+                    match event {
+                        RejectEvent::Parked => Outcome::Parked,
+                        RejectEvent::Rejected | RejectEvent::Resolved => Outcome::Rejected,
+                    }
+                }
+            };
+            tally.count(record.arrival.source, outcome);
+        }
+        if !tally.is_empty() {
+            notices.push(Notice::Tally(tally));
+        }
+        consolidate(&mut pieces);
+        (pieces, notices)
+    }
+
+    fn refusal(&self, record: &ActivityRecord) -> Option<(RejectEvent, String)> {
+        if self.options.policy.period_of(record.to_ms - 1) < self.first {
+            let why = "older than retain: not booked".to_owned();
+            return Some((RejectEvent::Parked, why));
+        }
+        let error = record.unit.amount(record.value?, Decimal::ONE).err()?;
+        Some((RejectEvent::Rejected, error.to_string()))
+    }
+
+    fn take(&mut self, record: &ActivityRecord, pieces: &mut Vec<Piece>) -> Outcome {
+        let said = Said::of(record);
+        let (old, new) = match self.claims.get_mut(&record.activity) {
+            None => {
+                self.claims.insert(record.activity, Claims::first(record.version, said));
+                (None, said)
+            }
+            Some(claims) => {
+                let old = claims.current().copied();
+                if claims.offer(record.version, said) == Verdict::Duplicate {
+                    return Outcome::Duplicate;
+                }
+                (old, said)
+            }
+        };
+        let place = (&self.options.policy, self.first);
+        if let Some(old) = old {
+            old.pieces(record.activity, place, &mut |(key, m)| pieces.push((key, m.negated())));
+        }
+        if let Some(new) = new {
+            new.pieces(record.activity, place, &mut |piece| pieces.push(piece));
+        }
+        Outcome::Booked
+    }
+
+    /// Takes back what has fallen below the horizon, to free the state downstream, and forgets activities
+    /// that lie below it altogether.
+    fn move_horizon(&mut self, tick: Tick, pieces: &mut Vec<Piece>) {
+        let policy = &self.options.policy;
+        let (old_first, first) = (self.first, policy.horizon(tick));
+        if first <= old_first {
+            return;
+        }
+        self.first = first;
+        self.claims.retain(|activity, claims| {
+            let Some(said) = claims.current() else { return true };
+            said.pieces(*activity, (policy, old_first), &mut |((key, hold), measure)| {
+                if key.period < first {
+                    pieces.push(((key, hold), measure.negated()));
+                }
+            });
+            policy.period_of(said.to_ms - 1) >= first
+        });
+    }
+}

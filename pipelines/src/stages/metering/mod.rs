@@ -1,0 +1,322 @@
+//! Readings and meter rows in, activity by (meter, period) out. The one stage with rich state.
+//!
+//! ```text
+//! readings ──by meter──┐
+//!                      ├─▶ metering ─┬─▶ activity: ((key, held until), tick, measure)
+//! meters ───by meter───┘             └─▶ notices: what became of each reading
+//! ```
+//!
+//! 1. Stash what arrives by its tick. *Otherwise the order in which workers happen to deliver would show.*
+//! 2. When both frontiers have passed a tick, take its changes, ticks in order: rows first, then readings
+//!    sorted by (meter, instant, arrival). *So batching and the number of workers cannot matter.*
+//! 3. For each meter walk old and new values side by side and hand out the difference alone (`meter`).
+//!    *So downstream sees one small update an active meter-period and tick.*
+//! 4. When the horizon has moved, take back what lies below it and forget it. *So that memory is bounded.*
+//!
+//! State: 16 bytes a value inside `retain`, more for corrected ones; the last value of every meter for ever,
+//! so that a quarterly register still has its baseline.
+//!
+//! Rejected: a differential `reduce` over the values of a meter. It would hold each value in an arrangement
+//! (over 80 bytes) and re-read a whole day of them for each new one.
+
+pub mod meter;
+pub mod pieces;
+pub mod rows;
+pub mod samples;
+pub mod spans;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use differential_dataflow::consolidation::consolidate;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::{Capability, InputCapability};
+
+pub use meter::{Booking, Changes, Meter, Offered};
+pub use pieces::{Piece, Stretch, book_span};
+pub use rows::Rows;
+pub use spans::{Scan, Span, Unusable, Value, usable};
+
+use super::notice::{Notice, Tally};
+use crate::model::{
+    ActivityKey, Id, Measure, MeterRow, Outcome, Period, Policy, Reading, ReadingEntry,
+    RejectEvent, Tick,
+};
+
+/// What metering hands out.
+#[derive(Clone)]
+pub struct Metered<'scope> {
+    /// `((key, held until ms), tick, measure)`.
+    pub activity: Stream<'scope, Tick, Vec<(Piece1, Tick, Measure)>>,
+    /// What became of the readings, and rows for `readings` and `rejects`.
+    pub notices: Stream<'scope, Tick, Vec<(Tick, Notice)>>,
+}
+
+/// A key and the instant an open hold counts from.
+pub type Piece1 = (ActivityKey, i64);
+
+/// How the stage behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Periods, grace, horizon.
+    pub policy: Policy,
+    /// Whether accepted readings are handed out for the table `readings`.
+    pub keep_readings: bool,
+}
+
+/// Measures activity. See the module's documentation.
+pub fn metering<'scope>(
+    readings: Stream<'scope, Tick, Vec<Reading>>,
+    rows: Stream<'scope, Tick, Vec<(MeterRow, Tick, i64)>>,
+    options: Arc<Options>,
+) -> Metered<'scope> {
+    let mut builder = OperatorBuilder::new("Metering".to_owned(), readings.scope());
+    let mut readings = builder.new_input(readings, Exchange::new(|r: &Reading| by_meter(r.meter)));
+    let mut rows =
+        builder.new_input(rows, Exchange::new(|(r, _, _): &(MeterRow, _, _)| by_meter(r.meter)));
+    let (output, activity) = builder.new_output::<Vec<(Piece1, Tick, Measure)>>();
+    let mut activity_out = timely::dataflow::operators::generic::OutputBuilder::from(output);
+    let (output, notices) = builder.new_output::<Vec<(Tick, Notice)>>();
+    let mut notices_out = timely::dataflow::operators::generic::OutputBuilder::from(output);
+
+    builder.build(move |initial| {
+        drop(initial);
+        let mut meters = Meters::new(options);
+        let mut stash: BTreeMap<Tick, Stash> = BTreeMap::new();
+        move |frontiers| {
+            // STEP 1: stash by tick.
+            readings.for_each(|capability, batch| {
+                let stashed = stashed(&mut stash, &capability);
+                stashed.readings.append(batch);
+            });
+            rows.for_each(|capability, batch| {
+                for (row, tick, diff) in batch.drain(..) {
+                    stashed_at(&mut stash, &capability, tick).rows.push((row, diff));
+                }
+            });
+            // STEP 2: ticks that both inputs have passed.
+            let (mut activity_out, mut notices_out) =
+                (activity_out.activate(), notices_out.activate());
+            let closed = |tick: &Tick| {
+                !frontiers[0].less_equal(tick) && !frontiers[1].less_equal(tick)
+            };
+            while let Some(entry) = stash.first_entry().filter(|entry| closed(entry.key())) {
+                let (tick, stashed) = entry.remove_entry();
+                let (pieces, told) = meters.close(tick, stashed.readings, stashed.rows);
+                let mut session = activity_out.session(&stashed.capabilities.0);
+                session.give_iterator(pieces.into_iter().map(|(key, measure)| (key, tick, measure)));
+                let mut session = notices_out.session(&stashed.capabilities.1);
+                session.give_iterator(told.into_iter().map(|notice| (tick, notice)));
+            }
+        }
+    });
+    Metered { activity, notices }
+}
+
+/// Exchange key of a meter. Ids are dense, so they spread by themselves.
+fn by_meter(meter: Id) -> u64 {
+    u64::from(meter.0)
+}
+
+/// The changes of a tick that has not closed yet.
+struct Stash {
+    capabilities: (Capability<Tick>, Capability<Tick>),
+    readings: Vec<Reading>,
+    rows: Vec<(MeterRow, i64)>,
+}
+
+fn stashed<'a>(
+    stash: &'a mut BTreeMap<Tick, Stash>,
+    capability: &InputCapability<Tick>,
+) -> &'a mut Stash {
+    let tick = *capability.time();
+    stashed_at(stash, capability, tick)
+}
+
+fn stashed_at<'a>(
+    stash: &'a mut BTreeMap<Tick, Stash>,
+    capability: &InputCapability<Tick>,
+    tick: Tick,
+) -> &'a mut Stash {
+    stash.entry(tick).or_insert_with(|| Stash {
+        capabilities: (capability.delayed(&tick, 0), capability.delayed(&tick, 1)),
+        readings: Vec::new(),
+        rows: Vec::new(),
+    })
+}
+
+/// All meters of one worker.
+#[derive(Debug)]
+#[expect(clippy::disallowed_types, reason = "looked up by id; a tick's meters are sorted first")]
+pub struct Meters {
+    options: Arc<Options>,
+    meters: std::collections::HashMap<Id, Meter>,
+    first: Period,
+    changes: Changes,
+}
+
+impl Meters {
+    /// None yet.
+    #[must_use]
+    pub fn new(options: Arc<Options>) -> Self {
+        Self {
+            options,
+            meters: std::collections::HashMap::default(),
+            first: Period::default(),
+            changes: Changes::default(),
+        }
+    }
+
+    /// Closes a tick: the activity it changes, consolidated, and what became of its readings.
+    pub fn close(
+        &mut self,
+        tick: Tick,
+        mut readings: Vec<Reading>,
+        mut rows: Vec<(MeterRow, i64)>,
+    ) -> (Vec<Piece>, Vec<Notice>) {
+        let mut pieces = Vec::new();
+        let mut told = Told::default();
+        self.move_horizon(tick, &mut pieces);
+        // A row that came and went within the tick was never there.
+        consolidate(&mut rows);
+        rows.sort_by(|a, b| (a.0.meter, a.1, &a.0).cmp(&(b.0.meter, b.1, &b.0)));
+        for group in rows.chunk_by(|a, b| a.0.meter == b.0.meter) {
+            self.change_rows(group, &mut pieces, &mut told);
+        }
+        readings.sort_unstable_by_key(|r| (r.meter, r.at_ms, r.arrival));
+        let mut rest = readings.as_slice();
+        while let Some(first) = rest.first() {
+            let (group, others) =
+                rest.split_at(rest.partition_point(|reading| reading.meter == first.meter));
+            self.take_readings(group, &mut pieces, &mut told);
+            rest = others;
+        }
+        consolidate(&mut pieces);
+        (pieces, told.into_notices())
+    }
+
+    /// Values that wait for a row that fits.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.meters.values().map(Meter::waiting).sum()
+    }
+
+    fn booking(&self, meter: Id) -> Booking<'_> {
+        Booking { meter, policy: &self.options.policy, first: self.first }
+    }
+
+    fn move_horizon(&mut self, tick: Tick, pieces: &mut Vec<Piece>) {
+        let (old_first, first) = (self.first, self.options.policy.horizon(tick));
+        if first <= old_first {
+            return;
+        }
+        self.first = first;
+        for (&meter, state) in &mut self.meters {
+            let booking = Booking { meter, policy: &self.options.policy, first };
+            state.forget(old_first, booking, &mut |piece| pieces.push(piece));
+        }
+        self.meters.retain(|_, meter| !meter.is_empty());
+    }
+
+    fn change_rows(
+        &mut self,
+        changed: &[(MeterRow, i64)],
+        pieces: &mut Vec<Piece>,
+        told: &mut Told,
+    ) {
+        let id = changed[0].0.meter;
+        let mut meter = self.meters.remove(&id).unwrap_or_default();
+        let cured =
+            meter.change_rows(changed, self.booking(id), &mut |piece| pieces.push(piece));
+        for (at_ms, arrival) in cured {
+            told.notices.push(Notice::Waiting {
+                event: RejectEvent::Resolved,
+                meter: id,
+                at_ms,
+                arrival,
+                why: None,
+            });
+        }
+        if !meter.is_empty() {
+            self.meters.insert(id, meter);
+        }
+    }
+
+    fn take_readings(&mut self, group: &[Reading], pieces: &mut Vec<Piece>, told: &mut Told) {
+        let id = group[0].meter;
+        let mut meter = self.meters.remove(&id).unwrap_or_default();
+        let mut changes = std::mem::take(&mut self.changes);
+        let booking = self.booking(id);
+        for reading in group {
+            let outcome = take_reading(&mut meter, &mut changes, booking, reading, told);
+            told.tally.count(reading.arrival.source, outcome);
+            let accepted = matches!(outcome, Outcome::Booked | Outcome::Parked);
+            if accepted && self.options.keep_readings {
+                let reading = reading.clone();
+                told.notices.push(Notice::Reading(ReadingEntry { reading, outcome }));
+            }
+        }
+        meter.apply(&mut changes, booking, &mut |piece| pieces.push(piece));
+        self.changes = changes;
+        self.meters.insert(id, meter);
+    }
+}
+
+fn take_reading(
+    meter: &mut Meter,
+    changes: &mut Changes,
+    booking: Booking<'_>,
+    reading: &Reading,
+    told: &mut Told,
+) -> Outcome {
+    let Reading { at_ms, from_ms, version, arrival, unit, .. } = *reading;
+    let mut tell = |event, why| {
+        told.notices.push(Notice::Waiting {
+            event,
+            meter: reading.meter,
+            at_ms,
+            arrival,
+            why: Some(why),
+        });
+    };
+    if booking.policy.period_of(at_ms - 1) < booking.first {
+        tell(RejectEvent::Parked, "older than retain: kept in readings, not booked".to_owned());
+        told.tally.below_horizon += 1;
+        return Outcome::Parked;
+    }
+    let value = reading.value.map(|number| Value { number, unit, from_ms });
+    match meter.offer(changes, (at_ms, version, value), arrival) {
+        Offered::Booked => Outcome::Booked,
+        Offered::Duplicate => Outcome::Duplicate,
+        Offered::Waits(why @ Unusable::Unregistered) => {
+            tell(RejectEvent::Parked, why.to_string());
+            Outcome::Parked
+        }
+        Offered::Waits(why) => {
+            tell(RejectEvent::Rejected, why.to_string());
+            Outcome::Rejected
+        }
+    }
+}
+
+/// What a tick has to tell.
+#[derive(Default)]
+struct Told {
+    tally: Tally,
+    notices: Vec<Notice>,
+}
+
+impl Told {
+    fn into_notices(mut self) -> Vec<Notice> {
+        if !self.tally.is_empty() {
+            self.notices.push(Notice::Tally(self.tally));
+        }
+        self.notices
+    }
+}
+

@@ -1,0 +1,9 @@
+//! The dataflow, one stage a file.
+
+pub mod activities;
+pub mod claims;
+pub mod delay_until;
+pub mod metering;
+pub mod notice;
+pub mod rates;
+pub mod roll_up;

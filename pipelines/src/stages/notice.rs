@@ -1,0 +1,51 @@
+//! What the stages have to say besides balances: what became of records, and rows for side tables.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Arrival, Id, Outcome, ReadingEntry, RejectEvent};
+
+/// A notice of a tick.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Notice {
+    /// How many records of each source had which outcome.
+    Tally(Tally),
+    /// A row of `readings`.
+    Reading(ReadingEntry),
+    /// A reading that cannot be booked under the facts known now, or no longer is such.
+    Waiting {
+        /// `Parked` or `Rejected`, later perhaps `Resolved`.
+        event: RejectEvent,
+        /// The meter (or the activity).
+        meter: Id,
+        /// Its instant, ms.
+        at_ms: i64,
+        /// Where it came from.
+        arrival: Arrival,
+        /// Why; `None` for `Resolved`.
+        why: Option<String>,
+    },
+}
+
+/// Counts of a tick.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Tally {
+    /// Records by (source, outcome).
+    pub outcomes: BTreeMap<(u16, Outcome), u64>,
+    /// Records that reach below the horizon, which only a cold restatement can book.
+    pub below_horizon: u64,
+}
+
+impl Tally {
+    /// Counts one record.
+    pub fn count(&mut self, source: u16, outcome: Outcome) {
+        *self.outcomes.entry((source, outcome)).or_default() += 1;
+    }
+
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.outcomes.is_empty()
+    }
+}

@@ -1,0 +1,201 @@
+//! What can go wrong with the lake, and whether trying again can help.
+
+use delta_kernel::KernelError;
+use object_store::Error as StoreError;
+use plumeline_pipelines::model::Tick;
+use thiserror::Error;
+
+use super::table::TableName;
+
+/// Why the lake could not be opened, written or read.
+///
+/// After an error whose [`transient`](Self::transient) is true, the same call may be made again: nothing
+/// was lost and nothing is written twice.
+#[derive(Debug, Error)]
+pub enum LakeError {
+    /// The configured location is none we can write to.
+    #[error("`{url}` is no place for tables: {reason}")]
+    Location {
+        /// As configured.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The object store refused or failed.
+    #[error("cannot {doing}")]
+    Store {
+        /// What was attempted, on what.
+        doing: String,
+        /// What the store said.
+        source: StoreError,
+    },
+    /// A table's log could not be read or written.
+    #[error("cannot {doing} of table `{table}`")]
+    Log {
+        /// The table.
+        table: TableName,
+        /// What was attempted.
+        doing: &'static str,
+        /// What failed.
+        source: Box<KernelError>,
+    },
+    /// Rows could not be encoded.
+    #[error("cannot encode rows of table `{table}`")]
+    Encode {
+        /// The table.
+        table: TableName,
+        /// What failed.
+        source: parquet::errors::ParquetError,
+    },
+    /// A value is larger than its column holds: a bound was not checked where data enters.
+    #[error("{value} does not fit column `{column}` of table `{table}`")]
+    TooLarge {
+        /// The table.
+        table: TableName,
+        /// The column.
+        column: &'static str,
+        /// The value, in units of the column's last decimal.
+        value: i128,
+    },
+    /// The tables belong to another pipeline: its name would mark our commits, and its would mark ours.
+    #[error("table `{table}` belongs to pipeline `{found}`, not to `{expected}`")]
+    OtherPipeline {
+        /// The table.
+        table: TableName,
+        /// Whose it is; empty if it does not say.
+        found: String,
+        /// Who we are.
+        expected: String,
+    },
+    /// The tables were recorded by the other kind of clock.
+    #[error("table `{table}` was recorded by a {found} clock, and this is a {expected} clock")]
+    OtherClock {
+        /// The table.
+        table: TableName,
+        /// `wall` or `replay`.
+        found: String,
+        /// `wall` or `replay`.
+        expected: &'static str,
+    },
+    /// The table's columns are not ours: another version's, or somebody changed them.
+    #[error("table `{table}` has other columns than this program writes (format `{format}`)")]
+    OtherFormat {
+        /// The table.
+        table: TableName,
+        /// The format the table names.
+        format: String,
+    },
+    /// Somebody else changed data in our tables: balances can no longer be vouched for.
+    #[error("version {version} of table `{table}` was committed by somebody else and {what}")]
+    ForeignCommit {
+        /// The table.
+        table: TableName,
+        /// The version of the table.
+        version: u64,
+        /// What it changes.
+        what: &'static str,
+    },
+    /// A cut that is not newer than what is committed.
+    #[error("cut {cut:?} is not newer than the committed {committed:?}")]
+    CutNotNewer {
+        /// The cut at hand.
+        cut: Tick,
+        /// What `activity` has committed.
+        committed: Tick,
+    },
+    /// Others kept committing to the table while we tried.
+    #[error("others kept committing to table `{table}`")]
+    Contended {
+        /// The table.
+        table: TableName,
+    },
+    /// The store accepts what it must refuse, so it cannot keep two writers apart.
+    #[error("the store at `{url}` {reason}")]
+    Unsuitable {
+        /// As configured.
+        url: String,
+        /// What is missing.
+        reason: &'static str,
+    },
+    /// The threads that talk to the store could not be started.
+    #[error("cannot start the store's threads")]
+    Threads(#[source] std::io::Error),
+}
+
+impl LakeError {
+    /// Whether trying the same again can help: the store was away, slow, full or contended.
+    ///
+    /// Denied permissions are not transient: a supervisor's restart reads new credentials, and nothing
+    /// is lost by it, for what is not committed is not acknowledged.
+    #[must_use]
+    pub fn transient(&self) -> bool {
+        match self {
+            Self::Store { source, .. } => store_is_transient(source),
+            Self::Log { source, .. } => kernel_is_transient(source),
+            Self::Contended { .. } => true,
+            _ => false,
+        }
+    }
+
+    pub(super) fn store(doing: impl Into<String>, source: StoreError) -> Self {
+        Self::Store {
+            doing: doing.into(),
+            source,
+        }
+    }
+
+    pub(super) fn log(table: TableName, doing: &'static str) -> impl FnOnce(KernelError) -> Self {
+        move |source| Self::Log {
+            table,
+            doing,
+            source: Box::new(source),
+        }
+    }
+}
+
+fn store_is_transient(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Generic { .. } | StoreError::JoinError { .. }
+    )
+}
+
+fn kernel_is_transient(error: &KernelError) -> bool {
+    match error {
+        KernelError::Backtraced { source, .. } => kernel_is_transient(source),
+        KernelError::ObjectStore(source) => store_is_transient(source),
+        KernelError::IOError(_) | KernelError::Reqwest(_) | KernelError::JoinFailure(_) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_away_is_transient_and_a_denied_one_is_not() {
+        let away = StoreError::Generic {
+            store: "S3",
+            source: "503".into(),
+        };
+        let denied = StoreError::PermissionDenied {
+            path: "activity".into(),
+            source: "403".into(),
+        };
+        assert!(LakeError::store("write", away).transient());
+        assert!(!LakeError::store("write", denied).transient());
+    }
+
+    #[test]
+    fn the_kernel_passes_on_what_the_store_said() {
+        let away = StoreError::Generic {
+            store: "S3",
+            source: "timeout".into(),
+        };
+        let error = LakeError::log(TableName::Activity, "commit a version")(away.into());
+        assert!(error.transient(), "{error}");
+        let broken = KernelError::MissingMetadata;
+        assert!(!LakeError::log(TableName::Activity, "read the log")(broken).transient());
+    }
+}

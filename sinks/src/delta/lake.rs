@@ -1,0 +1,173 @@
+//! The lake as a whole: opening it, and what it holds.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::tz::TimeZone;
+use plumeline_pipelines::model::{Names, Policy, Tick};
+
+use super::cut::CutWriter;
+use super::encoder::Encoder;
+use super::engine::Engine;
+use super::error::LakeError;
+use super::file::{Compression, FileOptions};
+use super::log::{Owner, TableLog};
+use super::place::Place;
+use super::probe::probe;
+use super::table::TableName;
+
+/// Where and how the ledger is written.
+#[derive(Clone, Debug)]
+pub struct LakeConfig {
+    /// An absolute path, `file://` or `s3://bucket/prefix`.
+    pub url: String,
+    /// How Parquet pages are compressed.
+    pub compression: Compression,
+    /// The pipeline's name: tables are marked with it, and another pipeline's are refused.
+    pub pipeline: String,
+    /// Whose civil days `period_date` counts.
+    pub timezone: TimeZone,
+    /// Length of a period, and the GWP set.
+    pub policy: Policy,
+    /// By source index: the column `source`.
+    pub source_names: Vec<String>,
+    /// Whether rows for `readings` are written; the table exists in any case.
+    pub readings: bool,
+    /// Whether ticks come from a replay clock. Tables are marked with it, and the other kind's are
+    /// refused, so that `recorded_at` of a real ledger cannot lie.
+    pub replay_clock: bool,
+    /// How many parts a cut has.
+    pub workers: usize,
+}
+
+impl LakeConfig {
+    pub(super) fn owner(&self) -> Owner {
+        let clock = if self.replay_clock { "replay" } else { "wall" };
+        Owner {
+            pipeline: self.pipeline.clone(),
+            clock,
+        }
+    }
+}
+
+/// The tables of a pipeline, open for its one writer.
+///
+/// Calls block; the committer thread is their place, never an async task.
+#[derive(Debug)]
+pub struct Lake {
+    shared: Arc<Shared>,
+}
+
+/// What the lake and the writer of a cut have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) engine: Engine,
+    pub(super) names: Arc<Names>,
+    pub(super) options: FileOptions,
+    pub(super) has_readings: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) logs: BTreeMap<TableName, TableLog>,
+    pub(super) encoder: Encoder,
+}
+
+impl Shared {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while committing ends the process; in a test, the next reader sees the log's truth.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lake {
+    /// Opens the lake, creating the tables that are missing, and reads what is committed.
+    ///
+    /// # Errors
+    /// If the store cannot be used, or the tables are another pipeline's, another clock's or another
+    /// format's, or somebody else changed their data.
+    pub fn open(config: LakeConfig, names: Arc<Names>) -> Result<Self, LakeError> {
+        let place = Place::open(&config.url)?;
+        Self::open_at(place, config, names)
+    }
+
+    pub(super) fn open_at(
+        place: Place,
+        config: LakeConfig,
+        names: Arc<Names>,
+    ) -> Result<Self, LakeError> {
+        let engine = Engine::new(place)?;
+        let owner = config.owner();
+        let logs = TableName::ALL
+            .into_iter()
+            .map(|table| Ok((table, TableLog::open(&engine, table, &owner)?)))
+            .collect::<Result<BTreeMap<_, _>, LakeError>>()?;
+        let LakeConfig {
+            compression,
+            pipeline,
+            timezone,
+            policy,
+            source_names,
+            readings,
+            ..
+        } = config;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                engine,
+                names,
+                options: FileOptions {
+                    compression,
+                    pipeline,
+                },
+                has_readings: readings,
+                state: Mutex::new(State {
+                    logs,
+                    encoder: Encoder::new(policy, timezone, source_names),
+                }),
+            }),
+        })
+    }
+
+    /// The ledger's committed cut: that of `activity`. Every table has all rows up to it.
+    #[must_use]
+    pub fn committed(&self) -> Option<Tick> {
+        self.shared.state().logs[&TableName::Activity].committed()
+    }
+
+    /// The newest cut that each table holds. One ahead of [`Self::committed`] was reached by a commit that
+    /// did not come to its end.
+    #[must_use]
+    pub fn committed_tables(&self) -> BTreeMap<TableName, Option<Tick>> {
+        self.shared
+            .state()
+            .logs
+            .iter()
+            .map(|(&table, log)| (table, log.committed()))
+            .collect()
+    }
+
+    /// The version of each table's log.
+    #[must_use]
+    pub fn versions(&self) -> BTreeMap<TableName, u64> {
+        self.shared
+            .state()
+            .logs
+            .iter()
+            .map(|(&table, log)| (table, log.version()))
+            .collect()
+    }
+
+    /// Begins to write `cut`. One writer at a time: a second one's commit of an older cut is refused.
+    pub fn begin(&mut self, cut: Tick) -> CutWriter {
+        CutWriter::new(Arc::clone(&self.shared), cut)
+    }
+
+    /// Tries what a lake at `config.url` needs: list, write, create only if absent, read and delete.
+    ///
+    /// # Errors
+    /// The first operation that does not do what it must.
+    pub fn check(config: &LakeConfig) -> Result<(), LakeError> {
+        probe(&config.url)
+    }
+}

@@ -1,0 +1,428 @@
+//! One table's Delta log: what is committed, and how a cut joins it exactly once.
+//!
+//! ```text
+//!            ┌──────────────── conflict, or unknown outcome ───────────────┐
+//!            ▼                                                             │
+//! snapshot ──► transaction {add files, txn appId = cut} ──► put if absent ─┴─► snapshot', txn = cut
+//!            │                                                  every 100 versions: checkpoint
+//!            └─► read back, judge every version in between: ours, harmless, or foreign
+//! ```
+//!
+//! 1. The snapshot of the last commit is kept and carried on: no listing, so a commit's latency does not
+//!    grow with the log.
+//! 2. The entry is created only if absent: two writers cannot both have a version.
+//! 3. Whatever else happens, the log itself is asked. Our `txn` at this cut, with our files, means that
+//!    an earlier try did reach it. A foreign version without data change (an OPTIMIZE) is tolerated; one
+//!    that changes data, columns or our `txn` is an error that must stop the program.
+//! 4. Without checkpoints every opening reads every version there ever was.
+//!
+//! Rejected: deleting what an unfinished commit left. An orphaned file costs its bytes; a deleted file
+//! that a slow commit then names costs the table.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::StructArray;
+use delta_kernel::committer::FileSystemCommitter;
+use delta_kernel::expressions::Scalar;
+use delta_kernel::scan::state::ScanFile;
+use delta_kernel::transaction::create_table::create_table;
+use delta_kernel::transaction::data_layout::DataLayout;
+use delta_kernel::transaction::{CommitResult, Transaction, UpdateTableOperation};
+use delta_kernel::{FileMeta, KernelError, KernelResult, Snapshot};
+use delta_kernel_default_engine::build_add_file_metadata;
+use delta_kernel_default_engine::parquet::DataFileMetadata;
+use object_store::ObjectStoreExt;
+use plumeline_pipelines::model::Tick;
+
+use super::engine::Engine;
+use super::error::LakeError;
+use super::judge::{Version, judge};
+use super::place::{DataFileName, last_checkpoint, log_entry, recorded_date};
+use super::table::{CLOCK, FORMAT, FORMAT_VERSION, PARTITION, PIPELINE, TableName};
+
+/// A checkpoint is written once so many versions have come since the last one.
+const CHECKPOINT_VERSIONS: u64 = 100;
+/// How often somebody else may take the version we wanted before we report it.
+const CONFLICTS_MAX: usize = 10;
+/// How our commits name their writer.
+const ENGINE_INFO: &str = concat!("plumeline/", env!("CARGO_PKG_VERSION"));
+/// The domain of the metadata that `activity` carries: the cut's bounds and the tables' digests.
+pub(super) const CUT_DOMAIN: &str = "plumeline.cut";
+
+/// Who we are in every table's metadata.
+#[derive(Clone, Debug)]
+pub(super) struct Owner {
+    pub(super) pipeline: String,
+    pub(super) clock: &'static str,
+}
+
+impl Owner {
+    /// The id of our `txn` markers in `table`.
+    pub(super) fn app_id(&self, table: TableName) -> String {
+        format!("{}/{table}", self.pipeline)
+    }
+}
+
+/// A file that the store has.
+#[derive(Debug)]
+pub(super) struct StoredFile {
+    pub(super) name: DataFileName,
+    pub(super) rows: usize,
+    pub(super) bytes: u64,
+    /// As [`super::file::SealedFile::statistics`].
+    pub(super) statistics: StructArray,
+}
+
+/// A table's log, as of our last look at it.
+#[derive(Debug)]
+pub(super) struct TableLog {
+    table: TableName,
+    owner: Owner,
+    snapshot: Arc<Snapshot>,
+    committed: Option<Tick>,
+}
+
+impl TableLog {
+    /// Opens the table's log, creating the table if there is none.
+    pub(super) fn open(
+        engine: &Engine,
+        table: TableName,
+        owner: &Owner,
+    ) -> Result<Self, LakeError> {
+        if !exists(engine, table)? {
+            engine.place.prepare(table)?;
+            create(engine, table, owner).map_err(LakeError::log(table, "create the log"))?;
+        }
+        let snapshot = load(engine, table)?;
+        let mut log = Self {
+            table,
+            owner: owner.clone(),
+            snapshot,
+            committed: None,
+        };
+        log.check_ownership()?;
+        log.check_clock()?;
+        log.committed = log.read_committed(engine)?;
+        log.check_tail(engine)?;
+        Ok(log)
+    }
+
+    /// Opens the table's log to read it, whatever its clock; `None` if there is no such table.
+    pub(super) fn find(
+        engine: &Engine,
+        table: TableName,
+        owner: &Owner,
+    ) -> Result<Option<Self>, LakeError> {
+        if !exists(engine, table)? {
+            return Ok(None);
+        }
+        let snapshot = load(engine, table)?;
+        let mut log = Self {
+            table,
+            owner: owner.clone(),
+            snapshot,
+            committed: None,
+        };
+        log.check_ownership()?;
+        log.committed = log.read_committed(engine)?;
+        Ok(Some(log))
+    }
+
+    /// The newest cut of ours that the table holds.
+    pub(super) fn committed(&self) -> Option<Tick> {
+        self.committed
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot)
+    }
+
+    /// Paths (URL-escaped, below the table's root) of the files that make up the table.
+    pub(super) fn live_files(&self, engine: &Engine) -> Result<Vec<String>, LakeError> {
+        let failed = |error| LakeError::log(self.table, "list the files")(error);
+        let kernel = &*engine.kernel;
+        let scan = self.snapshot().scan_builder().build().map_err(failed)?;
+        let mut paths = Vec::new();
+        for files in scan.scan_metadata(kernel).map_err(failed)? {
+            let collect = |paths: &mut Vec<String>, file: ScanFile| paths.push(file.path);
+            paths = files
+                .and_then(|files| files.visit_scan_files(paths, collect))
+                .map_err(failed)?;
+        }
+        paths.sort_unstable();
+        Ok(paths)
+    }
+
+    /// The version of our last look.
+    pub(super) fn version(&self) -> u64 {
+        self.snapshot.version()
+    }
+
+    /// Adds `files` under `txn` = `cut`, once: a cut that the table already holds is left alone.
+    ///
+    /// After a transient error the call may be repeated.
+    pub(super) fn commit(
+        &mut self,
+        engine: &Engine,
+        cut: Tick,
+        files: &[StoredFile],
+        domain: Option<&str>,
+    ) -> Result<(), LakeError> {
+        for _ in 0..CONFLICTS_MAX {
+            if self.committed >= Some(cut) {
+                return Ok(());
+            }
+            let outcome = self
+                .transaction(engine, cut, files, domain)
+                .map_err(LakeError::log(self.table, "prepare a version"))?
+                .commit(&*engine.kernel);
+            let failure = match outcome {
+                Ok(CommitResult::Committed(committed)) => {
+                    self.committed = Some(cut);
+                    match committed.post_commit_snapshot() {
+                        Some(snapshot) => self.snapshot = Arc::clone(snapshot),
+                        None => self.reload(engine, files)?,
+                    }
+                    let since = committed.post_commit_stats().commits_since_checkpoint;
+                    if since >= CHECKPOINT_VERSIONS {
+                        self.checkpoint(engine);
+                    }
+                    return Ok(());
+                }
+                Ok(CommitResult::Conflicted(_)) => None,
+                Ok(CommitResult::Retryable(retryable)) => Some(retryable.error),
+                Err(error) => Some(error),
+            };
+            // The entry may have been written although an error came back: only the log knows.
+            let looked = self.reload(engine, files);
+            match failure {
+                None => looked?,
+                Some(_) if looked.is_ok() && self.committed >= Some(cut) => {}
+                Some(error) => return Err(LakeError::log(self.table, "commit a version")(error)),
+            }
+        }
+        Err(LakeError::Contended { table: self.table })
+    }
+
+    fn transaction(
+        &self,
+        engine: &Engine,
+        cut: Tick,
+        files: &[StoredFile],
+        domain: Option<&str>,
+    ) -> KernelResult<Transaction> {
+        let version = i64::try_from(cut.0).map_err(KernelError::generic_err)?;
+        let mut builder = Arc::clone(&self.snapshot)
+            .update_table(UpdateTableOperation::StreamingUpdate, ENGINE_INFO, true)
+            .with_transaction_id(self.owner.app_id(self.table), version);
+        if let Some(configuration) = domain {
+            builder = builder.with_domain_metadata(CUT_DOMAIN, configuration);
+        }
+        if !files.is_empty() {
+            builder = builder.with_blind_append();
+        }
+        let mut transaction =
+            builder.build(&*engine.kernel, Box::new(FileSystemCommitter::new()))?;
+        if files.is_empty() {
+            return Ok(transaction);
+        }
+        let date = Scalar::Date(days(cut));
+        let context = transaction
+            .write_state()?
+            .write_context_builder()
+            .with_partition_values([(PARTITION.to_owned(), date)].into())
+            .build()?;
+        for file in files {
+            // The kernel's root, which differs from ours where a folder is a symbolic link.
+            let mut url = self.snapshot.table_root().clone();
+            url.set_path(&format!("{}{}", url.path(), file.name.below_table()));
+            let metadata = FileMeta::new(url, cut.ms(), file.bytes);
+            let metadata = DataFileMetadata::new(metadata, file.statistics.clone());
+            transaction.add_files(build_add_file_metadata(metadata, &context)?);
+        }
+        Ok(transaction)
+    }
+
+    /// Looks at the log again and judges what came after our last look. `files` are those of a commit
+    /// that may have reached the log.
+    fn reload(&mut self, engine: &Engine, files: &[StoredFile]) -> Result<(), LakeError> {
+        let snapshot = Snapshot::builder_from(Arc::clone(&self.snapshot))
+            .build(&*engine.kernel)
+            .map_err(LakeError::log(self.table, "read the log"))?;
+        let ours: BTreeSet<String> = files.iter().map(|file| file_name(file.name)).collect();
+        for version in self.version() + 1..=snapshot.version() {
+            let judged = self.judge(engine, version, Some(&ours))?;
+            judged.map_err(|what| LakeError::ForeignCommit {
+                table: self.table,
+                version,
+                what,
+            })?;
+        }
+        self.snapshot = snapshot;
+        self.check_ownership()?;
+        self.committed = self.read_committed(engine)?;
+        Ok(())
+    }
+
+    /// Judges what others committed after our last commit, while we were away.
+    fn check_tail(&self, engine: &Engine) -> Result<(), LakeError> {
+        for version in (1..=self.version()).rev() {
+            match self.judge(engine, version, None)? {
+                Ok(Version::Ours) => break,
+                Ok(Version::Harmless) => {}
+                Err(what) => {
+                    return Err(LakeError::ForeignCommit {
+                        table: self.table,
+                        version,
+                        what,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(
+        &self,
+        engine: &Engine,
+        version: u64,
+        ours: Option<&BTreeSet<String>>,
+    ) -> Result<Result<Version, &'static str>, LakeError> {
+        let path = engine.place.path(&log_entry(self.table, version))?;
+        let read = engine.block_on(async { engine.place.store.get(&path).await?.bytes().await });
+        let bytes = match read {
+            Ok(bytes) => bytes,
+            // Cleaned up behind a checkpoint: older than anything we could have missed.
+            Err(object_store::Error::NotFound { .. }) if ours.is_none() => {
+                return Ok(Ok(Version::Ours));
+            }
+            Err(error) => return Err(LakeError::store(format!("read `{path}`"), error)),
+        };
+        Ok(judge(&bytes, &self.owner.app_id(self.table), ours))
+    }
+
+    fn read_committed(&self, engine: &Engine) -> Result<Option<Tick>, LakeError> {
+        let app_id = self.owner.app_id(self.table);
+        let version = self
+            .snapshot
+            .get_app_id_version(&app_id, &*engine.kernel)
+            .map_err(LakeError::log(self.table, "read the committed cut"))?;
+        Ok(version
+            .and_then(|version| u64::try_from(version).ok())
+            .map(Tick))
+    }
+
+    fn property(&self, key: &str) -> &str {
+        let properties = &self.snapshot.table_properties().unknown_properties;
+        properties.get(key).map_or("", String::as_str)
+    }
+
+    fn check_clock(&self) -> Result<(), LakeError> {
+        let (table, expected) = (self.table, self.owner.clock);
+        let found = self.property(CLOCK).to_owned();
+        if found == expected {
+            return Ok(());
+        }
+        Err(LakeError::OtherClock {
+            table,
+            found,
+            expected,
+        })
+    }
+
+    fn check_ownership(&self) -> Result<(), LakeError> {
+        let (table, owner) = (self.table, &self.owner);
+        let (pipeline, format) = (self.property(PIPELINE), self.property(FORMAT));
+        if pipeline != owner.pipeline {
+            let (found, expected) = (pipeline.to_owned(), owner.pipeline.clone());
+            return Err(LakeError::OtherPipeline {
+                table,
+                found,
+                expected,
+            });
+        }
+        let expected = table
+            .delta_schema()
+            .map_err(LakeError::log(table, "make the schema"))?;
+        if format != FORMAT_VERSION || *self.snapshot.schema() != *expected {
+            return Err(LakeError::OtherFormat {
+                table,
+                format: format.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint. A failure is only reported: the commit stands, and the next one tries again.
+    fn checkpoint(&mut self, engine: &Engine) {
+        match self.snapshot.checkpoint(&*engine.kernel, None) {
+            Ok((_, snapshot)) => self.snapshot = snapshot,
+            Err(error) => {
+                tracing::warn!(table = %self.table, %error, "the log's checkpoint failed");
+            }
+        }
+    }
+}
+
+/// Days since 1970-01-01, UTC.
+fn days(cut: Tick) -> i32 {
+    let days = cut
+        .ms()
+        .div_euclid(plumeline_pipelines::model::time::DAY_MS);
+    debug_assert_eq!(
+        recorded_date(cut).to_string(),
+        jiff::civil::date(1970, 1, 1)
+            .checked_add(jiff::Span::new().days(days))
+            .map(|date| date.to_string())
+            .unwrap_or_default()
+    );
+    i32::try_from(days).expect("days since 1970 are few")
+}
+
+fn create(engine: &Engine, table: TableName, owner: &Owner) -> KernelResult<()> {
+    let outcome = create_table(
+        engine.place.table(table),
+        table.delta_schema()?,
+        ENGINE_INFO,
+        true,
+    )
+    .with_table_properties(table.properties(&owner.pipeline, owner.clock))
+    .with_data_layout(DataLayout::partitioned([PARTITION]))
+    .build(&*engine.kernel, Box::new(FileSystemCommitter::new()))
+    .and_then(|transaction| transaction.commit(&*engine.kernel));
+    match outcome {
+        // Created by an earlier try or by a twin at the same moment: whoever it was, it is read next.
+        Ok(CommitResult::Committed(_) | CommitResult::Conflicted(_))
+        | Err(KernelError::TableAlreadyExistsAtPath(_)) => Ok(()),
+        Ok(CommitResult::Retryable(retryable)) => Err(retryable.error),
+        Err(error) => Err(error),
+    }
+}
+
+fn load(engine: &Engine, table: TableName) -> Result<Arc<Snapshot>, LakeError> {
+    Snapshot::builder_for(engine.place.table(table))
+        .build(&*engine.kernel)
+        .map_err(LakeError::log(table, "read the log"))
+}
+
+/// Whether the table has a log: its first entry, or a checkpoint behind which that was cleaned up.
+fn exists(engine: &Engine, table: TableName) -> Result<bool, LakeError> {
+    for relative in [log_entry(table, 0), last_checkpoint(table)] {
+        let path = engine.place.path(&relative)?;
+        match engine.block_on(engine.place.store.head(&path)) {
+            Ok(_) => return Ok(true),
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(LakeError::store(format!("look for `{path}`"), error)),
+        }
+    }
+    Ok(false)
+}
+
+fn file_name(name: DataFileName) -> String {
+    name.below_table()
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}

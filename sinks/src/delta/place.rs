@@ -1,0 +1,252 @@
+//! Where the lake is, and what every object in it is called.
+//!
+//! ```text
+//! <root>/_latest.json
+//! <root>/<table>/_delta_log/<version:020>.json
+//! <root>/<table>/recorded_date=<date>/<table>-<cut:020>-<part:03>-<sequence:03>.parquet
+//! ```
+//!
+//! No other file formats a name of an object.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io, path};
+
+use jiff::civil::Date;
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, RetryConfig};
+use plumeline_pipelines::model::Tick;
+use url::Url;
+
+use super::error::LakeError;
+use super::table::{PARTITION, TableName};
+
+/// How long the S3 client itself tries again before an error reaches the caller, who shows it in
+/// `/readyz` and tries again without end. Short, so that trouble is seen; long enough for one 503.
+const STORE_RETRY: Duration = Duration::from_secs(20);
+
+/// A lake's location: a store and the root inside it.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// The store; for a local lake its root is the file system's.
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// The root as a URL with a trailing slash.
+    pub(super) root: Url,
+}
+
+impl Place {
+    /// Opens the store behind `url`: an absolute path, `file://` or `s3://bucket/prefix`. Region,
+    /// endpoint and credentials come from the usual environment.
+    pub(super) fn open(url: &str) -> Result<Self, LakeError> {
+        let location = |reason: String| LakeError::Location {
+            url: url.into(),
+            reason,
+        };
+        let root = if path::Path::new(url).is_absolute() {
+            Url::from_directory_path(url).map_err(|()| location("not a usable path".into()))?
+        } else {
+            let slash = if url.ends_with('/') { "" } else { "/" };
+            Url::parse(&format!("{url}{slash}")).map_err(|error| location(error.to_string()))?
+        };
+        let store: Arc<dyn ObjectStore> = match root.scheme() {
+            "file" => Arc::new(LocalFileSystem::new().with_fsync(true)),
+            "s3" => {
+                let bucket = root
+                    .host_str()
+                    .ok_or_else(|| location("no bucket".into()))?;
+                let retry = RetryConfig {
+                    retry_timeout: STORE_RETRY,
+                    ..RetryConfig::default()
+                };
+                let builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+                Arc::new(
+                    builder
+                        .with_retry(retry)
+                        .build()
+                        .map_err(|error| LakeError::store(format!("use `{url}`"), error))?,
+                )
+            }
+            other => return Err(location(format!("`{other}` is neither `file` nor `s3`"))),
+        };
+        Ok(Self { store, root })
+    }
+
+    /// The path of `relative` (not escaped) below the root, as the store knows it.
+    pub(super) fn path(&self, relative: &str) -> Result<Path, LakeError> {
+        let url = self.url(relative);
+        Path::from_url_path(url.path()).map_err(|error| LakeError::Location {
+            url: url.to_string(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// The URL of `relative` below the root.
+    pub(super) fn url(&self, relative: &str) -> Url {
+        let mut url = self.root.clone();
+        url.set_path(&format!("{}{relative}", self.root.path()));
+        url
+    }
+
+    /// The URL of a table's root, with a trailing slash.
+    pub(super) fn table(&self, table: TableName) -> Url {
+        self.url(&format!("{table}/"))
+    }
+
+    /// Makes a table's folder where the store has folders: the kernel wants to find one.
+    pub(super) fn prepare(&self, table: TableName) -> Result<(), LakeError> {
+        let url = self.table(table);
+        let Ok(folder) = url.to_file_path() else {
+            return Ok(());
+        };
+        make_durable_folder(&folder).map_err(|source| LakeError::Location {
+            url: folder.to_string_lossy().into_owned(),
+            reason: source.to_string(),
+        })
+    }
+
+    /// How a reader outside of this program names the object at the URL-escaped path `relative` of
+    /// `table`: a path of the file system, or a URL.
+    pub(super) fn reader_path(&self, table: TableName, relative: &str) -> String {
+        let url = self.url(&format!("{table}/{relative}"));
+        match url.scheme() {
+            "file" => url.to_file_path().map_or_else(
+                |()| url.to_string(),
+                |path| path.to_string_lossy().into_owned(),
+            ),
+            _ => url.to_string(),
+        }
+    }
+}
+
+/// Makes a folder and its ancestors, so that a power cut cannot take them away again.
+fn make_durable_folder(folder: &path::Path) -> io::Result<()> {
+    let missing: Vec<_> = folder
+        .ancestors()
+        .take_while(|ancestor| !ancestor.exists())
+        .collect();
+    fs::create_dir_all(folder)?;
+    // A new folder is an entry of its parent: that is what must reach the disk.
+    for parent in missing.into_iter().filter_map(path::Path::parent) {
+        fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Relative path of the file that names the newest committed versions.
+pub(super) const LATEST: &str = "_latest.json";
+
+/// Relative path of the entry that `version` has in a table's log.
+pub(super) fn log_entry(table: TableName, version: u64) -> String {
+    format!("{table}/_delta_log/{version:020}.json")
+}
+
+/// Relative path of the hint that names a table's newest checkpoint.
+pub(super) fn last_checkpoint(table: TableName) -> String {
+    format!("{table}/_delta_log/_last_checkpoint")
+}
+
+/// A data file's name.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) struct DataFileName {
+    pub(super) table: TableName,
+    pub(super) cut: Tick,
+    pub(super) part: usize,
+    /// Counts the files of a (table, part, cut): most have one. A name that is taken, by a writer that
+    /// died before its commit, is never overwritten but counted past.
+    pub(super) sequence: usize,
+}
+
+impl DataFileName {
+    /// The cut in the name of a file of `table`; `None` if it is not one of ours.
+    pub(super) fn cut(table: TableName, path: &str) -> Option<Tick> {
+        let name = path
+            .rsplit('/')
+            .next()?
+            .strip_prefix(table.name())?
+            .strip_prefix('-')?;
+        name.split_once('-')?.0.parse().ok().map(Tick)
+    }
+
+    /// Relative path below the lake's root.
+    pub(super) fn relative(self) -> String {
+        format!("{}/{}", self.table, self.below_table())
+    }
+
+    /// Relative path below the table's root, as its log has it.
+    pub(super) fn below_table(self) -> String {
+        let Self {
+            table,
+            cut,
+            part,
+            sequence,
+        } = self;
+        let date = recorded_date(cut);
+        format!(
+            "{PARTITION}={date}/{table}-{:020}-{part:03}-{sequence:03}.parquet",
+            cut.0
+        )
+    }
+}
+
+/// The UTC date of a cut.
+///
+/// # Panics
+/// If the cut is past the year 9999: ticks come from a clock.
+pub(super) fn recorded_date(cut: Tick) -> Date {
+    jiff::Timestamp::from_millisecond(cut.ms())
+        .expect("a tick is an instant a calendar knows")
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plumeline_pipelines::model::Cause;
+
+    #[test]
+    fn names_sort_by_cut() {
+        let cut = Tick::new(1_767_225_600_000, Cause::Cut);
+        let name = DataFileName {
+            table: TableName::Activity,
+            cut,
+            part: 1,
+            sequence: 0,
+        };
+        assert_eq!(
+            name.relative(),
+            "activity/recorded_date=2026-01-01/activity-00000014137804800007-001-000.parquet"
+        );
+        assert_eq!(
+            DataFileName::cut(TableName::Activity, &name.relative()),
+            Some(cut)
+        );
+        assert_eq!(
+            DataFileName::cut(TableName::Activity, "x/part-00000-c000.parquet"),
+            None
+        );
+    }
+
+    #[test]
+    fn a_path_with_spaces_survives() {
+        let place = Place::open("/tmp/a lake").expect("an absolute path");
+        assert_eq!(place.root.as_str(), "file:///tmp/a%20lake/");
+        assert_eq!(
+            place.path("x/y=1").expect("a path").as_ref(),
+            "tmp/a lake/x/y=1"
+        );
+        assert_eq!(
+            place.reader_path(TableName::Nodes, "y=1/a"),
+            "/tmp/a lake/nodes/y=1/a"
+        );
+    }
+
+    #[test]
+    fn other_places_are_refused() {
+        for url in ["lake", "ftp://host/lake", "https://host/lake"] {
+            assert!(Place::open(url).is_err(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! The tables of the lake: their names and columns, in one place.
+//!
+//! ```text
+//! Column { name, kind, .. } ──► Delta schema (log)  ──► Arrow schema (encoder)  ──► Parquet types
+//! ```
+//!
+//! * No key column is nullable; the log says so (`NOT NULL`), so a reader may rely on it.
+//! * Numbers of the ledger are decimals, numbers *as sent* (`readings.value`, the facts' decimals) are
+//!   texts: no decimal type holds 38 digits and 30 places at once, and a rounded witness is no witness.
+//! * Small numbers (`scope`, `depth`, ...) are `INT`, the narrowest type that every reader maps alike.
+//! * Statistics go to the log for keys and times alone: readers parse decimals there as floats and would
+//!   prune wrongly.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use delta_kernel::KernelResult;
+use delta_kernel::schema::{DataType as DeltaType, StructField, StructType};
+use serde::Serialize;
+
+/// The column every table is partitioned by: the UTC date of `recorded_at`.
+pub(super) const PARTITION: &str = "recorded_date";
+
+/// A table of the lake.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableName {
+    /// Amounts: what was consumed, driven, bought.
+    Activity,
+    /// What that emitted, a row a line and gas.
+    Emissions,
+    /// `emissions` rolled up the node tree.
+    Footprints,
+    /// Accepted readings, as sent.
+    Readings,
+    /// Refused and waiting payloads.
+    Rejects,
+    /// Revisions of meters.
+    Meters,
+    /// Revisions of factors.
+    Factors,
+    /// Revisions of nodes.
+    Nodes,
+}
+
+impl TableName {
+    /// All of them, in the order they are committed: `activity` last, for its `txn` is the ledger's
+    /// committed cut.
+    pub const ALL: [Self; 8] = [
+        Self::Meters,
+        Self::Factors,
+        Self::Nodes,
+        Self::Readings,
+        Self::Rejects,
+        Self::Footprints,
+        Self::Emissions,
+        Self::Activity,
+    ];
+
+    /// Its folder below the lake's root.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Activity => "activity",
+            Self::Emissions => "emissions",
+            Self::Footprints => "footprints",
+            Self::Readings => "readings",
+            Self::Rejects => "rejects",
+            Self::Meters => "meters",
+            Self::Factors => "factors",
+            Self::Nodes => "nodes",
+        }
+    }
+
+    /// Whether it belongs to the ledger: entries that are never removed (`delta.appendOnly`).
+    #[must_use]
+    pub fn is_ledger(self) -> bool {
+        matches!(self, Self::Activity | Self::Emissions | Self::Footprints)
+    }
+
+    /// Its columns, the partition column second.
+    pub(super) fn columns(self) -> &'static [Column] {
+        match self {
+            Self::Activity => ACTIVITY,
+            Self::Emissions => EMISSIONS,
+            Self::Footprints => FOOTPRINTS,
+            Self::Readings => READINGS,
+            Self::Rejects => REJECTS,
+            Self::Meters => METERS,
+            Self::Factors => FACTORS,
+            Self::Nodes => NODES,
+        }
+    }
+
+    /// The schema of its Delta log.
+    pub(super) fn delta_schema(self) -> KernelResult<Arc<StructType>> {
+        let fields = self.columns().iter().map(|column| {
+            let kind = column.kind.delta()?;
+            Ok(StructField::new(column.name, kind, column.is_nullable))
+        });
+        Ok(Arc::new(StructType::try_new(
+            fields.collect::<KernelResult<Vec<_>>>()?,
+        )?))
+    }
+
+    /// The schema of the batches its files are written from: all columns but the partition's.
+    pub(super) fn arrow_schema(self) -> Arc<Schema> {
+        let columns = self
+            .columns()
+            .iter()
+            .filter(|column| column.name != PARTITION);
+        Arc::new(Schema::new(
+            columns
+                .map(|column| Field::new(column.name, column.kind.arrow(), column.is_nullable))
+                .collect::<Vec<_>>(),
+        ))
+    }
+
+    /// What its metadata says beside the schema.
+    pub(super) fn properties(self, pipeline: &str, clock: &str) -> BTreeMap<String, String> {
+        let statistics: Vec<_> = self
+            .columns()
+            .iter()
+            .filter(|c| c.has_statistics)
+            .map(|c| c.name)
+            .collect();
+        let mut properties: BTreeMap<String, String> = [
+            (
+                "delta.dataSkippingStatsColumns",
+                statistics.join(",").as_str(),
+            ),
+            (PIPELINE, pipeline),
+            (CLOCK, clock),
+            (FORMAT, FORMAT_VERSION),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+        if self.is_ledger() {
+            properties.insert("delta.appendOnly".into(), "true".into());
+        }
+        if self == Self::Activity {
+            properties.insert("delta.feature.domainMetadata".into(), "supported".into());
+        }
+        properties
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Table property: the pipeline that writes the table.
+pub(super) const PIPELINE: &str = "plumeline.pipeline";
+/// Table property: `wall`, or `replay` for tables of the demo and of benches.
+pub(super) const CLOCK: &str = "plumeline.clock";
+/// Table property: the version of the lake's layout.
+pub(super) const FORMAT: &str = "plumeline.format";
+/// What [`FORMAT`] says in tables that this program writes and reads.
+pub(super) const FORMAT_VERSION: &str = "1";
+
+/// A column of a table.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) is_nullable: bool,
+    pub(super) has_statistics: bool,
+}
+
+/// What a column holds.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Microseconds, UTC.
+    Time,
+    /// Days.
+    Date,
+    /// One of few texts: dictionary-coded from the start.
+    Name,
+    /// One of many texts.
+    Text,
+    /// 32 bits.
+    Int,
+    /// 64 bits.
+    Long,
+    /// True or false.
+    Flag,
+    /// Bytes.
+    Bytes,
+    /// A decimal of so many digits, so many of them behind the point.
+    Decimal(u8, u8),
+}
+
+impl Kind {
+    fn delta(self) -> KernelResult<DeltaType> {
+        Ok(match self {
+            Self::Time => DeltaType::TIMESTAMP,
+            Self::Date => DeltaType::DATE,
+            Self::Name | Self::Text => DeltaType::STRING,
+            Self::Int => DeltaType::INTEGER,
+            Self::Long => DeltaType::LONG,
+            Self::Flag => DeltaType::BOOLEAN,
+            Self::Bytes => DeltaType::BINARY,
+            Self::Decimal(precision, scale) => DeltaType::decimal(precision, scale)?,
+        })
+    }
+
+    pub(super) fn arrow(self) -> DataType {
+        match self {
+            Self::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Self::Date => DataType::Date32,
+            Self::Name => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
+            Self::Text => DataType::Utf8,
+            Self::Int => DataType::Int32,
+            Self::Long => DataType::Int64,
+            Self::Flag => DataType::Boolean,
+            Self::Bytes => DataType::Binary,
+            Self::Decimal(precision, scale) => {
+                DataType::Decimal128(precision, scale.try_into().expect("scales are small"))
+            }
+        }
+    }
+
+    /// Its type in SQL, as `DuckDB` has it.
+    pub(super) fn sql(self) -> String {
+        match self {
+            Self::Time => "TIMESTAMP WITH TIME ZONE".into(),
+            Self::Date => "DATE".into(),
+            Self::Name | Self::Text => "VARCHAR".into(),
+            Self::Int => "INTEGER".into(),
+            Self::Long => "BIGINT".into(),
+            Self::Flag => "BOOLEAN".into(),
+            Self::Bytes => "BLOB".into(),
+            Self::Decimal(precision, scale) => format!("DECIMAL({precision},{scale})"),
+        }
+    }
+}
+
+const fn key(name: &'static str, kind: Kind) -> Column {
+    Column {
+        name,
+        kind,
+        is_nullable: false,
+        has_statistics: true,
+    }
+}
+const fn plain(name: &'static str, kind: Kind) -> Column {
+    Column {
+        name,
+        kind,
+        is_nullable: false,
+        has_statistics: false,
+    }
+}
+const fn optional(name: &'static str, kind: Kind) -> Column {
+    Column {
+        name,
+        kind,
+        is_nullable: true,
+        has_statistics: false,
+    }
+}
+
+/// `amount`: 1e-9 of its unit.
+pub(super) const AMOUNT: Kind = Kind::Decimal(20, 9);
+/// `rate_kg_per_unit`: 1e-12 kg per unit.
+pub(super) const RATE: Kind = Kind::Decimal(17, 12);
+/// `mass_kg`, `co2e_kg`: 1e-21 kg.
+pub(super) const MASS: Kind = Kind::Decimal(38, 21);
+
+const RECORDED_AT: Column = key("recorded_at", Kind::Time);
+// Partition values are in the log anyway: statistics of them would say it twice.
+const RECORDED_DATE: Column = plain(PARTITION, Kind::Date);
+
+const ACTIVITY: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    key("period_start", Kind::Time),
+    key("period_end", Kind::Time),
+    key("period_date", Kind::Date),
+    key("node", Kind::Name),
+    key("subject", Kind::Name),
+    plain("subject_kind", Kind::Name),
+    plain("quantity", Kind::Name),
+    plain("unit", Kind::Name),
+    plain("amount", AMOUNT),
+    plain("covered_ms", Kind::Long),
+    plain("quality", Kind::Name),
+    plain("reason", Kind::Name),
+];
+
+const EMISSIONS: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    key("period_start", Kind::Time),
+    key("period_end", Kind::Time),
+    key("period_date", Kind::Date),
+    key("node", Kind::Name),
+    key("subject", Kind::Name),
+    plain("subject_kind", Kind::Name),
+    plain("quantity", Kind::Name),
+    plain("unit", Kind::Name),
+    key("scope", Kind::Int),
+    key("category", Kind::Int),
+    key("method", Kind::Name),
+    key("gas", Kind::Name),
+    key("factor", Kind::Name),
+    key("factor_revision", Kind::Long),
+    plain("rate_kg_per_unit", RATE),
+    optional("mass_kg", MASS),
+    plain("co2e_kg", MASS),
+    plain("gwp", Kind::Name),
+    plain("quality", Kind::Name),
+    plain("reason", Kind::Name),
+    plain("calc_id", Kind::Name),
+];
+
+const FOOTPRINTS: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    key("period_start", Kind::Time),
+    key("period_end", Kind::Time),
+    key("period_date", Kind::Date),
+    key("node", Kind::Name),
+    key("depth", Kind::Int),
+    key("scope", Kind::Int),
+    key("category", Kind::Int),
+    key("method", Kind::Name),
+    key("gas", Kind::Name),
+    optional("mass_kg", MASS),
+    plain("co2e_kg", MASS),
+];
+
+const READINGS: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    key("observed_at", Kind::Time),
+    key("observed_to", Kind::Time),
+    key("meter", Kind::Name),
+    optional("value", Kind::Text),
+    optional("unit", Kind::Name),
+    plain("version", Kind::Long),
+    plain("quality", Kind::Name),
+    key("source", Kind::Name),
+    key("position", Kind::Long),
+    plain("outcome", Kind::Name),
+];
+
+const REJECTS: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    plain("reject_id", Kind::Text),
+    key("event", Kind::Name),
+    key("source", Kind::Name),
+    key("position", Kind::Long),
+    plain("element", Kind::Long),
+    plain("reason", Kind::Text),
+    plain("raw", Kind::Bytes),
+];
+
+const METERS: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    key("meter", Kind::Name),
+    key("node", Kind::Name),
+    plain("kind", Kind::Name),
+    optional("unit", Kind::Name),
+    plain("multiplier", Kind::Name),
+    plain("stamp", Kind::Name),
+    optional("interval", Kind::Name),
+    plain("max_hold", Kind::Name),
+    optional("modulus", Kind::Name),
+    optional("max_power", Kind::Name),
+    optional("expected_every", Kind::Name),
+    optional("factor", Kind::Name),
+    key("valid_from", Kind::Time),
+    key("valid_to", Kind::Time),
+    plain("revision", Kind::Long),
+    plain("withdrawn", Kind::Flag),
+];
+
+const FACTORS: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    key("factor", Kind::Name),
+    plain("revision", Kind::Long),
+    plain("scope", Kind::Int),
+    plain("category", Kind::Int),
+    plain("method", Kind::Name),
+    plain("gas", Kind::Name),
+    plain("kg_per_unit", Kind::Name),
+    plain("unit", Kind::Name),
+    key("valid_from", Kind::Time),
+    key("valid_to", Kind::Time),
+    optional("source", Kind::Name),
+    plain("withdrawn", Kind::Flag),
+];
+
+const NODES: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    key("node", Kind::Name),
+    optional("parent", Kind::Name),
+    optional("name", Kind::Name),
+    key("valid_from", Kind::Time),
+    key("valid_to", Kind::Time),
+    plain("revision", Kind::Long),
+    plain("withdrawn", Kind::Flag),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_have_no_statistics_and_keys_are_never_null() {
+        for table in TableName::ALL {
+            for column in table.columns() {
+                let is_decimal = matches!(column.kind, Kind::Decimal(..));
+                assert!(
+                    !(column.has_statistics && is_decimal),
+                    "{table}.{}",
+                    column.name
+                );
+                assert!(
+                    !(column.has_statistics && column.is_nullable),
+                    "{table}.{}",
+                    column.name
+                );
+            }
+            assert_eq!(table.columns()[1].name, PARTITION);
+            table.delta_schema().expect("a valid schema");
+        }
+    }
+
+    #[test]
+    fn a_product_of_amount_and_rate_is_exact_in_sql() {
+        // DECIMAL(20,9) * DECIMAL(17,12) is DECIMAL(37,21) in DuckDB and Spark: it fits 38 digits.
+        let (Kind::Decimal(ap, a_scale), Kind::Decimal(rp, r_scale), Kind::Decimal(mp, m_scale)) =
+            (AMOUNT, RATE, MASS)
+        else {
+            unreachable!("all three are decimals");
+        };
+        assert!(ap + rp <= mp);
+        assert_eq!(a_scale + r_scale, m_scale);
+    }
+
+    #[test]
+    fn activity_commits_last() {
+        assert_eq!(TableName::ALL.last(), Some(&TableName::Activity));
+    }
+}

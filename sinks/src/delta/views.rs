@@ -1,0 +1,241 @@
+//! A `DuckDB` script that reads the lake as of one consistent instant T.
+//!
+//! ```text
+//! activity's txn ──► T ──► each table: the exact list of its live files, rows recorded up to T ──► views
+//! ```
+//!
+//! 1. `activity` is read first: it commits last, so every table read after it has all rows up to its T.
+//! 2. Files are listed from the log. A glob over the folder would count what unfinished commits left, and
+//!    after a compaction everything twice.
+//! 3. Rows recorded after T are left out, for a table may be ahead of T.
+//! 4. A table without files is an empty view with the right types, so that a query never breaks on a
+//!    young lake.
+//!
+//! `recorded_date` is computed from `recorded_at` rather than taken from folders: that is its definition,
+//! and it holds for files that somebody's OPTIMIZE put elsewhere.
+
+use std::fmt::Write;
+
+use plumeline_pipelines::model::Tick;
+
+use super::engine::Engine;
+use super::error::LakeError;
+use super::lake::LakeConfig;
+use super::log::TableLog;
+use super::place::{DataFileName, Place};
+use super::table::{PARTITION, TableName};
+
+/// Prints the script: a view for each table, `footprint_location`, `footprint_market`, and the table
+/// macros `as_known_on(date)`, `as_known_at(instant)`, `changes_since(date)`, `restated_since(date)`.
+///
+/// `as_of_ms` (Unix time) cuts the ledger by `recorded_at`; at most, and by default, it is the cut that
+/// all tables have.
+///
+/// # Errors
+/// If the lake cannot be read, or is another pipeline's.
+pub fn views_script(config: &LakeConfig, as_of_ms: Option<i64>) -> Result<String, LakeError> {
+    script(&Engine::new(Place::open(&config.url)?)?, config, as_of_ms)
+}
+
+pub(super) fn script(
+    engine: &Engine,
+    config: &LakeConfig,
+    as_of_ms: Option<i64>,
+) -> Result<String, LakeError> {
+    let owner = config.owner();
+    let activity = TableLog::find(engine, TableName::Activity, &owner)?;
+    let committed_ms = activity
+        .as_ref()
+        .and_then(TableLog::committed)
+        .map(Tick::ms);
+    let until_ms = committed_ms.map(|ms| as_of_ms.map_or(ms, |as_of| as_of.min(ms)));
+    let mut script = head(engine, config, until_ms);
+    // Their order in the script is the other way round, for readers: the ledger comes first.
+    for table in TableName::ALL.into_iter().rev() {
+        let other = match table {
+            TableName::Activity => None,
+            _ => TableLog::find(engine, table, &owner)?,
+        };
+        let log = if table == TableName::Activity {
+            activity.as_ref()
+        } else {
+            other.as_ref()
+        };
+        let files = match (log, until_ms) {
+            (Some(log), Some(until_ms)) => files(engine, table, log, until_ms)?,
+            _ => Vec::new(),
+        };
+        write_view(&mut script, table, &files, until_ms);
+    }
+    script.push_str(DERIVED);
+    Ok(script)
+}
+
+fn files(
+    engine: &Engine,
+    table: TableName,
+    log: &TableLog,
+    until_ms: i64,
+) -> Result<Vec<String>, LakeError> {
+    let paths = log.live_files(engine)?.into_iter();
+    let reached =
+        paths.filter(|path| DataFileName::cut(table, path).is_none_or(|cut| cut.ms() <= until_ms));
+    Ok(reached
+        .map(|path| engine.place.reader_path(table, &path))
+        .collect())
+}
+
+fn head(engine: &Engine, config: &LakeConfig, until_ms: Option<i64>) -> String {
+    let until = until_ms.map_or_else(|| "nothing is committed yet".into(), instant);
+    let mut script = format!(
+        "-- The ledger of pipeline {}, for DuckDB. As of: {until}\n\
+         -- The list of files is exact for that instant: print the script again to see more.\n",
+        config.pipeline.escape_debug()
+    );
+    if engine.place.root.scheme() == "s3" {
+        script.push_str(
+            "INSTALL httpfs; LOAD httpfs; INSTALL aws; LOAD aws;\n\
+             CREATE OR REPLACE SECRET plumeline (TYPE s3, PROVIDER credential_chain);\n",
+        );
+    }
+    script
+}
+
+fn write_view(script: &mut String, table: TableName, files: &[String], until_ms: Option<i64>) {
+    let has_files = !files.is_empty();
+    let columns = table
+        .columns()
+        .iter()
+        .map(|column| match (has_files, column.name) {
+            (true, PARTITION) => {
+                format!("CAST(make_timestamp(epoch_us(recorded_at)) AS DATE) AS {PARTITION}")
+            }
+            (true, name) => format!("\"{name}\""),
+            (false, name) => format!("CAST(NULL AS {}) AS \"{name}\"", column.kind.sql()),
+        });
+    let columns = columns.collect::<Vec<_>>().join(",\n    ");
+    let source = match until_ms.filter(|_| has_files) {
+        Some(until_ms) => {
+            let files: Vec<_> = files
+                .iter()
+                .map(|file| format!("    {}", quoted(file)))
+                .collect();
+            format!(
+                "FROM read_parquet([\n{}\n  ], hive_partitioning = false)\n  \
+                 WHERE recorded_at <= TIMESTAMPTZ '{}'",
+                files.join(",\n"),
+                instant(until_ms)
+            )
+        }
+        None => "WHERE false".into(),
+    };
+    // Writing to a `String` cannot fail.
+    write!(
+        script,
+        "\nCREATE OR REPLACE VIEW {table} AS\n  SELECT\n    {columns}\n  {source};\n"
+    )
+    .unwrap_or_default();
+}
+
+/// ISO 8601, UTC, with an offset that every session reads alike.
+fn instant(ms: i64) -> String {
+    let at = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX);
+    at.strftime("%Y-%m-%d %H:%M:%S%.3f+00").to_string()
+}
+
+/// A path as SQL text that names one file, also where it holds what `DuckDB` reads as a pattern.
+fn quoted(path: &str) -> String {
+    let mut text = String::from("'");
+    for character in path.chars() {
+        match character {
+            '\'' => text.push_str("''"),
+            '*' | '?' | '[' => {
+                text.push('[');
+                text.push(character);
+                text.push(']');
+            }
+            other => text.push(other),
+        }
+    }
+    text.push('\'');
+    text
+}
+
+const DERIVED: &str = "
+-- Balances: sums of entries. `mass_kg` is null for gas `co2e`, whose mass nobody published.
+-- Every level of the tree has rows of its own: sum over one node, never over all.
+CREATE OR REPLACE VIEW footprint_location AS
+  SELECT period_start, period_end, period_date, node, depth, scope, category, gas,
+         sum(mass_kg) AS mass_kg, sum(co2e_kg) AS co2e_kg
+  FROM footprints WHERE method IN ('any', 'location') GROUP BY ALL;
+
+CREATE OR REPLACE VIEW footprint_market AS
+  SELECT period_start, period_end, period_date, node, depth, scope, category, gas,
+         sum(mass_kg) AS mass_kg, sum(co2e_kg) AS co2e_kg
+  FROM footprints WHERE method IN ('any', 'market') GROUP BY ALL;
+
+-- Footprints as they were known at the end of a day (UTC): FROM as_known_on(DATE '2026-01-31').
+CREATE OR REPLACE MACRO as_known_on(day) AS TABLE
+  SELECT period_start, period_end, period_date, node, depth, scope, category, method, gas,
+         sum(mass_kg) AS mass_kg, sum(co2e_kg) AS co2e_kg
+  FROM footprints WHERE recorded_date <= CAST(day AS DATE) GROUP BY ALL;
+
+-- The same, as known at an instant: FROM as_known_at(TIMESTAMPTZ '2026-01-31 12:00:00+00').
+CREATE OR REPLACE MACRO as_known_at(instant) AS TABLE
+  SELECT period_start, period_end, period_date, node, depth, scope, category, method, gas,
+         sum(mass_kg) AS mass_kg, sum(co2e_kg) AS co2e_kg
+  FROM footprints WHERE recorded_at <= CAST(instant AS TIMESTAMPTZ) GROUP BY ALL;
+
+-- What was recorded after the end of a day (UTC): as_known_on(day) and this add up to what is known.
+CREATE OR REPLACE MACRO changes_since(day) AS TABLE
+  SELECT recorded_at, period_start, period_end, period_date, node, depth, scope, category, method, gas,
+         sum(mass_kg) AS mass_kg, sum(co2e_kg) AS co2e_kg
+  FROM footprints WHERE recorded_date > CAST(day AS DATE) GROUP BY ALL;
+
+-- Why: the entries behind such changes, by subject and factor.
+CREATE OR REPLACE MACRO restated_since(day) AS TABLE
+  SELECT recorded_at, period_date, node, subject, scope, category, method, gas, factor,
+         factor_revision, reason, sum(mass_kg) AS mass_kg, sum(co2e_kg) AS co2e_kg
+  FROM emissions WHERE reason <> 'booked' AND recorded_date > CAST(day AS DATE) GROUP BY ALL;
+";
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Memory, config, cut, write_everything};
+    use super::*;
+
+    #[test]
+    fn a_lake_that_is_not_there_has_empty_typed_views() {
+        let memory = Memory::new();
+        let engine = Engine::new(memory.place()).expect("an engine");
+        let script = script(&engine, &config("memory:///lake"), None).expect("a script");
+        assert!(script.contains("As of: nothing is committed yet"));
+        assert_eq!(script.matches("WHERE false;").count(), TableName::ALL.len());
+        assert!(
+            script.contains("CAST(NULL AS DECIMAL(38,21)) AS \"co2e_kg\""),
+            "{script}"
+        );
+    }
+
+    #[test]
+    fn files_of_later_cuts_are_left_out() {
+        let memory = Memory::new();
+        let mut lake = memory.open();
+        for index in [1, 2] {
+            let mut writer = lake.begin(cut(index));
+            write_everything(&mut writer, &memory.names);
+            writer.commit().expect("committed");
+        }
+        let engine = Engine::new(memory.place()).expect("an engine");
+        let at = |as_of_ms| script(&engine, &config("memory:///lake"), as_of_ms).expect("a script");
+        let (all, first) = (at(None), at(Some(cut(2).ms() - 1)));
+        assert_eq!(all.matches("activity-0").count(), 4);
+        assert_eq!(first.matches("activity-0").count(), 2);
+        assert!(first.contains("WHERE recorded_at <= TIMESTAMPTZ '2026-01-01 00:01:59.999+00'"));
+    }
+
+    #[test]
+    fn quotes_and_patterns_in_paths_are_literal() {
+        assert_eq!(quoted("/it's [a] *lake?"), "'/it''s [[]a] [*]lake[?]'");
+    }
+}

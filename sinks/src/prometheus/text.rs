@@ -1,0 +1,94 @@
+//! The text exposition format, 0.0.4: heads, labels, and decimals that never were floats.
+
+use std::fmt::Write;
+
+use super::catalogue::Definition;
+
+/// Decimals of a gram in a balance: balances are in 1e-21 kg.
+const GRAM_DECIMALS: usize = 18;
+/// Decimals of a second in an instant.
+const SECOND_DECIMALS: usize = 3;
+
+/// Appends the `# HELP` and `# TYPE` lines.
+pub(super) fn write_head(text: &mut String, definition: &Definition) {
+    let Definition {
+        name, kind, help, ..
+    } = definition;
+    // Writing to a `String` cannot fail.
+    writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}", kind.name()).unwrap_or_default();
+}
+
+/// `name{a="x",b="y"}`, values escaped.
+pub(super) fn series<'a>(
+    definition: &Definition,
+    values: impl IntoIterator<Item = &'a str>,
+) -> String {
+    let mut text = String::from(definition.name);
+    for (index, (label, value)) in definition.labels.iter().zip(values).enumerate() {
+        text.push(if index == 0 { '{' } else { ',' });
+        text.push_str(label);
+        text.push_str("=\"");
+        for character in value.chars() {
+            match character {
+                '\\' => text.push_str("\\\\"),
+                '"' => text.push_str("\\\""),
+                '\n' => text.push_str("\\n"),
+                other => text.push(other),
+            }
+        }
+        text.push('"');
+    }
+    if !definition.labels.is_empty() {
+        text.push('}');
+    }
+    text
+}
+
+/// 1e-21 kg as grams, exactly.
+pub(super) fn grams(mass: i128) -> String {
+    decimal(mass, GRAM_DECIMALS)
+}
+
+/// ms as seconds, exactly.
+pub(super) fn seconds(ms: i64) -> String {
+    decimal(ms.into(), SECOND_DECIMALS)
+}
+
+fn decimal(value: i128, decimals: usize) -> String {
+    let sign = if value < 0 { "-" } else { "" };
+    let digits = format!("{:0>width$}", value.unsigned_abs(), width = decimals + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - decimals);
+    match fraction.trim_end_matches('0') {
+        "" => format!("{sign}{whole}"),
+        fraction => format!("{sign}{whole}.{fraction}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grams_are_exact() {
+        for (mass, text) in [
+            (0, "0"),
+            (1, "0.000000000000000001"),
+            (-1_500_000_000_000_000_000, "-1.5"),
+            (10_i128.pow(21), "1000"),
+            (i128::MAX, "170141183460469231731.687303715884105727"),
+            (i128::MIN, "-170141183460469231731.687303715884105728"),
+        ] {
+            assert_eq!(grams(mass), text);
+        }
+        assert_eq!(seconds(1_767_225_600_123), "1767225600.123");
+    }
+
+    #[test]
+    fn label_values_are_escaped() {
+        let text = series(&super::super::catalogue::WINDOW_END, ["a\"b\\c\nd"]);
+        assert_eq!(
+            text,
+            r#"ghg_window_end_timestamp_seconds{window="a\"b\\c\nd"}"#
+        );
+    }
+}

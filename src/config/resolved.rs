@@ -1,0 +1,119 @@
+//! A pipeline as it runs: typed, defaulted, cross-checked. All lengths in ms unless their name says else.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use jiff::tz::TimeZone;
+use plumeline_connectors::SourceConfig;
+use plumeline_pipelines::model::Policy;
+use plumeline_sinks::delta::{Compression, LakeConfig};
+
+use super::problem::Problem;
+
+/// A pipeline, ready to run.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// The pipeline file.
+    pub file: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// Where civil days are told.
+    pub timezone: TimeZone,
+    /// Its IANA name.
+    pub timezone_name: String,
+    /// What changes results.
+    pub policy: Policy,
+    /// The rolling windows as they were written, in the order of `policy.windows_ms`.
+    pub window_labels: Vec<String>,
+    /// Dataflow threads.
+    pub workers: usize,
+    /// Directory of what is remembered across restarts.
+    pub state_dir: PathBuf,
+    /// Readings kept while they wait for a fact.
+    pub max_parked: u64,
+    /// How far in the future a stamp may lie.
+    pub max_ahead_ms: i64,
+    /// Where `/metrics`, `/healthz` and `/readyz` listen.
+    pub http: SocketAddr,
+    /// The CSV files of facts.
+    pub tables: Tables,
+    /// Where readings and facts come from; a source's index here is its number everywhere.
+    pub sources: Vec<SourceEntry>,
+    /// The ledger.
+    pub delta: Option<DeltaSink>,
+    /// The gauges.
+    pub prometheus: Option<PrometheusSink>,
+    /// What is probably not meant so.
+    pub warnings: Vec<Problem>,
+}
+
+impl Pipeline {
+    /// How the ledger is opened, if there is one; `replay_clock` says whether ticks follow the data.
+    #[must_use]
+    pub fn lake(&self, replay_clock: bool) -> Option<LakeConfig> {
+        let delta = self.delta.as_ref()?;
+        Some(LakeConfig {
+            url: delta.url.clone(),
+            compression: delta.compression,
+            pipeline: self.name.clone(),
+            timezone: self.timezone.clone(),
+            policy: self.policy.clone(),
+            source_names: self
+                .sources
+                .iter()
+                .map(|source| source.name.clone())
+                .collect(),
+            readings: delta.readings,
+            replay_clock,
+            workers: self.workers,
+        })
+    }
+}
+
+/// The CSV files of facts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// The meter table.
+    pub meters: Option<PathBuf>,
+    /// The factor table.
+    pub factors: Option<PathBuf>,
+    /// The node table.
+    pub nodes: Option<PathBuf>,
+}
+
+/// A source of the pipeline file.
+#[derive(Clone, Debug)]
+pub struct SourceEntry {
+    /// Its name.
+    pub name: String,
+    /// The line of its header.
+    pub line: usize,
+    /// What it connects to.
+    pub config: SourceConfig,
+}
+
+/// The ledger: Delta tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeltaSink {
+    /// An absolute path, or a `file://` or `s3://` URL.
+    pub url: String,
+    /// Of Parquet pages.
+    pub compression: Compression,
+    /// Time between commits.
+    pub commit_every_ms: i64,
+    /// Whether accepted readings are written, too.
+    pub readings: bool,
+    /// The line of its header.
+    pub line: usize,
+}
+
+/// Footprints as gauges.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct PrometheusSink {
+    /// Levels of the node tree, from the roots.
+    pub depth: u8,
+    /// Whether each gas has a series.
+    pub gases: bool,
+    /// Most business series at a time.
+    pub max_series: usize,
+}

@@ -1,0 +1,49 @@
+//! Why a demo cannot be had.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::LENGTH_MIN;
+
+/// Why a demo cannot be had.
+#[derive(Debug, Error)]
+pub enum DemoError {
+    /// `--for` is too short for the story.
+    #[error("--for {} s is too short: a demo takes at least {} s", .asked.as_secs(), LENGTH_MIN.as_secs())]
+    TooShort {
+        /// What was asked for.
+        asked: Duration,
+    },
+    /// The folder holds something that is not a demo's.
+    #[error("{} is not empty and not of a demo; choose another with --dir", .0.display())]
+    ForeignFolder(PathBuf),
+    /// A file could not be written or read.
+    #[error("cannot write {}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The terminal, a port or a thread could not be had.
+    #[error("the system refused")]
+    System(#[from] io::Error),
+    /// The MQTT broker in the process did not come up.
+    #[error("the embedded MQTT broker does not answer on {address}")]
+    Broker {
+        /// Where it should.
+        address: String,
+    },
+    /// The MQTT client of the simulated gateways is gone.
+    #[error("the simulated gateways lost their connection for good")]
+    Gateways(#[source] Box<rumqttc::ClientError>),
+    /// The Kafka cluster in the process, or its client.
+    #[error("the embedded Kafka cluster failed")]
+    Kafka(#[from] rdkafka::error::KafkaError),
+    /// The pipeline did not start or did not end well.
+    #[error("the pipeline failed: {0}")]
+    Pipeline(String),
+}

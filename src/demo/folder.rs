@@ -1,0 +1,122 @@
+//! DIR: the demo's files, and nothing outside of it.
+//!
+//! ```text
+//!   DIR/.plumeline-demo    says that the folder is a demo's and may be cleared by the next one
+//!       pipeline.toml      the sample pipeline with addresses filled in
+//!       meters.csv nodes.csv
+//!       lake/ state/       what the pipeline writes
+//! ```
+//!
+//! A demo starts at the same simulated instant each time, so it cannot go on with the tables of the last
+//! one: it clears them, by name. A folder with anything else in it and without the mark is refused.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use plumeline_fixtures::files;
+use plumeline_fixtures::fleet::Fleet;
+
+use super::error::DemoError;
+use super::servers::Servers;
+
+const MARK: &str = ".plumeline-demo";
+/// Folders the pipeline writes to.
+const WRITTEN: [&str; 2] = ["lake", "state"];
+/// Where metrics are served if nobody else listens there: the default of a pipeline file.
+const HTTP_PORT: u16 = 9926;
+
+/// A demo's folder.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    http: SocketAddr,
+}
+
+impl Folder {
+    /// Creates or clears the folder and writes the pipeline file and its tables.
+    pub(super) fn create(path: &Path, fleet: &Fleet, servers: &Servers) -> Result<Self, DemoError> {
+        let in_file = |path: &Path| {
+            let path = path.to_owned();
+            move |source| DemoError::File { path, source }
+        };
+        fs::create_dir_all(path).map_err(in_file(path))?;
+        let is_empty = fs::read_dir(path).map_err(in_file(path))?.next().is_none();
+        let mark = path.join(MARK);
+        if !is_empty && !mark.exists() {
+            return Err(DemoError::ForeignFolder(path.to_owned()));
+        }
+        for name in WRITTEN {
+            let folder = path.join(name);
+            remove(&folder).map_err(in_file(&folder))?;
+        }
+        let folder = Self {
+            path: path.to_owned(),
+            http: http_address()?,
+        };
+        let pipeline = files::text("demo/pipeline.toml")
+            .replace("{mqtt}", &servers.mqtt().to_string())
+            .replace("{kafka}", &servers.kafka())
+            .replace("{http}", &folder.http.to_string());
+        let written = [
+            (
+                mark,
+                "A demo's folder: the next demo clears it.\n".to_owned(),
+            ),
+            (folder.pipeline(), pipeline),
+            (folder.table("meters.csv"), fleet.meters_csv()),
+            (folder.table("nodes.csv"), fleet.nodes_csv()),
+        ];
+        for (file, content) in written {
+            fs::write(&file, content).map_err(in_file(&file))?;
+        }
+        Ok(folder)
+    }
+
+    /// The folder.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where metrics are served.
+    pub(super) fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// The pipeline file.
+    pub(super) fn pipeline(&self) -> PathBuf {
+        self.path.join("pipeline.toml")
+    }
+
+    /// The tables the pipeline writes.
+    pub(super) fn lake(&self) -> PathBuf {
+        self.path.join("lake")
+    }
+
+    /// A table of facts.
+    pub(super) fn table(&self, file: &str) -> PathBuf {
+        self.path.join(file)
+    }
+}
+
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn http_address() -> Result<SocketAddr, DemoError> {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT));
+    if TcpListener::bind(usual).is_ok() {
+        Ok(usual)
+    } else {
+        Ok(free_address()?)
+    }
+}
+
+/// An address of the loopback nobody listens on.
+pub(super) fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}

@@ -1,0 +1,56 @@
+//! Facts: the rows of meters, factors and nodes, from CSV files and topics.
+//!
+//! ```text
+//! meters.csv ─┐
+//! factors.csv ┼─► file ─► store ─► changes for the dataflow
+//! nodes.csv ──┘    rows    rules: within a table
+//!    watch                 joins: between tables
+//! topics ─────────────────►
+//! ```
+//!
+//! A table is checked as a whole and with the others, and applied as a whole or not at all: the last good
+//! rows stay. What is wrong is told by file and line, all at once.
+
+mod file;
+mod joins;
+mod row;
+mod rules;
+mod store;
+mod timeline;
+mod watch;
+
+use std::path::PathBuf;
+
+pub use file::{FILE_BYTES_MAX, ReadRow, TableFile, Terms, read_bytes, read_file};
+pub use joins::{Books, Setting, joins};
+pub use plumeline_connectors::decode::fact::{FactChange, Table};
+pub use row::{Book, Held, Origin, Part, Place, TableRow};
+pub use rules::{LEVELS_MAX, Words, contradictions, gaps, tree};
+pub use store::{Applied, FactStore};
+pub use timeline::{Segment, coverage, timeline};
+pub use watch::{Stability, Stamp, TableChanged, Watcher};
+
+use crate::config::Tables;
+
+/// All tables; those that others refer to come first.
+pub const TABLES: [Table; 3] = [Table::Nodes, Table::Factors, Table::Meters];
+
+/// The key of `table` in `[tables]`.
+#[must_use]
+pub fn table_name(table: Table) -> &'static str {
+    match table {
+        Table::Nodes => "nodes",
+        Table::Factors => "factors",
+        Table::Meters => "meters",
+    }
+}
+
+/// The file of `table`, if it has one.
+#[must_use]
+pub fn table_path(tables: &Tables, table: Table) -> Option<&PathBuf> {
+    match table {
+        Table::Nodes => tables.nodes.as_ref(),
+        Table::Factors => tables.factors.as_ref(),
+        Table::Meters => tables.meters.as_ref(),
+    }
+}

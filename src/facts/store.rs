@@ -1,0 +1,415 @@
+//! The facts that hold now, and what a new file or a message of a topic does to them.
+//!
+//! ```text
+//! files  ─► apply_files ─┐  rules within a table, joins between tables
+//!                        ├─► the rows that hold ─► changes for the dataflow: insertions, withdrawals
+//! topics ─► apply_change ┘  rules within the key
+//! ```
+//!
+//! 1. New rows are laid beside the current ones in a copy. A row of the current file that is no longer in
+//!    the new one must have been withdrawn: a row lost by an editor must not restate a year.
+//! 2. The rules run on the copy. One error, and nothing is applied: the last good rows stay.
+//! 3. The copy takes the place of the rows, and the differences are the changes.
+//!
+//! Files that changed together are applied together: a meter and its new node may come in either order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use plumeline_connectors::config::Carries;
+use plumeline_pipelines::model::{Fact, GwpSet, Names, NodeRow};
+
+use super::file::TableFile;
+use super::joins::{Books, Setting, joins};
+use super::row::{Book, Held, Origin, Place, TableRow, is_same_line};
+use super::rules::{Words, at, contradicted, contradictions, gaps, tree};
+use super::timeline::shown_span;
+use super::{FactChange, Table};
+use crate::config::{Pipeline, Problem, Problems, Severity};
+
+/// The facts that hold now.
+#[derive(Clone, Debug)]
+pub struct FactStore {
+    names: Arc<Names>,
+    timezone: TimeZone,
+    gwp: GwpSet,
+    come_later: BTreeSet<Table>,
+    sources: Vec<Arc<str>>,
+    books: Books,
+}
+
+/// What applying files did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Rows to insert and to take back, withdrawals first.
+    pub changes: Vec<FactChange>,
+    /// What is probably not meant so.
+    pub warnings: Problems,
+}
+
+impl FactStore {
+    /// No facts yet, for `pipeline`.
+    #[must_use]
+    pub fn new(pipeline: &Pipeline, names: Arc<Names>) -> Self {
+        let carried = pipeline
+            .sources
+            .iter()
+            .map(|source| source.config.carries());
+        Self {
+            names,
+            timezone: pipeline.timezone.clone(),
+            gwp: pipeline.policy.gwp,
+            come_later: carried.filter_map(Carries::table).collect(),
+            sources: pipeline
+                .sources
+                .iter()
+                .map(|source| Arc::from(&*source.name))
+                .collect(),
+            books: Books::default(),
+        }
+    }
+
+    /// The names its rows use.
+    #[must_use]
+    pub fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.names)
+    }
+
+    /// How many keys have rows: meters, factors, nodes.
+    #[must_use]
+    pub fn counts(&self) -> [usize; 3] {
+        [
+            self.books.meters.len(),
+            self.books.factors.len(),
+            self.books.nodes.len(),
+        ]
+    }
+
+    /// How many rows `table` has.
+    #[must_use]
+    pub fn rows(&self, table: Table) -> usize {
+        match table {
+            Table::Meters => self.books.meters.values().map(Vec::len).sum(),
+            Table::Factors => self.books.factors.values().map(Vec::len).sum(),
+            Table::Nodes => self.books.nodes.values().map(Vec::len).sum(),
+        }
+    }
+
+    /// Puts the rows of `files` in place of those of the same tables' files.
+    ///
+    /// # Errors
+    /// If the rows contradict each other, one is gone without being withdrawn, or the tables no longer
+    /// join up. Nothing is applied then.
+    pub fn apply_files(&mut self, files: &[TableFile]) -> Result<Applied, Problems> {
+        let mut problems = Problems::new();
+        let mut next = self.books.clone();
+        for file in files {
+            match file.table {
+                Table::Meters => self.replace(&mut next.meters, file, &mut problems),
+                Table::Factors => self.replace(&mut next.factors, file, &mut problems),
+                Table::Nodes => self.replace(&mut next.nodes, file, &mut problems),
+            }
+        }
+        self.rules(&next, &mut problems);
+        if problems.errors() > 0 {
+            return Err(problems);
+        }
+        let mut changes = Vec::new();
+        for takes_back in [true, false] {
+            differences(&self.books.nodes, &next.nodes, takes_back, &mut changes);
+            differences(&self.books.meters, &next.meters, takes_back, &mut changes);
+            differences(&self.books.factors, &next.factors, takes_back, &mut changes);
+        }
+        self.books = next;
+        Ok(Applied {
+            changes,
+            warnings: problems,
+        })
+    }
+
+    /// As [`Self::apply_files`], for one file.
+    ///
+    /// # Errors
+    /// See [`Self::apply_files`].
+    pub fn apply_file(&mut self, file: &TableFile) -> Result<Applied, Problems> {
+        self.apply_files(std::slice::from_ref(file))
+    }
+
+    /// Takes in a row that came over the source of number `source`, or takes one back. The changes are
+    /// empty if that says nothing new.
+    ///
+    /// # Errors
+    /// If its key belongs to a file or another source, it contradicts a row of equal revision, or it
+    /// closes a cycle of nodes.
+    pub fn apply_change(
+        &mut self,
+        source: u16,
+        change: &FactChange,
+    ) -> Result<Vec<FactChange>, Problem> {
+        let name = self.sources.get(usize::from(source)).cloned();
+        let file = name.map_or_else(
+            || format!("source {source}"),
+            |name| format!("source \"{name}\""),
+        );
+        let place = Place {
+            file: file.into(),
+            line: None,
+            origin: Origin::Source(source),
+        };
+        let (names, timezone) = (Arc::clone(&self.names), self.timezone.clone());
+        let words = Words {
+            names: &names,
+            timezone: &timezone,
+        };
+        let withdrawn = change.withdrawn;
+        match &change.fact {
+            Fact::Meter(row) => one(&mut self.books.meters, row, withdrawn, &place, words),
+            Fact::Factor(row) => one(&mut self.books.factors, row, withdrawn, &place, words),
+            Fact::Node(row) => {
+                let before = self.books.nodes.get(&row.node).cloned();
+                let changes = one(&mut self.books.nodes, row, withdrawn, &place, words)?;
+                if let Some(problem) = self.new_cycle(row, words) {
+                    match before {
+                        Some(rows) => self.books.nodes.insert(row.node, rows),
+                        None => self.books.nodes.remove(&row.node),
+                    };
+                    return Err(problem);
+                }
+                Ok(changes)
+            }
+        }
+    }
+
+    /// A cycle or too deep a path among the ancestors of `row` and its siblings by revision.
+    fn new_cycle(&self, row: &NodeRow, words: Words<'_>) -> Option<Problem> {
+        let mut above: Book<NodeRow> = Book::new();
+        let mut open = vec![row.node];
+        while let Some(node) = open.pop() {
+            let Some(rows) = self
+                .books
+                .nodes
+                .get(&node)
+                .filter(|_| !above.contains_key(&node))
+            else {
+                continue;
+            };
+            open.extend(rows.iter().map(|held| held.row.parent));
+            above.insert(node, rows.clone());
+        }
+        let mut problems = Problems::new();
+        tree(&above, words, &mut problems);
+        problems.into_iter().next()
+    }
+
+    /// Puts the rows of `file` in place of the file's rows in `book`.
+    fn replace<R: TableRow>(&self, book: &mut Book<R>, file: &TableFile, problems: &mut Problems) {
+        let mut withdrawn: Vec<&R> = Vec::new();
+        let mut fresh: BTreeMap<&R, usize> = BTreeMap::new();
+        for read in &file.rows {
+            let Some(row) = R::of(&read.change.fact) else {
+                continue;
+            };
+            if read.change.withdrawn {
+                withdrawn.push(row);
+            } else {
+                fresh.entry(row).or_insert(read.line);
+            }
+        }
+        withdrawn.sort_unstable();
+        fresh.retain(|row, _| withdrawn.binary_search(row).is_err());
+        let mut next: Book<R> = Book::new();
+        for (row, line) in &fresh {
+            let line = Some(*line);
+            let place = Place {
+                file: Arc::clone(&file.file),
+                line,
+                origin: Origin::File,
+            };
+            next.entry(row.key()).or_default().push(Held {
+                row: (*row).clone(),
+                place,
+            });
+        }
+        let words = self.words();
+        for (key, rows) in std::mem::take(book) {
+            let (of_file, others): (Vec<_>, Vec<_>) = rows
+                .into_iter()
+                .partition(|held| held.place.origin == Origin::File);
+            let now = next.get(&key).map_or(&[][..], Vec::as_slice);
+            for held in of_file {
+                let is_there = fresh.contains_key(&held.row);
+                let is_withdrawn = || withdrawn.iter().any(|row| takes_back(*row, &held.row));
+                if !is_there && !is_withdrawn() {
+                    problems.push(lost(&held, now, &file.file, words));
+                }
+            }
+            if let (Some(other), Some(first)) = (others.first(), now.first()) {
+                problems.push(two_homes(words.key::<R>(key), &first.place, &other.place));
+            }
+            if !others.is_empty() {
+                next.entry(key).or_default().extend(others);
+            }
+        }
+        *book = next;
+    }
+
+    fn rules(&self, books: &Books, problems: &mut Problems) {
+        let words = self.words();
+        table_rules(&books.meters, false, words, problems);
+        table_rules(&books.factors, true, words, problems);
+        table_rules(&books.nodes, false, words, problems);
+        tree(&books.nodes, words, problems);
+        let setting = Setting {
+            words,
+            gwp: self.gwp,
+            factors_come_later: self.come_later.contains(&Table::Factors),
+            nodes_come_later: self.come_later.contains(&Table::Nodes),
+        };
+        joins(books, setting, problems);
+    }
+
+    fn words(&self) -> Words<'_> {
+        Words {
+            names: &self.names,
+            timezone: &self.timezone,
+        }
+    }
+}
+
+/// The rules within each key of `book` that a file can be mended for.
+fn table_rules<R: TableRow>(
+    book: &Book<R>,
+    every_gap: bool,
+    words: Words<'_>,
+    problems: &mut Problems,
+) {
+    let is_of_file =
+        |rows: &&Vec<Held<R>>| rows.iter().any(|held| held.place.origin == Origin::File);
+    for rows in book.values().filter(is_of_file) {
+        contradictions(rows, words, problems);
+        gaps(rows, every_gap, words, problems);
+    }
+}
+
+/// Whether withdrawing `row` takes `held` back: it is the same line over the same time.
+fn takes_back<R: TableRow>(row: &R, held: &R) -> bool {
+    is_same_line(row, held) && row.validity() == held.validity()
+}
+
+/// The problem of a row that is gone from its file.
+fn lost<R: TableRow>(held: &Held<R>, now: &[Held<R>], file: &str, words: Words<'_>) -> Problem {
+    let (row, key) = (&held.row, words.key::<R>(held.row.key()));
+    let is_edited = |new: &&Held<R>| {
+        let (old, other) = (row.validity(), new.row.validity());
+        is_same_line(row, &new.row) && (old.from_ms == other.from_ms || old.to_ms == other.to_ms)
+    };
+    if let Some(new) = now.iter().find(is_edited) {
+        let columns = row.differences(&new.row).join(", ");
+        let message = format!(
+            "{key}, revision {}, was changed in place: {columns}",
+            row.revision()
+        );
+        let remedy = format!(
+            "restore the row and add the corrected one with revision = {}, so that both stay known",
+            row.revision().saturating_add(1)
+        );
+        return at(&new.place, Severity::Error, "revision", (message, remedy));
+    }
+    let line = held
+        .place
+        .line
+        .map_or_else(String::new, |line| format!(" (it stood in line {line})"));
+    let span = shown_span(row.validity(), words.timezone);
+    let message = format!(
+        "{key}, revision {}, {span}, has disappeared{line}",
+        row.revision()
+    );
+    let remedy = "put it back; to take it back for all of its time, write withdrawn = true in it";
+    Problem::error(file, message, remedy)
+}
+
+fn two_homes(subject: String, place: &Place, other: &Place) -> Problem {
+    let message = format!("{subject} also comes from {}", other.file);
+    let remedy = "keep it in one place: a file or one topic".to_owned();
+    at(place, Severity::Error, "key", (message, remedy))
+}
+
+/// Takes one row of a source in, or back.
+fn one<R: TableRow>(
+    book: &mut Book<R>,
+    row: &R,
+    withdrawn: bool,
+    place: &Place,
+    words: Words<'_>,
+) -> Result<Vec<FactChange>, Problem> {
+    let rows = book.entry(row.key()).or_default();
+    if let Some(other) = rows.iter().find(|held| held.place.origin != place.origin) {
+        return Err(two_homes(words.key::<R>(row.key()), place, &other.place));
+    }
+    if withdrawn {
+        let is_exactly_there = rows.iter().any(|held| held.row == *row);
+        let goes = |held: &Held<R>| {
+            if is_exactly_there {
+                held.row == *row
+            } else {
+                takes_back(row, &held.row)
+            }
+        };
+        let gone = rows.iter().filter(|held| goes(held));
+        let changes = gone
+            .map(|held| FactChange {
+                fact: held.row.fact(),
+                withdrawn: true,
+            })
+            .collect();
+        rows.retain(|held| !goes(held));
+        if rows.is_empty() {
+            book.remove(&row.key());
+        }
+        return Ok(changes);
+    }
+    if rows.iter().any(|held| held.row == *row) {
+        return Ok(Vec::new());
+    }
+    let held = Held {
+        row: row.clone(),
+        place: place.clone(),
+    };
+    if let Some(problem) = contradicted(rows, &held, words) {
+        return Err(problem);
+    }
+    rows.push(held);
+    Ok(vec![FactChange {
+        fact: row.fact(),
+        withdrawn: false,
+    }])
+}
+
+/// What is in `old` and not in `new` (`takes_back`), or the other way round.
+fn differences<R: TableRow>(
+    old: &Book<R>,
+    new: &Book<R>,
+    takes_back: bool,
+    changes: &mut Vec<FactChange>,
+) {
+    let (these, those) = if takes_back { (old, new) } else { (new, old) };
+    for (key, rows) in these {
+        let others: BTreeSet<&R> = those
+            .get(key)
+            .into_iter()
+            .flatten()
+            .map(|held| &held.row)
+            .collect();
+        let missing = rows.iter().filter(|held| !others.contains(&held.row));
+        let change = |held: &Held<R>| FactChange {
+            fact: held.row.fact(),
+            withdrawn: takes_back,
+        };
+        changes.extend(missing.map(change));
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

@@ -1,0 +1,33 @@
+//! Plumeline: a real-time carbon ledger. Readings come in over MQTT, Kafka and files; footprints go out to
+//! a Parquet ledger and Prometheus.
+//!
+//! ```text
+//! config/   the pipeline file, checked as a whole
+//! facts/    meters, factors and nodes from CSV files and topics, checked together
+//! check     `plumeline check`: every problem at once
+//! runtime/  `plumeline run`: sequencer, workers, committer, publisher
+//! http      /metrics, /healthz, /readyz
+//! demo/     `plumeline demo`: the main job in one process, on a simulated fleet
+//! ```
+
+pub mod check;
+pub mod config;
+pub mod demo;
+pub mod facts;
+pub mod http;
+pub mod runtime;
+
+/// An error and all its causes in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line
+}

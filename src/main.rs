@@ -1,0 +1,247 @@
+//! The command line.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use plumeline::runtime::{Progress, RunError, Running, WallClock};
+use plumeline::{chain, check, config, demo, runtime};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Longest that draining may take after the first signal.
+const DRAIN_MAX: Duration = Duration::from_secs(25);
+
+/// A real-time carbon ledger: readings in over MQTT and Kafka, footprints out to Parquet and Prometheus.
+#[derive(Parser)]
+#[command(name = "plumeline", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the whole way of a reading, on servers inside this process; needs nothing else.
+    Demo {
+        /// How long it takes, such as 60s; a simulated day a minute.
+        #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+        length: Option<Duration>,
+        /// Where everything is written; `plumeline-demo` in the current directory if left out.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Run a pipeline until SIGINT or SIGTERM.
+    Run {
+        /// The pipeline file.
+        #[arg(value_name = "PIPELINE.toml")]
+        pipeline: PathBuf,
+    },
+    /// Report every problem of a pipeline at once, each with file, line and remedy.
+    Check {
+        /// The pipeline file.
+        #[arg(value_name = "PIPELINE.toml")]
+        pipeline: PathBuf,
+        /// Also try brokers, topics and the store, with exactly the operations `run` needs.
+        #[arg(long)]
+        connect: bool,
+    },
+    /// Print a `DuckDB` script with the ledger's live files and its views.
+    Views {
+        /// The pipeline file.
+        #[arg(value_name = "PIPELINE.toml")]
+        pipeline: PathBuf,
+        /// The ledger as known at this instant (RFC 3339), not as known now.
+        #[arg(long, value_name = "T")]
+        as_of: Option<jiff::Timestamp>,
+    },
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let ms = config::parse_duration(text).map_err(|error| error.to_string())?;
+    u64::try_from(ms).map(Duration::from_millis).map_err(|error| error.to_string())
+}
+
+fn main() -> ExitCode {
+    abort_on_panic();
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Demo { length, dir } => run_demo(length, dir),
+        Command::Run { pipeline } => run(&pipeline),
+        Command::Check { pipeline, connect } => run_check(&pipeline, connect),
+        Command::Views { pipeline, as_of } => views(&pipeline, as_of),
+    };
+    done.unwrap_or_else(|message| {
+        say(&mut std::io::stderr(), &format!("plumeline: {message}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// A panic anywhere is a broken invariant: no thread may go on beside it.
+fn abort_on_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        say(
+            &mut std::io::stderr(),
+            "plumeline: an invariant is broken and the process ends, so that nothing wrong is \
+             written. Start it again: what was not acknowledged comes again. If it ends the same way, \
+             report the lines above.",
+        );
+        std::process::abort();
+    }));
+}
+
+/// Prints a line; a reader that has gone (`| head`) is no reason to fail.
+fn say(out: &mut dyn Write, line: &str) {
+    writeln!(out, "{line}").unwrap_or_default();
+}
+
+fn log_to_stderr(default: &str) {
+    let filter = EnvFilter::try_from_env("PLUMELINE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let is_terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    builder.with_ansi(is_terminal).with_target(false).init();
+}
+
+fn load(path: &Path) -> Result<config::Pipeline, String> {
+    config::load(path, &|name| std::env::var(name).ok()).map_err(|problems| {
+        format!("{} cannot be used:\n{problems}", path.display())
+    })
+}
+
+fn tokio_runtime() -> Result<tokio::runtime::Runtime, String> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().map_err(|error| error.to_string())
+}
+
+fn run(path: &Path) -> Result<ExitCode, String> {
+    log_to_stderr("info");
+    let pipeline = load(path)?;
+    let (name, http) = (pipeline.name.clone(), pipeline.http);
+    let runtime = tokio_runtime()?;
+    let running = runtime
+        .block_on(runtime::start(pipeline, Arc::new(WallClock)))
+        .map_err(|error| chain(&error))?;
+    tracing::info!(pipeline = name, metrics = %format!("http://{http}/metrics"), "running");
+    runtime.block_on(until_ended(&running)).map_err(|error| format!("no signals: {error}"))?;
+    let outcome = running.join();
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match outcome {
+        Ok(progress) => {
+            tracing::info!(outcomes = ?progress.outcomes, "drained, committed and ended");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => Err(format!("{}. What was not committed was not acknowledged", chain(&error))),
+    }
+}
+
+/// Waits until the pipeline has ended, by itself or because a signal asked it to. A second signal ends the
+/// process at once, and so does a drain that takes too long.
+async fn until_ended(running: &Running) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut look = tokio::time::interval(Duration::from_millis(50));
+    let mut looks_left: Option<u128> = None;
+    loop {
+        tokio::select! {
+            _ = look.tick() => {
+                if running.is_finished() {
+                    return Ok(());
+                }
+                looks_left = looks_left.map(|left| left.saturating_sub(1));
+                if looks_left == Some(0) {
+                    tracing::error!(
+                        "not drained within {DRAIN_MAX:?}; what is not committed is not acknowledged"
+                    );
+                    std::process::exit(1);
+                }
+                continue;
+            }
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if looks_left.is_some() {
+            tracing::warn!("asked twice: ending at once; what is not committed is not acknowledged");
+            std::process::exit(130);
+        }
+        tracing::info!("draining; a second signal ends the process at once");
+        looks_left = Some(DRAIN_MAX.as_millis() / look.period().as_millis());
+        running.stop();
+    }
+}
+
+fn run_check(path: &Path, connect: bool) -> Result<ExitCode, String> {
+    let env = |name: &str| std::env::var(name).ok();
+    let report = tokio_runtime()?.block_on(check::check(path, connect, &env));
+    say(&mut std::io::stdout(), report.to_string().trim_end());
+    Ok(ExitCode::from(report.exit_code()))
+}
+
+fn views(path: &Path, as_of: Option<jiff::Timestamp>) -> Result<ExitCode, String> {
+    let pipeline = load(path)?;
+    let lake = pipeline.lake(false).ok_or("the pipeline has no sink of type \"delta\"")?;
+    let as_of_ms = as_of.map(jiff::Timestamp::as_millisecond);
+    let script = plumeline_sinks::delta::views_script(&lake, as_of_ms);
+    say(&mut std::io::stdout(), script.map_err(|error| chain(&error))?.trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_demo(length: Option<Duration>, dir: Option<PathBuf>) -> Result<ExitCode, String> {
+    log_to_stderr("warn,rumqttd=off");
+    let program = std::env::args().next().unwrap_or_else(|| "plumeline".to_owned());
+    let runtime = tokio_runtime()?;
+    let launch = |file: &Path, clock: Arc<demo::ReplayClock>| {
+        let pipeline = load(file)?;
+        let started = runtime.block_on(runtime::start(pipeline, clock));
+        let running = started.map_err(|error| chain(&error))?;
+        Ok(Box::new(Demonstrated(running)) as Box<dyn demo::Engine>)
+    };
+    let args = demo::DemoArgs { length, dir, program };
+    demo::run(&args, Box::new(launch), &mut std::io::stdout()).map_err(|error| chain(&error))?;
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The pipeline as the demo sees it.
+struct Demonstrated(Running);
+
+impl demo::Engine for Demonstrated {
+    fn progress(&self) -> demo::Snapshot {
+        snapshot(self.0.progress())
+    }
+
+    fn stop(&self) {
+        self.0.stop();
+    }
+
+    fn join(self: Box<Self>) -> Result<demo::Snapshot, String> {
+        self.0.join().map(snapshot).map_err(|error: RunError| chain(&error))
+    }
+}
+
+fn snapshot(progress: Progress) -> demo::Snapshot {
+    // Location-based: what the grid emitted, certificates aside.
+    let location = progress.footprints.into_iter().filter(|f| f.method != "market");
+    let footprints = location.map(|f| demo::Footprint {
+        node: f.node,
+        scope: f.scope,
+        window: f.window,
+        grams: f.grams,
+    });
+    demo::Snapshot {
+        outcomes: progress.outcomes,
+        tick_lag_ms: progress.tick_lag_ms,
+        footprints: footprints.collect(),
+        restatements: progress.restatements,
+        restated_up_grams: progress.restated_up_grams,
+        restated_down_grams: progress.restated_down_grams,
+        committed_ms: progress.committed_ms,
+    }
+}

@@ -1,0 +1,172 @@
+//! The committer: the one thread that touches the lake.
+//!
+//! 1. Append rows to the open cut as they come. Rows of the next cut may come before the last hand has
+//!    ended this one: each part's messages are in order, so they wait until it has.
+//! 2. When every part has said that a cut is at its end, commit it, and say so to the sequencer.
+//! 3. An error that may pass is tried again, later and later; meanwhile the channel fills and everybody
+//!    waits. Any other error ends the pipeline: the next start reads from the lake how far it came.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use plumeline_pipelines::model::Tick;
+use plumeline_sinks::delta::{CutWriter, Lake, LakeError, Rows};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::telemetry::Telemetry;
+
+/// First pause after an error that may pass.
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+/// Longest pause between tries.
+const RETRY_MAX: Duration = Duration::from_secs(15);
+/// Tries after which a stopping pipeline gives up: what is not committed is not acknowledged.
+const RETRIES_WHILE_STOPPING: u32 = 5;
+
+/// What the committer is told.
+#[derive(Debug)]
+pub enum ToCommitter {
+    /// Rows of a cut.
+    Rows {
+        /// The cut.
+        cut: Tick,
+        /// Who says so: a worker's index, or their number for the sequencer.
+        part: usize,
+        /// The rows.
+        rows: Rows,
+    },
+    /// One part has handed over all its rows of the cut.
+    End {
+        /// The cut.
+        cut: Tick,
+    },
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Committer {
+    lake: Option<Lake>,
+    parts: usize,
+    committed: UnboundedSender<Tick>,
+    telemetry: Arc<Telemetry>,
+    stop: Arc<AtomicBool>,
+    open: Option<Open>,
+    /// What belongs to later cuts.
+    later: VecDeque<ToCommitter>,
+}
+
+/// The cut that is being gathered.
+#[derive(Debug)]
+struct Open {
+    cut: Tick,
+    writer: Option<CutWriter>,
+    /// Parts that have handed over everything.
+    ended: usize,
+}
+
+impl Committer {
+    /// A committer for cuts of `parts` parts; without a lake, cuts are settled as they come.
+    #[must_use]
+    pub fn new(
+        lake: Option<Lake>,
+        parts: usize,
+        committed: UnboundedSender<Tick>,
+        telemetry: Arc<Telemetry>,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
+        Self { lake, parts, committed, telemetry, stop, open: None, later: VecDeque::new() }
+    }
+
+    /// Runs until all parts have let go.
+    ///
+    /// # Errors
+    /// An error of the lake that cannot pass.
+    pub fn run(mut self, inbox: &Receiver<ToCommitter>) -> Result<(), LakeError> {
+        while let Ok(message) = inbox.recv() {
+            self.take(message)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, message: ToCommitter) -> Result<(), LakeError> {
+        let (ToCommitter::Rows { cut, .. } | ToCommitter::End { cut }) = message;
+        let lake = &mut self.lake;
+        let open = self.open.get_or_insert_with(|| Open {
+            cut,
+            writer: lake.as_mut().map(|lake| lake.begin(cut)),
+            ended: 0,
+        });
+        if open.cut != cut {
+            self.later.push_back(message);
+            return Ok(());
+        }
+        match message {
+            ToCommitter::Rows { part, rows, .. } => self.append(part, rows),
+            ToCommitter::End { .. } => {
+                open.ended += 1;
+                if open.ended < self.parts { Ok(()) } else { self.end() }
+            }
+        }
+    }
+
+    fn append(&mut self, part: usize, rows: Rows) -> Result<(), LakeError> {
+        let Some(mut writer) = self.open.as_mut().and_then(|open| open.writer.take()) else {
+            return Ok(());
+        };
+        // Rows are taken even when the store does not answer: then they wait for it.
+        let mut appended = writer.append(part, rows);
+        self.insist(|| std::mem::replace(&mut appended, Ok(())).and_then(|()| writer.flush()))?;
+        if let Some(open) = &mut self.open {
+            open.writer = Some(writer);
+        }
+        Ok(())
+    }
+
+    /// Every part has ended the cut: commit it, and go on with what has come for the next.
+    fn end(&mut self) -> Result<(), LakeError> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        if let Some(mut writer) = open.writer {
+            let stats = self.insist(|| writer.commit())?;
+            self.telemetry.committed(&stats);
+        }
+        self.telemetry.set_committed(open.cut);
+        if self.committed.send(open.cut).is_err() {
+            tracing::debug!("the sequencer has ended");
+        }
+        for message in std::mem::take(&mut self.later) {
+            self.take(message)?;
+        }
+        Ok(())
+    }
+
+    /// Tries until it succeeds, or fails for good.
+    fn insist<T>(&self, mut attempt: impl FnMut() -> Result<T, LakeError>) -> Result<T, LakeError> {
+        let (mut pause, mut tries) = (RETRY_FIRST, 0);
+        loop {
+            match attempt() {
+                Ok(done) => {
+                    if tries > 0 {
+                        tracing::info!(tries, "the store answers again");
+                        self.telemetry.set_store_problem(None);
+                    }
+                    return Ok(done);
+                }
+                Err(error) if error.transient() => {
+                    tries += 1;
+                    let stopping = self.stop.load(Ordering::Acquire);
+                    if stopping && tries > RETRIES_WHILE_STOPPING {
+                        return Err(error);
+                    }
+                    let problem = crate::chain(&error);
+                    tracing::warn!(%problem, ?pause, "the store does not take the commit; trying again");
+                    self.telemetry.set_store_problem(Some(problem));
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(RETRY_MAX);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! What comes in between two seals: records, facts and rejects, with the receipts to give back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use plumeline_connectors::{Batch, FactChange, Receipt, SourceConfig, SourceHandle};
+use plumeline_pipelines::model::{
+    Fact, Names, Outcome, Record, RejectEntry, RejectEvent,
+};
+use plumeline_sinks::delta::FactEntry;
+use tokio::sync::mpsc::Receiver;
+
+use super::parked::Parked;
+use super::telemetry::Telemetry;
+use crate::config::{Pipeline, Problems, Tables};
+use crate::facts::{FactStore, TABLES, Terms, Watcher, read_file, table_name, table_path};
+
+/// The facts that hold, and the files they come from.
+#[derive(Debug)]
+pub struct Facts {
+    store: FactStore,
+    tables: Tables,
+    timezone: jiff::tz::TimeZone,
+    period_ms: i64,
+    watcher: Watcher,
+    first: Vec<FactChange>,
+}
+
+impl Facts {
+    /// Reads the tables.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn load(pipeline: &Pipeline, names: &Arc<Names>) -> Result<Self, Problems> {
+        let watcher = Watcher::new(&pipeline.tables);
+        let mut facts = Self {
+            store: FactStore::new(pipeline, Arc::clone(names)),
+            tables: pipeline.tables.clone(),
+            timezone: pipeline.timezone.clone(),
+            period_ms: pipeline.policy.period_ms,
+            watcher,
+            first: Vec::new(),
+        };
+        let mut problems = Problems::new();
+        let mut files = Vec::new();
+        for table in TABLES {
+            if let Some(path) = table_path(&facts.tables, table) {
+                match read_file(table, path, facts.terms(names)) {
+                    Ok(file) => files.push(file),
+                    Err(wrong) => problems.extend(wrong),
+                }
+            }
+        }
+        if problems.errors() > 0 {
+            return Err(problems);
+        }
+        let applied = facts.store.apply_files(&files)?;
+        facts.first = applied.changes;
+        Ok(facts)
+    }
+
+    fn terms<'a>(&'a self, names: &'a Names) -> Terms<'a> {
+        Terms { names, timezone: &self.timezone, period_ms: self.period_ms }
+    }
+
+    /// Changes of files that have changed. A file with a mistake is not applied: the last good one stays.
+    fn changed_files(&mut self, telemetry: &Telemetry) -> Vec<FactChange> {
+        let mut changes = Vec::new();
+        for changed in self.watcher.poll() {
+            let table = table_name(changed.table);
+            let names = self.store.names();
+            let read = read_file(changed.table, &changed.path, self.terms(&names));
+            match read.and_then(|file| self.store.apply_file(&file)) {
+                Ok(applied) => {
+                    telemetry.metrics.facts_reload_success(table).set(1);
+                    let rows = applied.changes.len();
+                    tracing::info!(table, rows, "the table changed and was applied");
+                    changes.extend(applied.changes);
+                }
+                Err(problems) => {
+                    telemetry.metrics.facts_reload_success(table).set(0);
+                    tracing::error!(table, "the table is not applied, the last good one stays\n{problems}");
+                }
+            }
+        }
+        changes
+    }
+}
+
+/// What is sealed together.
+#[derive(Debug, Default)]
+pub struct Sealed {
+    /// Records, numbered in the order they were taken in.
+    pub records: Vec<Record>,
+    /// Facts learned (1) and taken back (-1).
+    pub facts: Vec<(Fact, i64)>,
+    /// The same, for their tables.
+    pub fact_rows: Vec<FactEntry>,
+    /// Refused payloads.
+    pub rejects: Vec<RejectEntry>,
+    /// What to give back once all of it is committed.
+    pub receipts: Vec<(u16, Receipt)>,
+}
+
+/// Takes batches in.
+#[derive(Debug)]
+pub struct Intake {
+    facts: Facts,
+    inbox: Receiver<Batch>,
+    sources: Vec<SourceHandle>,
+    /// By source: how many messages it may hand over before one is acknowledged; 0 for any number.
+    windows: Vec<u64>,
+    unacknowledged: Vec<u64>,
+    parked: Parked,
+    next_index: u64,
+    open: Sealed,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Intake {
+    /// Takes in what `sources` send to `inbox`.
+    #[must_use]
+    pub fn new(
+        pipeline: &Pipeline,
+        mut facts: Facts,
+        inbox: Receiver<Batch>,
+        sources: Vec<SourceHandle>,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        let window = |config: &SourceConfig| match config {
+            SourceConfig::Mqtt(mqtt) => u64::from(mqtt.receive_maximum),
+            SourceConfig::Kafka(_) | SourceConfig::File(_) => 0,
+        };
+        let windows: Vec<u64> = pipeline.sources.iter().map(|s| window(&s.config)).collect();
+        for table in TABLES.into_iter().filter(|t| table_path(&facts.tables, *t).is_some()) {
+            telemetry.metrics.facts_reload_success(table_name(table)).set(1);
+        }
+        let first = std::mem::take(&mut facts.first);
+        let mut intake = Self {
+            facts,
+            inbox,
+            sources,
+            unacknowledged: vec![0; windows.len()],
+            windows,
+            parked: Parked::new(pipeline.max_parked),
+            next_index: 0,
+            open: Sealed::default(),
+            telemetry,
+        };
+        intake.learn(first);
+        intake
+    }
+
+    /// The next batch; `None` when all sources have let go.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost if it is dropped.
+    pub async fn receive(&mut self) -> Option<Batch> {
+        self.inbox.recv().await
+    }
+
+    /// What has come already.
+    pub fn receive_now(&mut self) -> Option<Batch> {
+        self.inbox.try_recv().ok()
+    }
+
+    /// Takes in a batch.
+    pub fn take(&mut self, batch: Batch, now_ms: i64) {
+        let source = batch.source;
+        let telemetry = Arc::clone(&self.telemetry);
+        telemetry.count(source, Outcome::Ignored, batch.ignored);
+        telemetry.count(source, Outcome::Rejected, count(batch.rejects.len()));
+        telemetry.note_lag(batch.records.last(), now_ms);
+        self.unacknowledged[usize::from(source)] += batch.received.max(1);
+        self.open.rejects.extend(batch.rejects);
+        for change in batch.facts {
+            self.learn_from(source, &change);
+        }
+        self.open.records.reserve(batch.records.len());
+        for mut record in batch.records {
+            if let Record::Reading(reading) = &record
+                && !self.parked.admit(reading.meter)
+            {
+                telemetry.count(source, Outcome::Rejected, 1);
+                self.open.rejects.push(too_many_parked(&record));
+                continue;
+            }
+            self.next_index += 1;
+            match &mut record {
+                Record::Reading(reading) => reading.arrival.index = self.next_index,
+                Record::Activity(activity) => activity.arrival.index = self.next_index,
+            }
+            self.open.records.push(record);
+        }
+        self.open.receipts.push((source, batch.receipt));
+    }
+
+    /// Looks whether files of tables have changed.
+    pub fn poll_files(&mut self) {
+        let changes = self.facts.changed_files(&self.telemetry);
+        self.learn(changes);
+    }
+
+    fn learn_from(&mut self, source: u16, change: &FactChange) {
+        let outcome = match self.facts.store.apply_change(source, change) {
+            Ok(changes) if changes.is_empty() => Outcome::Duplicate,
+            Ok(changes) => {
+                self.learn(changes);
+                Outcome::Booked
+            }
+            Err(problem) => {
+                self.open.rejects.push(RejectEntry {
+                    source,
+                    position: 0,
+                    element: 0,
+                    event: RejectEvent::Rejected,
+                    reason: problem.to_string(),
+                    raw: Vec::new(),
+                });
+                Outcome::Rejected
+            }
+        };
+        self.telemetry.count(source, outcome, 1);
+    }
+
+    fn learn(&mut self, changes: Vec<FactChange>) {
+        for FactChange { fact, withdrawn } in changes {
+            if let Fact::Meter(row) = &fact
+                && !withdrawn
+            {
+                self.parked.register(row.meter);
+            }
+            self.open.fact_rows.push(FactEntry { fact: fact.clone(), withdrawn });
+            self.open.facts.push((fact, if withdrawn { -1 } else { 1 }));
+        }
+        self.telemetry.metrics.parked_readings().set(signed(self.parked.total()));
+    }
+
+    /// How many records wait to be sealed.
+    #[must_use]
+    pub fn open_records(&self) -> usize {
+        self.open.records.len()
+    }
+
+    /// Whether facts wait to be sealed.
+    #[must_use]
+    pub fn has_facts(&self) -> bool {
+        !self.open.facts.is_empty()
+    }
+
+    /// Whether a source has handed over half of what it may before it is acknowledged: from then on its
+    /// broker may be waiting for us.
+    #[must_use]
+    pub fn source_waits(&self) -> bool {
+        let pairs = self.unacknowledged.iter().zip(&self.windows);
+        pairs.into_iter().any(|(held, window)| *window > 0 && held * 2 >= *window)
+    }
+
+    /// Closes what is open.
+    pub fn seal(&mut self, is_cut: bool) -> Sealed {
+        if is_cut {
+            self.unacknowledged.fill(0);
+        }
+        self.telemetry.metrics.parked_readings().set(signed(self.parked.total()));
+        std::mem::take(&mut self.open)
+    }
+
+    /// Gives receipts back.
+    pub fn acknowledge(&self, receipts: Vec<(u16, Receipt)>) {
+        for (source, receipt) in receipts {
+            if let Some(source) = self.sources.get(usize::from(source)) {
+                source.ack(receipt);
+            }
+        }
+    }
+
+    /// Whether every source has ended by itself, and all it sent was taken.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.inbox.is_empty()
+            && self.sources.iter().all(|source| source.status.ended.load(Ordering::Acquire))
+    }
+
+    /// Stops all sources, at the same time; acknowledgements given before still go out.
+    pub async fn stop(&mut self) {
+        let stopping: Vec<_> =
+            self.sources.drain(..).map(|source| tokio::task::spawn(source.stop())).collect();
+        for stopped in stopping {
+            if stopped.await.is_err() {
+                tracing::error!("a source panicked while it stopped");
+            }
+        }
+    }
+}
+
+fn too_many_parked(record: &Record) -> RejectEntry {
+    let arrival = match record {
+        Record::Reading(reading) => reading.arrival,
+        Record::Activity(activity) => activity.arrival,
+    };
+    RejectEntry {
+        source: arrival.source,
+        position: arrival.position,
+        element: arrival.element,
+        event: RejectEvent::Rejected,
+        reason: "meter not registered, and max_parked readings wait already".to_owned(),
+        raw: Vec::new(),
+    }
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).expect("a length fits 64 bits")
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,111 @@
+//! The publisher: one consistent tick of the live windows.
+//!
+//! Workers hand over the window changes of each seal. When all have, the changes are applied and the whole
+//! is published under the seal's tick: a scrape never sees half of a seal.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use plumeline_pipelines::model::{Cause, Emission, Names, Policy, Tick, WindowEntry, WindowKey};
+use plumeline_pipelines::reference::add;
+use plumeline_sinks::prometheus::{Live, LiveConfig};
+
+use super::progress::Footprint;
+use super::telemetry::Telemetry;
+use crate::config::Pipeline;
+
+/// Levels of the tree whose balances are kept for people: groups and their companies.
+const PEOPLE_DEPTH: u8 = 2;
+
+/// One worker's window changes of a seal.
+#[derive(Debug)]
+pub struct Changed {
+    /// The seal's instant, ms.
+    pub ms: i64,
+    /// What changed.
+    pub changes: Vec<WindowEntry>,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Publisher {
+    policy: Policy,
+    labels: Vec<String>,
+    workers: usize,
+    live: Option<Live>,
+    upper: BTreeMap<WindowKey, Emission>,
+    names: Arc<Names>,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Publisher {
+    /// Publishes to `telemetry`.
+    #[must_use]
+    pub fn new(pipeline: &Pipeline, names: Arc<Names>, telemetry: Arc<Telemetry>) -> Self {
+        let mut labels = vec!["open".to_owned()];
+        labels.extend(pipeline.window_labels.iter().cloned());
+        let live = pipeline.prometheus.map(|prometheus| {
+            let config = LiveConfig {
+                depth: prometheus.depth,
+                gases: prometheus.gases,
+                max_series: prometheus.max_series,
+                windows: labels.clone(),
+            };
+            Live::new(config, Arc::clone(&names))
+        });
+        Self {
+            policy: pipeline.policy.clone(),
+            labels,
+            workers: pipeline.workers,
+            live,
+            upper: BTreeMap::new(),
+            names,
+            telemetry,
+        }
+    }
+
+    /// Runs until all workers have let go.
+    pub fn run(mut self, inbox: &Receiver<Changed>) {
+        let mut seals: BTreeMap<i64, (usize, Vec<WindowEntry>)> = BTreeMap::new();
+        while let Ok(Changed { ms, mut changes }) = inbox.recv() {
+            let seal = seals.entry(ms).or_default();
+            seal.0 += 1;
+            seal.1.append(&mut changes);
+            if seal.0 == self.workers {
+                let (_, changes) = seals.remove(&ms).expect("just looked at");
+                self.publish(ms, &changes);
+            }
+        }
+    }
+
+    fn publish(&mut self, ms: i64, changes: &[WindowEntry]) {
+        for entry in changes.iter().filter(|entry| entry.key.depth < PEOPLE_DEPTH) {
+            add(&mut self.upper, entry.key, &entry.change);
+        }
+        let published = self.live.as_mut().map(|live| {
+            live.apply(changes);
+            let running = self.policy.period_of(ms);
+            let closed_ms = running.start_ms(self.policy.period_ms);
+            let open = (0, running.end_ms(self.policy.period_ms));
+            let rolling = (1..=self.policy.windows_ms.len())
+                .map(|window| (u8::try_from(window).expect("few windows"), closed_ms));
+            let ends: Vec<(u8, i64)> = std::iter::once(open).chain(rolling).collect();
+            live.publish(Tick::new(ms, Cause::Cut), &ends)
+        });
+        let footprints = if changes.is_empty() { None } else { Some(self.footprints()) };
+        self.telemetry.publish(ms, published, footprints);
+    }
+
+    fn footprints(&self) -> Vec<Footprint> {
+        let footprint = |(key, emission): (&WindowKey, &Emission)| Footprint {
+            node: self.names.name(key.node).to_string(),
+            scope: key.scope,
+            method: key.method.name(),
+            window: self.labels[usize::from(key.window)].clone(),
+            // 1e-21 kg to grams, toward zero: for people.
+            grams: emission.co2e.get() / 1_000_000_000_000_000_000,
+        };
+        self.upper.iter().map(footprint).collect()
+    }
+}

@@ -1,0 +1,234 @@
+//! What a running pipeline shows: metrics, readiness, the published tick. Written by all its threads.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use plumeline_connectors::{SourceHandle, SourceStatus};
+use plumeline_pipelines::model::{Outcome, Record, Tick};
+use plumeline_sinks::delta::CommitStats;
+use plumeline_sinks::prometheus::{Metrics, Published, render};
+
+use super::clock::monotonic;
+use super::progress::{Footprint, Progress};
+use super::stash::Restated;
+use crate::config::Pipeline;
+
+/// One gram in 1e-21 kg.
+const GRAM: i128 = 1_000_000_000_000_000_000;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// The program's metrics.
+    pub metrics: Metrics,
+    source_names: Vec<String>,
+    sources: Mutex<Vec<Arc<SourceStatus>>>,
+    published: Mutex<Option<Arc<Published>>>,
+    progress: Mutex<Progress>,
+    restated: Mutex<Restated>,
+    store_problem: Mutex<Option<String>>,
+    rows_wait: Vec<AtomicBool>,
+    below_horizon: AtomicI64,
+    sealed: Mutex<BTreeMap<i64, std::time::Instant>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Telemetry {
+    /// Nothing has happened yet.
+    #[must_use]
+    pub fn new(pipeline: &Pipeline) -> Self {
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        let source_names: Vec<String> = pipeline.sources.iter().map(|s| s.name.clone()).collect();
+        for source in &source_names {
+            for outcome in Outcome::ALL {
+                metrics.readings_total(source, outcome).inc_by(0);
+            }
+        }
+        Self {
+            metrics,
+            source_names,
+            sources: Mutex::new(Vec::new()),
+            published: Mutex::new(None),
+            progress: Mutex::new(Progress::default()),
+            restated: Mutex::new(Restated::default()),
+            store_problem: Mutex::new(None),
+            rows_wait: (0..pipeline.workers).map(|_| AtomicBool::new(false)).collect(),
+            below_horizon: AtomicI64::new(0),
+            sealed: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Shows how these sources do from now on.
+    pub fn watch(&self, sources: &[SourceHandle]) {
+        *lock(&self.sources) = sources.iter().map(|source| Arc::clone(&source.status)).collect();
+    }
+
+    /// Counts elements of a source.
+    pub fn count(&self, source: u16, outcome: Outcome, count: u64) {
+        if count == 0 {
+            return;
+        }
+        if let Some(name) = self.source_names.get(usize::from(source)) {
+            self.metrics.readings_total(name, outcome).inc_by(count);
+        }
+        *lock(&self.progress).outcomes.entry(outcome.name()).or_default() += count;
+    }
+
+    /// Notes how far behind its stamp a record arrives: one of each batch, so that it costs nothing.
+    pub fn note_lag(&self, record: Option<&Record>, now_ms: i64) {
+        let at_ms = match record {
+            Some(Record::Reading(reading)) => reading.at_ms,
+            Some(Record::Activity(activity)) => activity.to_ms,
+            None => return,
+        };
+        self.metrics.event_lag().observe(seconds(now_ms - at_ms).max(0.0));
+    }
+
+    /// Counts records that only a cold restatement can book.
+    pub fn count_below_horizon(&self, count: u64) {
+        if count > 0 {
+            let added = i64::try_from(count).unwrap_or(i64::MAX);
+            let total = self.below_horizon.fetch_add(added, Ordering::Relaxed) + added;
+            self.metrics.pending_restatement_periods().set(total);
+        }
+    }
+
+    /// Notes what restatements did.
+    pub fn count_restated(&self, restated: Restated) {
+        if restated.entries == 0 {
+            return;
+        }
+        self.metrics.restatements_total("restated").inc_by(restated.entries);
+        self.metrics.add_restated_co2e("restated", restated.up);
+        self.metrics.add_restated_co2e("restated", -restated.down);
+        let mut total = lock(&self.restated);
+        total.up = total.up.saturating_add(restated.up);
+        total.down = total.down.saturating_add(restated.down);
+        let mut progress = lock(&self.progress);
+        progress.restatements += restated.entries;
+        progress.restated_up_grams = total.up / GRAM;
+        progress.restated_down_grams = total.down / GRAM;
+    }
+
+    /// A seal went to the workers.
+    pub fn note_seal(&self, ms: i64) {
+        lock(&self.sealed).insert(ms, monotonic());
+    }
+
+    /// A seal is published: everything up to its instant shows.
+    pub fn publish(
+        &self,
+        ms: i64,
+        published: Option<Arc<Published>>,
+        footprints: Option<Vec<Footprint>>,
+    ) {
+        let mut sealed = lock(&self.sealed);
+        let since = sealed.remove(&ms).map(|since| monotonic().duration_since(since));
+        sealed.retain(|other, _| *other > ms);
+        drop(sealed);
+        let lag_ms = since.map_or(0, |lag| i64::try_from(lag.as_millis()).unwrap_or(i64::MAX));
+        self.metrics.tick_lag().set(seconds(lag_ms));
+        if published.is_some() {
+            *lock(&self.published) = published;
+        }
+        let mut progress = lock(&self.progress);
+        progress.tick_lag_ms = lag_ms;
+        if let Some(footprints) = footprints {
+            progress.footprints = footprints;
+        }
+    }
+
+    /// A cut is in the ledger.
+    pub fn committed(&self, stats: &CommitStats) {
+        self.metrics.commit_duration().observe(stats.duration.as_secs_f64());
+        for table in stats.tables.keys() {
+            self.metrics.commit_timestamp(table.name()).set(seconds(stats.cut.ms()));
+        }
+        let rows: usize = stats.tables.values().map(|table| table.rows).sum();
+        tracing::debug!(cut = ?stats.cut, rows, duration = ?stats.duration, "committed");
+    }
+
+    /// A cut is done.
+    pub fn set_committed(&self, cut: Tick) {
+        lock(&self.progress).committed_ms = Some(cut.ms());
+    }
+
+    /// What keeps the store from taking a commit.
+    pub fn set_store_problem(&self, problem: Option<String>) {
+        *lock(&self.store_problem) = problem;
+    }
+
+    /// A worker holds more rows than it should, or no longer does.
+    pub fn set_rows_wait(&self, worker: usize, waits: bool) {
+        if let Some(flag) = self.rows_wait.get(worker) {
+            flag.store(waits, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether any worker holds more rows than it should.
+    #[must_use]
+    pub fn rows_wait(&self) -> bool {
+        self.rows_wait.iter().any(|flag| flag.load(Ordering::Relaxed))
+    }
+
+    /// How the pipeline does.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        lock(&self.progress).clone()
+    }
+
+    /// The page of `/metrics`.
+    #[must_use]
+    pub fn metrics_page(&self) -> String {
+        for (name, status) in self.source_names.iter().zip(lock(&self.sources).iter()) {
+            let connected = status.connected.load(Ordering::Relaxed);
+            self.metrics.source_connected(name).set(i64::from(connected));
+            let last_ms = status.last_message_ms.load(Ordering::Relaxed);
+            if last_ms > 0 {
+                self.metrics.source_last_message_timestamp(name).set(seconds(last_ms));
+            }
+            for (partition, records) in status.lag() {
+                self.metrics.kafka_lag(name, &partition.to_string()).set(records);
+            }
+        }
+        let published = lock(&self.published).clone();
+        render(&self.metrics, published.as_deref())
+    }
+
+    /// Whether readings are taken in, and what is degraded.
+    #[must_use]
+    pub fn readiness(&self) -> (bool, String) {
+        let mut body = String::new();
+        let mut is_ready = true;
+        for (name, status) in self.source_names.iter().zip(lock(&self.sources).iter()) {
+            let ended = status.ended.load(Ordering::Acquire);
+            if let Some(problem) = status.problem() {
+                is_ready = false;
+                // Writing to a `String` cannot fail.
+                writeln!(body, "source \"{name}\": {problem}").unwrap_or_default();
+            } else if !status.connected.load(Ordering::Relaxed) && !ended {
+                is_ready = false;
+                writeln!(body, "source \"{name}\": not connected yet").unwrap_or_default();
+            }
+        }
+        if let Some(problem) = &*lock(&self.store_problem) {
+            is_ready = false;
+            writeln!(body, "ledger: {problem}").unwrap_or_default();
+        }
+        if is_ready {
+            body.push_str("ready\n");
+        }
+        (is_ready, body)
+    }
+}
+
+/// Whole milliseconds as the seconds that metrics are told in.
+#[expect(clippy::cast_precision_loss, reason = "metrics are floats; nothing is summed from them")]
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}

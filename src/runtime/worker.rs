@@ -1,0 +1,228 @@
+//! The workers: timely threads that take seals in step with each other.
+//!
+//! 1. Take the next seal; feed facts at their sub-ticks, then records; advance past the seal.
+//! 2. Step until the whole dataflow has passed the seal, handing on what was derived. *All workers have the
+//!    same seals, so none waits for one that has stopped stepping.*
+//! 3. At the end of a cut hand its rows to the committer; at the end of every seal its window changes to the
+//!    publisher.
+//! 4. When the sequencer has let go, close the inputs: what lies ahead of time is discarded.
+
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use plumeline_pipelines::engine::{Engine, EngineOptions, Outbox, window_entry};
+use plumeline_pipelines::model::{
+    Cause, Names, ReadingEntry, RejectEntry, RejectEvent, Tick, WindowEntry,
+};
+use plumeline_pipelines::stages::notice::Notice;
+use plumeline_sinks::delta::Rows;
+use timely::worker::Worker;
+
+use super::committer::ToCommitter;
+use super::publisher::Changed;
+use super::sequencer::Seal;
+use super::stash::Stash;
+use super::telemetry::Telemetry;
+
+/// How long a worker without work sleeps before it looks again.
+const PARK: Duration = Duration::from_millis(5);
+
+/// Rows of `readings` that a worker gathers before it asks for a cut: some tens of MB.
+const READINGS_MAX: usize = 400_000;
+
+/// What the workers are connected to.
+#[derive(Debug)]
+pub struct Wiring {
+    /// What decides results.
+    pub options: EngineOptions,
+    /// One a worker: where its seals come from.
+    pub inboxes: Vec<Receiver<Seal>>,
+    /// To the committer.
+    pub rows: SyncSender<ToCommitter>,
+    /// To the publisher.
+    pub windows: SyncSender<Changed>,
+    /// For messages.
+    pub names: Arc<Names>,
+    /// For metrics.
+    pub telemetry: Arc<Telemetry>,
+}
+
+/// Runs all workers until their inboxes are closed.
+///
+/// # Panics
+/// If a worker panics: the pipeline cannot go on without it.
+pub fn run(wiring: Wiring) {
+    let Wiring { options, inboxes, rows, windows, names, telemetry } = wiring;
+    let workers = inboxes.len();
+    let config = if workers == 1 {
+        timely::Config::thread()
+    } else {
+        timely::Config::process(workers)
+    };
+    let inboxes: Vec<_> = inboxes.into_iter().map(|inbox| Mutex::new(Some(inbox))).collect();
+    // The senders are handed to the workers and go with them.
+    let senders = Mutex::new(Some((rows, windows)));
+    let workers_left = Mutex::new(workers);
+    let guards = timely::execute(config, move |worker| {
+        let inbox = lock(&inboxes[worker.index()]).take().expect("one inbox a worker");
+        let (rows, windows) = take_senders(&senders, &workers_left);
+        let mut hand = Hand {
+            index: worker.index(),
+            engine: Engine::build(worker, &options),
+            stash: Stash::default(),
+            windows_changed: Vec::new(),
+            readings: Vec::new(),
+            rejects: Vec::new(),
+            rows,
+            windows,
+            names: Arc::clone(&names),
+            telemetry: Arc::clone(&telemetry),
+        };
+        while let Some(seal) = next(&inbox, worker) {
+            if hand.work(worker, seal).is_err() {
+                break;
+            }
+        }
+    })
+    .expect("threads can be started");
+    for joined in guards.join() {
+        joined.expect("a worker of the dataflow panicked; its message is above");
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type Senders = (SyncSender<ToCommitter>, SyncSender<Changed>);
+
+/// A copy for each worker; the last one takes the originals, so that nobody else keeps the channels open.
+fn take_senders(senders: &Mutex<Option<Senders>>, workers_left: &Mutex<usize>) -> Senders {
+    let (mut senders, mut left) = (lock(senders), lock(workers_left));
+    *left -= 1;
+    if *left == 0 {
+        return senders.take().expect("taken once, by the last");
+    }
+    senders.clone().expect("there until the last takes them")
+}
+
+/// The next seal; while there is none, the dataflow keeps stepping, since others may need this worker.
+fn next(inbox: &Receiver<Seal>, worker: &mut Worker) -> Option<Seal> {
+    use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
+    loop {
+        match inbox.recv_timeout(PARK) {
+            Ok(seal) => return Some(seal),
+            Err(Timeout) => {
+                worker.step();
+            }
+            Err(Disconnected) => return None,
+        }
+    }
+}
+
+/// One worker.
+struct Hand {
+    index: usize,
+    engine: Engine,
+    stash: Stash,
+    windows_changed: Vec<WindowEntry>,
+    readings: Vec<ReadingEntry>,
+    rejects: Vec<RejectEntry>,
+    rows: SyncSender<ToCommitter>,
+    windows: SyncSender<Changed>,
+    names: Arc<Names>,
+    telemetry: Arc<Telemetry>,
+}
+
+/// The committer or the publisher has ended.
+struct Ended;
+
+impl Hand {
+    fn work(&mut self, worker: &mut Worker, seal: Seal) -> Result<(), Ended> {
+        let Seal { ms, mut facts, records, cut } = seal;
+        facts.sort_by_key(|(fact, diff)| (sub_tick(fact), *diff));
+        for (fact, diff) in facts {
+            self.engine.fact(ms, fact, diff);
+        }
+        self.engine.records(ms, records);
+        let end = Tick::new(ms, Cause::Cut).next();
+        self.engine.advance_to(end);
+        while !self.engine.is_past(end) {
+            worker.step_or_park(Some(PARK));
+            let derived = self.engine.drain();
+            self.take(derived);
+            if let Some(cut) = cut {
+                self.hand_over(cut, true)?;
+            }
+        }
+        let derived = self.engine.drain();
+        self.take(derived);
+        if let Some(cut) = cut {
+            self.hand_over(cut, false)?;
+            self.rows.send(ToCommitter::End { cut }).map_err(|_| Ended)?;
+        }
+        let is_full = self.stash.is_full() || self.readings.len() > READINGS_MAX;
+        self.telemetry.set_rows_wait(self.index, is_full);
+        let changes = std::mem::take(&mut self.windows_changed);
+        self.windows.send(Changed { ms, changes }).map_err(|_| Ended)
+    }
+
+    fn take(&mut self, mut derived: Outbox) {
+        self.stash.take(&mut derived);
+        self.windows_changed.extend(derived.windows.into_iter().map(window_entry));
+        for (_tick, notice) in derived.notices {
+            match notice {
+                Notice::Tally(tally) => {
+                    for ((source, outcome), count) in tally.outcomes {
+                        self.telemetry.count(source, outcome, count);
+                    }
+                    self.telemetry.count_below_horizon(tally.below_horizon);
+                }
+                Notice::Reading(entry) => self.readings.push(entry),
+                Notice::Waiting { event, meter, at_ms, arrival, why } => {
+                    let subject = self.names.name(meter);
+                    let at = Timestamp::from_millisecond(at_ms).unwrap_or_default();
+                    let why = match (event, why) {
+                        (RejectEvent::Resolved, _) => "booked by a later fact".to_owned(),
+                        (_, why) => why.unwrap_or_default(),
+                    };
+                    self.rejects.push(RejectEntry {
+                        source: arrival.source,
+                        position: arrival.position,
+                        element: arrival.element,
+                        event,
+                        reason: format!("`{subject}` at {at}: {why}"),
+                        raw: Vec::new(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Hands rows of the cut to the committer; while its dataflow is under way, whole chunks alone.
+    fn hand_over(&mut self, cut: Tick, is_open: bool) -> Result<(), Ended> {
+        let mut rows = self.stash.drain(is_open);
+        self.telemetry.count_restated(self.stash.restated());
+        if !is_open {
+            rows.push(Rows::Readings(std::mem::take(&mut self.readings)));
+            rows.push(Rows::Rejects(std::mem::take(&mut self.rejects)));
+        }
+        for rows in rows {
+            let message = ToCommitter::Rows { cut, part: self.index, rows };
+            self.rows.send(message).map_err(|_| Ended)?;
+        }
+        Ok(())
+    }
+}
+
+/// Facts are applied in the order of their sub-ticks.
+fn sub_tick(fact: &plumeline_pipelines::model::Fact) -> Cause {
+    use plumeline_pipelines::model::Fact;
+    match fact {
+        Fact::Node(_) => Cause::Nodes,
+        Fact::Meter(_) => Cause::Meters,
+        Fact::Factor(_) => Cause::Factors,
+    }
+}
