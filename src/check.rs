@@ -223,10 +223,14 @@ async fn try_connections(pipeline: &Pipeline) -> Vec<Problem> {
     let file = pipeline.file.display().to_string();
     let mut problems = Vec::new();
     for source in &pipeline.sources {
+        // A file that is not there was reported without connecting.
+        if matches!(&source.config, SourceConfig::File(file) if !file.path.is_file()) {
+            continue;
+        }
         if let Err(error) = plumeline_connectors::probe(&source.config).await {
             let remedy =
                 "check that it runs, that its address and topics are right, and our credentials";
-            let problem = Problem::error(&file, with_causes(&error), remedy).at(source.line);
+            let problem = Problem::error(&file, crate::chain(&error), remedy).at(source.line);
             problems.push(problem.about(format!("source \"{}\"", source.name)));
         }
     }
@@ -234,7 +238,7 @@ async fn try_connections(pipeline: &Pipeline) -> Vec<Problem> {
         let tried = tokio::task::spawn_blocking(move || Lake::check(&lake)).await;
         let failed = match tried {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(with_causes(&error)),
+            Ok(Err(error)) => Some(crate::chain(&error)),
             Err(panicked) => Some(panicked.to_string()),
         };
         let problem = failed.map(|failed| {
@@ -246,15 +250,6 @@ async fn try_connections(pipeline: &Pipeline) -> Vec<Problem> {
         problems.extend(problem);
     }
     problems
-}
-
-/// An error and what caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 fn summary(pipeline: &Pipeline, store: &FactStore) -> Summary {

@@ -18,16 +18,18 @@ use crate::runtime::{RunError, Telemetry};
 
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Listens until the task is aborted.
+/// Listens until the task is aborted; gives the address it listens on, whose port differs from that of
+/// `address` where that is 0.
 ///
 /// # Errors
 /// If the address cannot be listened on.
 pub async fn serve(
     address: SocketAddr,
     telemetry: Arc<Telemetry>,
-) -> Result<JoinHandle<()>, RunError> {
-    let bound = tokio::net::TcpListener::bind(address).await;
-    let listener = bound.map_err(|cause| RunError::Http { address, cause })?;
+) -> Result<(SocketAddr, JoinHandle<()>), RunError> {
+    let refused = |cause| RunError::Http { address, cause };
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
     let pages = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "alive\n" }))
@@ -39,7 +41,7 @@ pub async fn serve(
             tracing::error!(%error, "the metrics listener ended");
         }
     });
-    Ok(serving)
+    Ok((bound, serving))
 }
 
 async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {

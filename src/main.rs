@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use plumeline::runtime::{Progress, RunError, Running, WallClock};
 use plumeline::{chain, check, config, demo, runtime};
+use plumeline_sinks::delta::LakeError;
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -121,15 +122,29 @@ fn tokio_runtime() -> Result<tokio::runtime::Runtime, String> {
 }
 
 fn run(path: &Path) -> Result<ExitCode, String> {
-    log_to_stderr("info");
+    // Libraries tell every snapshot, and what we tell ourselves in an operator's words.
+    log_to_stderr("info,delta_kernel=warn,delta_kernel_default_engine=warn,rumqttc=error");
     let pipeline = load(path)?;
     let (name, http) = (pipeline.name.clone(), pipeline.http);
     let runtime = tokio_runtime()?;
-    let running = runtime
-        .block_on(runtime::start(pipeline, Arc::new(WallClock)))
-        .map_err(|error| chain(&error))?;
-    tracing::info!(pipeline = name, metrics = %format!("http://{http}/metrics"), "running");
-    runtime.block_on(until_ended(&running)).map_err(|error| format!("no signals: {error}"))?;
+    // Before anything starts: a signal that comes while it does is obeyed, too.
+    let signals = runtime.block_on(async { Signals::new() });
+    let mut signals = signals.map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let started = runtime.block_on(async {
+        tokio::select! {
+            started = runtime::start(pipeline, Arc::new(WallClock)) => Some(started),
+            () = signals.next() => None,
+        }
+    });
+    let Some(started) = started else {
+        tracing::info!("asked to end before it ran");
+        // A store that does not answer may still be waited for by a thread.
+        std::process::exit(0);
+    };
+    let running = started.map_err(|error| failed(&error, http))?;
+    let metrics = format!("http://{}/metrics", running.http_address());
+    tracing::info!(pipeline = name, %metrics, "running");
+    runtime.block_on(until_ended(&running, &mut signals));
     let outcome = running.join();
     runtime.shutdown_timeout(Duration::from_secs(1));
     match outcome {
@@ -141,19 +156,58 @@ fn run(path: &Path) -> Result<ExitCode, String> {
     }
 }
 
+/// What a start that failed needs to be told, with what to do about it.
+fn failed(error: &RunError, http: std::net::SocketAddr) -> String {
+    let remedy = match error {
+        RunError::Http { .. } => format!(
+            ". If another plumeline runs, stop it; or write another port than {} under [http], or 0 for \
+             any",
+            http.port()
+        ),
+        RunError::Lake(LakeError::OtherPipeline { .. } | LakeError::OtherClock { .. }) => {
+            ". Write another url under [[sink]]: each pipeline has tables of its own".to_owned()
+        }
+        RunError::Lake(_) | RunError::Source { .. } => {
+            ". `plumeline check --connect` tries every source and the store".to_owned()
+        }
+        RunError::Facts(_) | RunError::Thread(_) | RunError::Ended(_) => String::new(),
+    };
+    chain(error) + &remedy
+}
+
+/// SIGINT and SIGTERM, which mean the same.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// Listens from now on; inside a tokio runtime.
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
+        Ok(Self { interrupt: signal(interrupt)?, terminate: signal(terminate)? })
+    }
+
+    /// The next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
 /// Waits until the pipeline has ended, by itself or because a signal asked it to. A second signal ends the
 /// process at once, and so does a drain that takes too long.
-async fn until_ended(running: &Running) -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+async fn until_ended(running: &Running, signals: &mut Signals) {
     let mut look = tokio::time::interval(Duration::from_millis(50));
     let mut looks_left: Option<u128> = None;
     loop {
         tokio::select! {
             _ = look.tick() => {
                 if running.is_finished() {
-                    return Ok(());
+                    return;
                 }
                 looks_left = looks_left.map(|left| left.saturating_sub(1));
                 if looks_left == Some(0) {
@@ -164,8 +218,7 @@ async fn until_ended(running: &Running) -> std::io::Result<()> {
                 }
                 continue;
             }
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            () = signals.next() => {}
         }
         if looks_left.is_some() {
             tracing::warn!("asked twice: ending at once; what is not committed is not acknowledged");

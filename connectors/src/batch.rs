@@ -35,6 +35,15 @@ impl Receipt {
     pub fn none() -> Self {
         Self(Mark::None)
     }
+
+    /// Messages that a broker counts until they are acknowledged, and may wait for.
+    #[must_use]
+    pub fn owes(&self) -> usize {
+        match &self.0 {
+            Mark::Mqtt(sheaves) => sheaves.iter().map(|sheaf| sheaf.packets.len()).sum(),
+            Mark::None | Mark::Kafka(_) | Mark::File { .. } => 0,
+        }
+    }
 }
 
 /// A position, as its kind of source tells it.

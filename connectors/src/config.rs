@@ -203,6 +203,9 @@ mod tests {
             properties,
         };
         let shown = format!("{:?}", SourceConfig::Kafka(kafka));
-        assert!(shown.contains("sasl.password") && !shown.contains("canary"), "{shown}");
+        assert!(
+            shown.contains("sasl.password") && !shown.contains("canary"),
+            "{shown}"
+        );
     }
 }

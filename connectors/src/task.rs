@@ -9,11 +9,16 @@ use tokio::task::JoinHandle;
 
 /// Shortest pause before a next try.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// How often a thread that pauses looks for the sign to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Longest pause before a next try.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Runs `future` on the runtime of the caller.
-#[expect(clippy::disallowed_methods, reason = "handles are kept and awaited by the source's owner")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "handles are kept and awaited by the source's owner"
+)]
 pub(crate) fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -23,7 +28,10 @@ where
 }
 
 /// A clock that only measures: for pauses and gathering times, never for data.
-#[expect(clippy::disallowed_methods, reason = "durations of I/O on a thread without a runtime")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "durations of I/O on a thread without a runtime"
+)]
 pub(crate) fn monotonic() -> Instant {
     Instant::now()
 }
@@ -42,6 +50,15 @@ impl Stop {
     /// Whether it was given.
     pub(crate) fn is_given(&self) -> bool {
         *self.0.borrow() || self.0.has_changed().is_err()
+    }
+
+    /// Lets `pause` pass on a thread of its own, but not beyond the sign. Without timers of the runtime,
+    /// which may be gone before the thread is.
+    pub(crate) fn pause(&self, pause: Duration) {
+        let begun = monotonic();
+        while !self.is_given() && begun.elapsed() < pause {
+            std::thread::sleep(LOOK_EVERY.min(pause.saturating_sub(begun.elapsed())));
+        }
     }
 
     /// Waits until it is given. Cancel-safe.
@@ -65,7 +82,9 @@ impl Backoff {
 
     /// The pause before the next try.
     pub(crate) fn next(&mut self) -> Duration {
-        let full = PAUSE_MIN.saturating_mul(1 << self.tries.min(16)).min(PAUSE_MAX);
+        let full = PAUSE_MIN
+            .saturating_mul(1 << self.tries.min(16))
+            .min(PAUSE_MAX);
         self.tries = self.tries.saturating_add(1);
         full / 2 + spread(full / 2)
     }

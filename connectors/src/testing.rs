@@ -34,7 +34,9 @@ pub(crate) fn context(name: &str, capacity: usize) -> (Context, Receiver<Batch>)
 
 /// A reading of meter `m-{number}` whose value is `number`.
 pub(crate) fn reading(number: u64) -> String {
-    format!(r#"{{"meter":"m-{number}","observed_at":"2026-01-01T00:00:00Z","value":{number},"unit":"kWh"}}"#)
+    format!(
+        r#"{{"meter":"m-{number}","observed_at":"2026-01-01T00:00:00Z","value":{number},"unit":"kWh"}}"#
+    )
 }
 
 /// The values of a batch's readings.
@@ -50,7 +52,10 @@ pub(crate) fn values(batch: &Batch) -> Vec<i128> {
 pub(crate) async fn receive(batches: &mut Receiver<Batch>, count: u64) -> Vec<Batch> {
     let (mut all, mut received) = (Vec::new(), 0);
     while received < count {
-        let batch = timeout(LONG, batches.recv()).await.expect("in time").expect("the source runs");
+        let batch = timeout(LONG, batches.recv())
+            .await
+            .expect("in time")
+            .expect("the source runs");
         received += batch.received;
         all.push(batch);
     }

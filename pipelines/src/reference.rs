@@ -136,11 +136,11 @@ impl History {
                 Record::Activity(activity) => (activity.from_ms, activity.to_ms),
             };
             let (first, end) = (day_start(from), day_start(to));
-            days.extend((0..).map(|n| first + n * DAY_MS).take_while(|day| *day <= end));
+            days.extend(every_day(first, end));
         }
         // Spans between two readings: every day between the first and the last.
         if let (Some(&first), Some(&end)) = (days.iter().min(), days.iter().max()) {
-            days = (0..).map(|n| first + n * DAY_MS).take_while(|day| *day <= end).collect();
+            days = every_day(first, end).collect();
         }
         let mut by_freezing: BTreeMap<Tick, Vec<i64>> = BTreeMap::new();
         for day in days {
@@ -335,7 +335,8 @@ impl History {
             let horizon = self.policy.horizon(*learned);
             let is_below = |to_ms: i64| self.policy.period_of(to_ms - 1) < horizon;
             let fits = record.value.is_none_or(|v| record.unit.amount(v, Decimal::ONE).is_ok());
-            if is_below(record.to_ms) || !fits {
+            let is_refused = record.value.is_some() && (is_below(record.to_ms) || !fits);
+            if is_refused {
                 continue;
             }
             // What lies below the horizon altogether is forgotten.
@@ -346,6 +347,11 @@ impl History {
         }
         told.into_iter().filter_map(|(id, told)| Some((id, told.holds()?))).collect()
     }
+}
+
+/// The starts of days from `first` to `end`, both included.
+fn every_day(first: i64, end: i64) -> impl Iterator<Item = i64> {
+    (first / DAY_MS..=end / DAY_MS).map(|day| day * DAY_MS)
 }
 
 /// All that was said under one key, in order; `None` takes back.

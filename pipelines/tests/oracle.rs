@@ -6,7 +6,9 @@ mod support;
 
 use plumeline_pipelines::model::{Cause, Tick};
 use proptest::prelude::*;
-use support::{Scenario, Step, assert_equals_reference, derive, scenarios};
+use support::derive::{assert_equals_reference, derive};
+use support::random::scenarios;
+use support::{Scenario, Step};
 
 proptest! {
     #![proptest_config(ProptestConfig {
@@ -58,9 +60,18 @@ proptest! {
 #[test]
 fn closing_the_inputs_is_not_the_passing_of_time() {
     let mut scenario = Scenario::small();
-    scenario.steps.push(Step { after_ms: 60_000, ..Step::default() });
+    scenario.steps.push(Step {
+        after_ms: 60_000,
+        ..Step::default()
+    });
     let derived = derive(&scenario, 2, 0);
     let end = scenario.end();
-    assert!(!derived.until(end).windows.is_empty(), "a window holds something at the end");
-    assert_eq!(derived.until(end), derived.until(Tick::new(end.ms() + (1 << 40), Cause::Cut)));
+    assert!(
+        !derived.until(end).windows.is_empty(),
+        "a window holds something at the end"
+    );
+    assert_eq!(
+        derived.until(end),
+        derived.until(Tick::new(end.ms() + (1 << 40), Cause::Cut))
+    );
 }

@@ -230,7 +230,7 @@ pub(super) const MQTT: Section = Section {
         ),
         key(
             "qos",
-            Whole { least: 0, most: 1 },
+            Whole { least: 0, most: 2 },
             Default("1"),
             "1",
             "1: the broker redelivers what was not acknowledged. 0: what is under way when a connection breaks is lost. 2 is refused: clients lose its state on a reconnect, and duplicates are recognised anyway.",

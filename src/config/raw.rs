@@ -149,17 +149,35 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Reports syntax errors, one a line. The parser goes on after an error, which finds further ones;
+    /// after a list that is not closed it reads the rest of the file as its elements, which is noise.
     fn syntax_errors(&mut self, errors: &[toml::de::Error]) {
-        for error in errors {
+        let has_open_list = errors
+            .iter()
+            .any(|error| error.message().contains("unclosed array"));
+        // The parser finds torn structure first and bad values after, wherever they stand.
+        let mut in_order: Vec<&toml::de::Error> = errors.iter().collect();
+        in_order.sort_by_key(|error| error.span().map(|span| span.start));
+        let mut last_line = None;
+        for error in in_order {
             let line = error.span().map(|span| self.lines.at(&span));
-            let remedy = if error.message().contains("duplicate key") {
-                "keep one of them; `[section]` headers may appear once, `[[source]]` and `[[sink]]` often"
+            let text = error.message();
+            let is_noise = has_open_list && ["comma", "unclosed"].iter().any(|w| text.contains(w));
+            let remedy = if is_noise {
+                "a list above is not closed: add the missing ]"
+            } else if text.contains("duplicate key") {
+                "keep one of them; [section] may stand once, [[source]] and [[sink]] often"
             } else {
                 "write it as TOML: key = \"text\", key = 5, key = [\"a\", \"b\"], [section], [[source]]"
             };
-            let message = format!("not TOML: {}", error.message());
-            self.problems
-                .push(Problem::error(self.file, message, remedy).at(line));
+            if line.is_none() || line != last_line {
+                let problem = Problem::error(self.file, format!("not TOML: {text}"), remedy);
+                self.problems.push(problem.at(line));
+            }
+            if is_noise {
+                break;
+            }
+            last_line = line;
         }
     }
 

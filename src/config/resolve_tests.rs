@@ -165,7 +165,7 @@ fn relations_of_keys_are_checked() {
             "timezone: `Europe/Berln` is no time zone | ",
         ),
         ("gwp = \"ar7\"", "gwp: `ar7` is not one of its values"),
-        ("period = 15", "period: is a whole number"),
+        ("period = 15", "period: is written as a whole number"),
         ("period = \"15\"", "period: `15` has no unit"),
         ("state_dir = \"${env:X}\"", "state_dir: holds a reference"),
         (
@@ -196,7 +196,7 @@ fn sources_and_sinks_are_checked() {
         ),
         (
             "url = \"mqtt://h\"\ntopics = [\"{meter}\"]\nqos = 2",
-            "m\".qos: 2 is out of range",
+            "m\".qos: 2 is refused: its state is lost",
         ),
         (
             &format!("url = \"tcp://h\"\n{topics}"),
@@ -315,6 +315,14 @@ fn what_is_not_toml_names_the_line() {
         shown.starts_with("dir/p.toml:1: error: not TOML: "),
         "{shown}"
     );
+    // What follows a list that is not closed is noise of the parser's.
+    let unclosed = "windows = [\"1h\"\n\n[http]\nlisten = \"x\"\n[tables]\nmeters = \"m\"\n";
+    let shown = of(unclosed).unwrap_err().to_string();
+    assert!(
+        shown.contains("a list above is not closed: add the missing ]"),
+        "{shown}"
+    );
+    assert!(shown.ends_with("1 error, 0 warnings"), "{shown}");
     let shown = of("name = \"a\"\nname = \"b\"\n").unwrap_err().to_string();
     assert!(
         shown.contains("p.toml:2: error: not TOML: duplicate key"),

@@ -174,6 +174,15 @@ impl Resolver<'_> {
                 "add `ca`: the authority to trust with it",
             );
         }
+        if section.whole("qos") == Some(2) {
+            let message = "2 is refused: its state is lost when a connection breaks";
+            self.error(
+                section,
+                "qos",
+                message,
+                "write 1: duplicates are recognised anyway",
+            );
+        }
         let session_expiry_ms = section.millis("session_expiry");
         if let Some(ms) = session_expiry_ms.filter(|ms| ms % 1_000 != 0) {
             let message = format!("{ms}ms is not a whole number of seconds");

@@ -171,7 +171,7 @@ fn wrong_type(item: &DeValue<'_>) -> String {
         DeValue::Array(_) => ("a", "list"),
         DeValue::Table(_) => ("a", "table"),
     };
-    format!("is {article} {found}")
+    format!("is written as {article} {found}")
 }
 
 fn text(item: &DeValue<'_>) -> Result<String, Fault> {

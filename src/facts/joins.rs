@@ -107,9 +107,12 @@ impl Uses {
             .into_iter()
             .min_by_key(|problem| problem.line);
         let Some(mut first) = first else { return };
-        if count > 1 {
-            let others = count - 1;
-            first.message = format!("{}, nor have {others} other registers", first.message);
+        match count - 1 {
+            0 => {}
+            1 => first.message.push_str(", nor has 1 other register"),
+            others => first
+                .message
+                .push_str(&format!(", nor have {others} other registers")),
         }
         problems.push(first);
     }

@@ -230,6 +230,6 @@ fn registers_without_a_bound_are_told_once() {
         .counting(MeterKind::Register, "r1", ["site", "kWh", "grid"], ALWAYS)
         .counting(MeterKind::Register, "r2", ["site", "kWh", "grid"], ALWAYS);
     world.only(
-        "m.csv:4: warning: max_power: meter \"r1\" has no max_power, nor have 1 other registers",
+        "m.csv:4: warning: max_power: meter \"r1\" has no max_power, nor has 1 other register",
     );
 }

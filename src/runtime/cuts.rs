@@ -12,7 +12,7 @@ pub struct Seen {
     pub now_ms: i64,
     /// The instant sealed before it, ms.
     pub last_ms: i64,
-    /// On the wall, since the last cut, ms.
+    /// Since the last cut, ms.
     pub since_cut_ms: i64,
     /// Facts changed: what they restate streams into this cut.
     pub facts_changed: bool,
@@ -26,7 +26,7 @@ pub struct Seen {
     pub is_last: bool,
 }
 
-/// Whether the seal ends a commit. `commit_every_ms` is on the wall.
+/// Whether the seal ends a commit.
 #[must_use]
 pub fn is_cut(seen: Seen, commit_every_ms: i64) -> bool {
     if seen.is_last {

@@ -10,6 +10,7 @@ use plumeline_pipelines::model::{
 use plumeline_sinks::delta::FactEntry;
 use tokio::sync::mpsc::Receiver;
 
+use super::ack_window::AckWindow;
 use super::parked::Parked;
 use super::telemetry::Telemetry;
 use crate::config::{Pipeline, Problems, Tables};
@@ -108,9 +109,7 @@ pub struct Intake {
     facts: Facts,
     inbox: Receiver<Batch>,
     sources: Vec<SourceHandle>,
-    /// By source: how many messages it may hand over before one is acknowledged; 0 for any number.
-    windows: Vec<u64>,
-    unacknowledged: Vec<u64>,
+    windows: Vec<AckWindow>,
     parked: Parked,
     next_index: u64,
     open: Sealed,
@@ -131,7 +130,8 @@ impl Intake {
             SourceConfig::Mqtt(mqtt) => u64::from(mqtt.receive_maximum),
             SourceConfig::Kafka(_) | SourceConfig::File(_) => 0,
         };
-        let windows: Vec<u64> = pipeline.sources.iter().map(|s| window(&s.config)).collect();
+        let windows =
+            pipeline.sources.iter().map(|s| AckWindow::new(window(&s.config))).collect();
         for table in TABLES.into_iter().filter(|t| table_path(&facts.tables, *t).is_some()) {
             telemetry.metrics.facts_reload_success(table_name(table)).set(1);
         }
@@ -140,7 +140,6 @@ impl Intake {
             facts,
             inbox,
             sources,
-            unacknowledged: vec![0; windows.len()],
             windows,
             parked: Parked::new(pipeline.max_parked),
             next_index: 0,
@@ -164,14 +163,14 @@ impl Intake {
         self.inbox.try_recv().ok()
     }
 
-    /// Takes in a batch.
-    pub fn take(&mut self, batch: Batch, now_ms: i64) {
+    /// Takes in a batch; `now_ms` is the clock's, `wall_ms` the wall's since any beginning.
+    pub fn take(&mut self, batch: Batch, now_ms: i64, wall_ms: i64) {
         let source = batch.source;
         let telemetry = Arc::clone(&self.telemetry);
         telemetry.count(source, Outcome::Ignored, batch.ignored);
         telemetry.count(source, Outcome::Rejected, count(batch.rejects.len()));
         telemetry.note_lag(batch.records.last(), now_ms);
-        self.unacknowledged[usize::from(source)] += batch.received.max(1);
+        self.windows[usize::from(source)].take(count(batch.receipt.owes()), wall_ms);
         self.open.rejects.extend(batch.rejects);
         for change in batch.facts {
             self.learn_from(source, &change);
@@ -248,25 +247,24 @@ impl Intake {
         !self.open.facts.is_empty()
     }
 
-    /// Whether a source has handed over half of what it may before it is acknowledged: from then on its
-    /// broker may be waiting for us.
+    /// Whether a source may be waiting to be acknowledged.
     #[must_use]
-    pub fn source_waits(&self) -> bool {
-        let pairs = self.unacknowledged.iter().zip(&self.windows);
-        pairs.into_iter().any(|(held, window)| *window > 0 && held * 2 >= *window)
+    pub fn source_waits(&self, wall_ms: i64) -> bool {
+        self.windows.iter().any(|window| window.wants_cut(wall_ms))
     }
 
     /// Closes what is open.
-    pub fn seal(&mut self, is_cut: bool) -> Sealed {
+    pub fn seal(&mut self, is_cut: bool, wall_ms: i64) -> Sealed {
         if is_cut {
-            self.unacknowledged.fill(0);
+            self.windows.iter_mut().for_each(|window| window.cut(wall_ms));
         }
         self.telemetry.metrics.parked_readings().set(signed(self.parked.total()));
         std::mem::take(&mut self.open)
     }
 
-    /// Gives receipts back.
-    pub fn acknowledge(&self, receipts: Vec<(u16, Receipt)>) {
+    /// Gives receipts back: those of everything that was cut so far.
+    pub fn acknowledge(&mut self, receipts: Vec<(u16, Receipt)>, wall_ms: i64) {
+        self.windows.iter_mut().for_each(|window| window.acknowledged(wall_ms));
         for (source, receipt) in receipts {
             if let Some(source) = self.sources.get(usize::from(source)) {
                 source.ack(receipt);
@@ -283,10 +281,12 @@ impl Intake {
 
     /// Stops all sources, at the same time; acknowledgements given before still go out.
     pub async fn stop(&mut self) {
-        let stopping: Vec<_> =
-            self.sources.drain(..).map(|source| tokio::task::spawn(source.stop())).collect();
-        for stopped in stopping {
-            if stopped.await.is_err() {
+        let mut stopping = tokio::task::JoinSet::new();
+        for source in self.sources.drain(..) {
+            stopping.spawn(source.stop());
+        }
+        while let Some(stopped) = stopping.join_next().await {
+            if stopped.is_err() {
                 tracing::error!("a source panicked while it stopped");
             }
         }

@@ -25,6 +25,7 @@
 //! Shutdown: sources stop, what they handed over is sealed, a last cut is committed and acknowledged, then
 //! the inputs close. What lies ahead of time is discarded.
 
+mod ack_window;
 mod clock;
 mod committer;
 mod cuts;
@@ -35,8 +36,6 @@ mod publisher;
 mod sequencer;
 mod stash;
 mod telemetry;
-#[cfg(test)]
-mod tests;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -113,6 +112,7 @@ pub struct Running {
     threads: Vec<(&'static str, JoinHandle<()>)>,
     failure: Arc<Mutex<Option<RunError>>>,
     http: tokio::task::JoinHandle<()>,
+    http_address: std::net::SocketAddr,
 }
 
 /// Starts a pipeline. Must be called inside a tokio runtime with several threads.
@@ -123,7 +123,7 @@ pub async fn start(pipeline: Pipeline, clock: Arc<dyn Clock>) -> Result<Running,
     let names = Arc::new(Names::new());
     let facts = intake::Facts::load(&pipeline, &names).map_err(RunError::Facts)?;
     let telemetry = Arc::new(Telemetry::new(&pipeline));
-    let http = crate::http::serve(pipeline.http, Arc::clone(&telemetry)).await?;
+    let (http_address, http) = crate::http::serve(pipeline.http, Arc::clone(&telemetry)).await?;
     let lake = open_lake(&pipeline, &names, clock.is_replay()).await?;
     let committed = lake.as_ref().and_then(Lake::committed);
     let (batches, inbox) = tokio::sync::mpsc::channel(BATCHES_MAX);
@@ -187,7 +187,7 @@ pub async fn start(pipeline: Pipeline, clock: Arc<dyn Clock>) -> Result<Running,
     });
     let handle = Handle::current();
     threads.push(("sequencer", spawn("sequencer", move || handle.block_on(sequencer.run()))?));
-    Ok(Running { telemetry, stop, threads, failure, http })
+    Ok(Running { telemetry, stop, threads, failure, http, http_address })
 }
 
 fn engine_options(pipeline: &Pipeline) -> EngineOptions {
@@ -252,6 +252,12 @@ impl Running {
     #[must_use]
     pub fn telemetry(&self) -> Arc<Telemetry> {
         Arc::clone(&self.telemetry)
+    }
+
+    /// Where it listens for scrapers and probes.
+    #[must_use]
+    pub fn http_address(&self) -> std::net::SocketAddr {
+        self.http_address
     }
 
     /// Asks it to drain, commit and end.

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plumeline_connectors::Receipt;
 use plumeline_pipelines::model::{Cause, Fact, Record, RejectEntry, Tick};
@@ -28,6 +28,8 @@ use super::telemetry::Telemetry;
 pub const SEAL_EVERY: Duration = Duration::from_millis(250);
 /// Records that make a seal before its time; bounds what a worker holds of one seal to some tens of MB.
 pub const SEAL_RECORDS_MAX: usize = 200_000;
+/// Longest wait for a batch before looking at everything else.
+const PAUSE_MAX: Duration = Duration::from_millis(20);
 /// Time between looks at the files of tables.
 const FILES_EVERY: Duration = Duration::from_secs(1);
 
@@ -54,7 +56,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The newest cut in the ledger.
     pub committed: Option<Tick>,
-    /// Time between commits, on the wall, ms.
+    /// Time between commits, ms.
     pub commit_every_ms: i64,
     /// What comes in.
     pub intake: Intake,
@@ -75,11 +77,12 @@ pub struct Parts {
 pub struct Sequencer {
     parts: Parts,
     last_ms: i64,
+    began: std::time::Instant,
     under_way: VecDeque<(Tick, Vec<(u16, Receipt)>)>,
     receipts: Vec<(u16, Receipt)>,
     fact_rows: Vec<FactEntry>,
     rejects: Vec<RejectEntry>,
-    last_cut: Instant,
+    last_cut_ms: Option<i64>,
 }
 
 impl Sequencer {
@@ -90,11 +93,12 @@ impl Sequencer {
         Self {
             parts,
             last_ms,
+            began: monotonic(),
             under_way: VecDeque::new(),
             receipts: Vec::new(),
             fact_rows: Vec::new(),
             rejects: Vec::new(),
-            last_cut: monotonic(),
+            last_cut_ms: None,
         }
     }
 
@@ -128,10 +132,12 @@ impl Sequencer {
                 return true;
             }
             let now = monotonic();
-            if now >= deadline || self.parts.intake.open_records() >= SEAL_RECORDS_MAX {
+            let is_full = self.parts.intake.open_records() >= SEAL_RECORDS_MAX;
+            if now >= deadline || is_full || self.is_waited_for() {
                 return self.parts.intake.has_ended();
             }
-            let pause = (deadline - now).min(Duration::from_millis(50));
+            self.settle_committed();
+            let pause = (deadline - now).min(PAUSE_MAX);
             match tokio::time::timeout(pause, self.parts.intake.receive()).await {
                 Ok(Some(batch)) => self.take(batch),
                 // All sources have let go; they only do so at their end.
@@ -141,24 +147,34 @@ impl Sequencer {
         }
     }
 
+    /// A source may be waiting for a commit, and none is under way: there is no point in waiting, too.
+    fn is_waited_for(&self) -> bool {
+        self.under_way.is_empty() && self.parts.intake.source_waits(self.wall_ms())
+    }
+
+    /// The wall's time since we began, for pauses.
+    fn wall_ms(&self) -> i64 {
+        i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
     fn take(&mut self, batch: plumeline_connectors::Batch) {
-        let now_ms = self.parts.clock.now_ms();
-        self.parts.intake.take(batch, now_ms);
+        let (now_ms, wall_ms) = (self.parts.clock.now_ms(), self.wall_ms());
+        self.parts.intake.take(batch, now_ms, wall_ms);
         while self.parts.intake.open_records() < SEAL_RECORDS_MAX {
             let Some(batch) = self.parts.intake.receive_now() else { break };
-            self.parts.intake.take(batch, now_ms);
+            self.parts.intake.take(batch, now_ms, wall_ms);
         }
     }
 
     fn seal(&mut self, is_last: bool) -> Result<(), PartEnded> {
         let ms = self.parts.clock.now_ms().max(self.last_ms + 1);
-        let since_cut = monotonic().duration_since(self.last_cut).as_millis();
+        let last_cut_ms = *self.last_cut_ms.get_or_insert(ms);
         let seen = Seen {
             now_ms: ms,
             last_ms: self.last_ms,
-            since_cut_ms: i64::try_from(since_cut).unwrap_or(i64::MAX),
+            since_cut_ms: ms - last_cut_ms,
             facts_changed: self.parts.intake.has_facts(),
-            source_waits: self.parts.intake.source_waits(),
+            source_waits: self.parts.intake.source_waits(self.wall_ms()),
             rows_wait: self.parts.telemetry.rows_wait() || self.rejects.len() > REJECTS_MAX,
             under_way: self.under_way.len(),
             is_last,
@@ -166,10 +182,10 @@ impl Sequencer {
         let cut = is_cut(seen, self.parts.commit_every_ms).then(|| Tick::new(ms, Cause::Cut));
         self.last_ms = ms;
         let Sealed { records, facts, fact_rows, rejects, receipts } =
-            self.parts.intake.seal(cut.is_some());
+            self.parts.intake.seal(cut.is_some(), self.wall_ms());
         self.receipts.extend(receipts);
         if let Some(cut) = cut {
-            self.last_cut = monotonic();
+            self.last_cut_ms = Some(ms);
             self.under_way.push_back((cut, std::mem::take(&mut self.receipts)));
         }
         self.fact_rows.extend(fact_rows);
@@ -227,7 +243,7 @@ impl Sequencer {
         while let Some((_, receipts)) =
             self.under_way.pop_front_if(|(cut, _)| *cut <= committed)
         {
-            self.parts.intake.acknowledge(receipts);
+            self.parts.intake.acknowledge(receipts, self.wall_ms());
         }
     }
 

@@ -117,7 +117,8 @@ impl Process {
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
-    fn wait(&mut self) -> ExitStatus {
+    /// Waits until it has ended.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let mut status = None;
         wait_until("a server to end", STOP_LIMIT, || {
             status = self.shell.try_wait().expect("a child can be asked");

@@ -15,7 +15,11 @@ use super::{Decoder, Element, Place, Refusal};
 const UNIT_OF_NOTHING: &str = "piece";
 
 impl Decoder {
-    pub(super) fn activity(&mut self, wire: &Wire<'_>, place: Place<'_>) -> Result<Element, Refusal> {
+    pub(super) fn activity(
+        &mut self,
+        wire: &Wire<'_>,
+        place: Place<'_>,
+    ) -> Result<Element, Refusal> {
         if place.topic_meter.is_some() || wire.meter.is_some() {
             return Err("activity and meter exclude each other".to_owned());
         }
@@ -28,7 +32,11 @@ impl Decoder {
             Ok(None) => return Err("value is missing".to_owned()),
         };
         let needed = |field: &str, is_there: bool| {
-            if is_there || is_withdrawn { Ok(()) } else { Err(format!("{field} is missing")) }
+            if is_there || is_withdrawn {
+                Ok(())
+            } else {
+                Err(format!("{field} is missing"))
+            }
         };
         let raw_activity = wire.activity.ok_or("activity is missing")?;
         let activity = name("activity", raw_activity)?;
@@ -70,7 +78,9 @@ impl Decoder {
 /// Refuses a quantity that is no amount: there is no meter row that could make one of it.
 fn check_amount(value: Option<Decimal>, unit: Unit) -> Result<(), Refusal> {
     if let Some(amount) = unit.over_an_hour() {
-        return Err(format!("unit: `{unit}` is a power; an activity is told in amounts, such as `{amount}`"));
+        return Err(format!(
+            "unit: `{unit}` is a power; an activity is told in amounts, such as `{amount}`"
+        ));
     }
     match value.map(|value| unit.amount(value, Decimal::ONE)) {
         Some(Err(error)) => Err(format!("value: {error}")),

@@ -21,7 +21,11 @@ pub(super) enum When {
 }
 
 impl Decoder {
-    pub(super) fn reading(&mut self, wire: &Wire<'_>, place: Place<'_>) -> Result<Element, Refusal> {
+    pub(super) fn reading(
+        &mut self,
+        wire: &Wire<'_>,
+        place: Place<'_>,
+    ) -> Result<Element, Refusal> {
         let is_withdrawn = wire.is_withdrawn()?;
         let value = match wire.value() {
             _ if is_withdrawn => None,
@@ -52,7 +56,9 @@ impl Decoder {
 
     pub(super) fn unit(&mut self, raw: &RawValue) -> Result<Unit, Refusal> {
         let symbol = text("unit", raw)?;
-        self.units.parse(symbol.trim()).map_err(|error| format!("unit: {error}"))
+        self.units
+            .parse(symbol.trim())
+            .map_err(|error| format!("unit: {error}"))
     }
 }
 
@@ -91,10 +97,16 @@ impl Wire<'_> {
 
     /// How the value came about.
     pub(super) fn quality(&self) -> Result<Quality, Refusal> {
-        let Some(raw) = self.quality else { return Ok(Quality::default()) };
+        let Some(raw) = self.quality else {
+            return Ok(Quality::default());
+        };
         let name = text("quality", raw)?;
-        let refusal =
-            || format!("quality: `{}` is none of measured, estimated, substituted", shown(&name));
+        let refusal = || {
+            format!(
+                "quality: `{}` is none of measured, estimated, substituted",
+                shown(&name)
+            )
+        };
         Quality::parse(name.trim()).ok_or_else(refusal)
     }
 }
@@ -113,11 +125,17 @@ impl Stamp<'_> {
         let Self { field, raw, ms } = self;
         let text = || shown(raw.get().trim_matches('"'));
         if ms < EARLIEST_MS {
-            return Err(format!("{field}: `{}` is before 2000: device clock not set?", text()));
+            return Err(format!(
+                "{field}: `{}` is before 2000: device clock not set?",
+                text()
+            ));
         }
         if ms > latest_ms {
             let latest = shown_ms(latest_ms);
-            return Err(format!("{field}: `{}` is in the future, after {latest}", text()));
+            return Err(format!(
+                "{field}: `{}` is in the future, after {latest}",
+                text()
+            ));
         }
         Ok(ms)
     }
@@ -138,7 +156,12 @@ fn either<'w>(
             Ok(Some(Stamp { field, raw, ms }))
         }
         (None, Some(raw)) => {
-            let refusal = || format!("{field}_ms: `{}` is no number of milliseconds", shown(raw.get()));
+            let refusal = || {
+                format!(
+                    "{field}_ms: `{}` is no number of milliseconds",
+                    shown(raw.get())
+                )
+            };
             let ms = whole_ms(raw).ok_or_else(refusal)?;
             Ok(Some(Stamp { field, raw, ms }))
         }
@@ -175,7 +198,11 @@ fn meter<'w>(raw: Option<&'w RawValue>, topic: Option<&'w str>) -> Result<Cow<'w
 /// A name in a field; a number is taken as its digits.
 pub(super) fn name<'w>(field: &str, raw: &'w RawValue) -> Result<Cow<'w, str>, Refusal> {
     let is_number = raw.get().bytes().all(|byte| byte.is_ascii_digit());
-    let said = if is_number { Cow::Borrowed(raw.get()) } else { text(field, raw)? };
+    let said = if is_number {
+        Cow::Borrowed(raw.get())
+    } else {
+        text(field, raw)?
+    };
     checked_name(field, said)
 }
 
@@ -184,7 +211,10 @@ fn checked_name<'w>(field: &str, name: Cow<'w, str>) -> Result<Cow<'w, str>, Ref
         return Err(format!("{field} is empty"));
     }
     if name.len() > NAME_BYTES_MAX {
-        return Err(format!("{field}: `{}` is longer than {NAME_BYTES_MAX} bytes", shown(&name)));
+        return Err(format!(
+            "{field}: `{}` is longer than {NAME_BYTES_MAX} bytes",
+            shown(&name)
+        ));
     }
     if name.chars().any(char::is_control) {
         let name = shown(&name).escape_debug().to_string();

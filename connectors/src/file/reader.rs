@@ -77,7 +77,9 @@ impl Reader {
     pub(super) fn run(mut self, file: Option<File>) {
         let mut file = file;
         while !self.stop.is_given() && !self.context.out.is_closed() {
-            let Some(opened) = file.take().or_else(|| self.wait_for_file()) else { continue };
+            let Some(opened) = file.take().or_else(|| self.wait_for_file()) else {
+                continue;
+            };
             self.status.up();
             file = self.read_all(opened);
             if file.is_none() && !self.config.follow {
@@ -94,7 +96,7 @@ impl Reader {
                 let problem = std::error::Error::source(&error)
                     .map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
                 self.status.down(problem);
-                self.pause();
+                self.stop.pause(FOLLOW_EVERY);
                 None
             }
         }
@@ -112,7 +114,7 @@ impl Reader {
                         (self.lines, self.byte) = (Lines::new(line_bytes_max()), 0);
                         return Some(other);
                     }
-                    self.pause();
+                    self.stop.pause(FOLLOW_EVERY);
                 }
                 Progress::End => {
                     self.end();
@@ -130,15 +132,23 @@ impl Reader {
             Ok(0) => Progress::End,
             Ok(count) => {
                 self.byte += u64::try_from(count).unwrap_or(u64::MAX);
-                if self.hand_over(Some(&chunk[..count])) { Progress::Read } else { Progress::Over }
+                if self.hand_over(Some(&chunk[..count])) {
+                    Progress::Read
+                } else {
+                    Progress::Over
+                }
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Progress::Read,
             Err(error) => {
                 let problem = format!("cannot read `{}`: {error}", self.config.path.display());
                 tracing::error!(source = self.context.name, problem);
                 self.status.down(problem);
-                self.pause();
-                if self.config.follow { Progress::End } else { Progress::Over }
+                self.stop.pause(FOLLOW_EVERY);
+                if self.config.follow {
+                    Progress::End
+                } else {
+                    Progress::Over
+                }
             }
         };
         self.chunk = chunk;
@@ -176,7 +186,10 @@ impl Reader {
             return true;
         }
         self.status.heard(now_ms);
-        let mark = Mark::File { line: self.lines.count(), byte: self.byte };
+        let mark = Mark::File {
+            line: self.lines.count(),
+            byte: self.byte,
+        };
         let batch = decoded.into_batch(self.context.index, Receipt(mark));
         let (out, stop) = (&self.context.out, &mut self.stop);
         self.runtime.block_on(async {
@@ -191,18 +204,14 @@ impl Reader {
     /// The file that has the name of `file` now, if that is another one, or it was cut.
     fn replacement(&self, file: &File) -> Option<File> {
         let is_same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-        let (old, new) = (file.metadata().ok()?, std::fs::metadata(&self.config.path).ok()?);
+        let (old, new) = (
+            file.metadata().ok()?,
+            std::fs::metadata(&self.config.path).ok()?,
+        );
         if is_same(&old, &new) && new.len() >= self.byte {
             return None;
         }
         open(&self.config).ok()
-    }
-
-    /// Waits, but not beyond the sign to stop.
-    fn pause(&mut self) {
-        let stop = &mut self.stop;
-        // Whether time or the sign ended the pause shows at the next look.
-        self.runtime.block_on(async { drop(tokio::time::timeout(FOLLOW_EVERY, stop.given()).await) });
     }
 }
 

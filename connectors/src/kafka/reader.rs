@@ -1,7 +1,6 @@
 //! The thread that reads: positions, assignment, and then batch after batch.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
@@ -37,8 +36,6 @@ pub(super) struct Reader {
     decoder: Decoder,
     /// Where each partition is read on.
     nexts: Vec<NextOffset>,
-    /// Whether a partition cannot be read until somebody decides.
-    is_stuck: bool,
 }
 
 impl Reader {
@@ -57,7 +54,11 @@ impl Reader {
         let names = Arc::clone(&context.names);
         let decoder = Decoder::new(config.carries, context.index, names, limits);
         Self {
-            topics: config.topics.iter().map(|topic| Arc::from(topic.as_str())).collect(),
+            topics: config
+                .topics
+                .iter()
+                .map(|topic| Arc::from(topic.as_str()))
+                .collect(),
             start: config.start,
             context,
             shared,
@@ -66,7 +67,6 @@ impl Reader {
             runtime: Handle::current(),
             decoder,
             nexts: Vec::new(),
-            is_stuck: false,
         }
     }
 
@@ -95,18 +95,11 @@ impl Reader {
                     let problem = error.to_string();
                     tracing::warn!(source = self.context.name, problem, "not connected");
                     self.status.down(problem);
-                    self.pause(backoff.next());
+                    self.stop.pause(backoff.next());
                 }
             }
         }
         false
-    }
-
-    /// Waits, but not beyond the sign to stop.
-    fn pause(&mut self, pause: Duration) {
-        let stop = &mut self.stop;
-        // Whether time or the sign ended the pause shows at the next look.
-        self.runtime.block_on(async { drop(tokio::time::timeout(pause, stop.given()).await) });
     }
 
     /// Partitions that are not read yet, and where to begin.
@@ -114,21 +107,28 @@ impl Reader {
         let mut new = Vec::new();
         for topic in &self.topics {
             for partition in partitions(&self.shared.client, topic)? {
-                let is_read = |next: &NextOffset| next.topic == *topic && next.partition == partition;
+                let is_read =
+                    |next: &NextOffset| next.topic == *topic && next.partition == partition;
                 if !self.nexts.iter().any(is_read) {
                     new.push((Arc::clone(topic), partition));
                 }
             }
         }
-        if new.is_empty() { Ok(Vec::new()) } else { resolve(&self.shared.client, &new, start) }
+        if new.is_empty() {
+            Ok(Vec::new())
+        } else {
+            resolve(&self.shared.client, &new, start)
+        }
     }
 
     /// Reads `new` partitions besides those it reads already.
     fn assign(&mut self, new: Vec<NextOffset>) -> Result<(), PositionError> {
         let all = self.nexts.iter().chain(&new);
         let list = list(all.map(|next| (&*next.topic, next.partition, next.offset)));
-        let unanswered =
-            |error| PositionError::Unanswered { what: "the assignment".to_owned(), error };
+        let unanswered = |error| PositionError::Unanswered {
+            what: "the assignment".to_owned(),
+            error,
+        };
         self.shared.client.assign(&list).map_err(unanswered)?;
         self.nexts.extend(new);
         Ok(())
@@ -155,13 +155,19 @@ impl Reader {
         match found {
             Ok(new) if new.is_empty() => {}
             Ok(new) => {
-                tracing::info!(source = self.context.name, partitions = new.len(), "new partitions");
+                tracing::info!(
+                    source = self.context.name,
+                    partitions = new.len(),
+                    "new partitions"
+                );
                 if let Err(error) = self.assign(new) {
                     tracing::warn!(source = self.context.name, %error, "not assigned yet");
                 }
             }
             // The partitions at hand are read on; the next refresh asks again.
-            Err(error) => tracing::warn!(source = self.context.name, %error, "cannot look for partitions"),
+            Err(error) => {
+                tracing::warn!(source = self.context.name, %error, "cannot look for partitions");
+            }
         }
     }
 
@@ -172,7 +178,9 @@ impl Reader {
         let mut deadline: Option<Instant> = None;
         let mut now_ms = 0;
         for _ in 0..BATCH_MAX {
-            let wait = deadline.map_or(IDLE, |deadline| deadline.saturating_duration_since(monotonic()));
+            let wait = deadline.map_or(IDLE, |deadline| {
+                deadline.saturating_duration_since(monotonic())
+            });
             match shared.client.poll(wait) {
                 None if deadline.is_none_or(|deadline| monotonic() >= deadline) => break,
                 None => {}
@@ -184,18 +192,25 @@ impl Reader {
                     }
                     let bytes = message.payload().unwrap_or_default();
                     let position = u64::try_from(message.offset()).unwrap_or(0);
-                    let payload =
-                        Payload { bytes, size: bytes.len(), topic_meter: None, position };
+                    let payload = Payload {
+                        bytes,
+                        size: bytes.len(),
+                        topic_meter: None,
+                        position,
+                    };
                     self.decoder.decode(payload, now_ms, &mut decoded);
-                    self.advance(message.topic(), message.partition(), message.offset(), &mut read);
+                    self.advance(
+                        message.topic(),
+                        message.partition(),
+                        message.offset(),
+                        &mut read,
+                    );
                 }
             }
         }
         deadline?;
         self.status.heard(now_ms);
-        if !self.is_stuck && !self.status.connected.load(Ordering::Relaxed) {
-            self.status.up();
-        }
+        shared.client.context().brokers_up();
         let receipt = Receipt(Mark::Kafka(read));
         Some(decoded.into_batch(self.context.index, receipt))
     }
@@ -203,7 +218,9 @@ impl Reader {
     /// Notes that the message at `offset` was read.
     fn advance(&mut self, topic: &str, partition: i32, offset: i64, read: &mut Vec<NextOffset>) {
         let is_it = |next: &NextOffset| next.partition == partition && *next.topic == *topic;
-        let Some(next) = self.nexts.iter_mut().find(|next| is_it(next)) else { return };
+        let Some(next) = self.nexts.iter_mut().find(|next| is_it(next)) else {
+            return;
+        };
         next.offset = offset + 1;
         match read.iter_mut().find(|read| is_it(read)) {
             Some(read) => read.offset = offset + 1,
@@ -223,28 +240,21 @@ impl Reader {
         })
     }
 
-    fn failed(&mut self, error: &KafkaError) {
-        let name = &self.context.name;
-        let code = error.rdkafka_error_code();
-        let is_gone = matches!(
-            code,
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
-        );
-        if is_gone {
-            self.is_stuck = true;
-            let problem = format!(
-                "a stored position is no longer at the broker, messages are lost: reset the offsets of \
-                 group `plumeline-{}-{name}`, and restart",
-                self.context.pipeline
-            );
-            tracing::error!(source = name, problem);
-            self.status.down(problem);
-        } else if code == Some(RDKafkaErrorCode::AllBrokersDown)
-            || matches!(error, KafkaError::MessageConsumptionFatal(_))
-        {
-            self.status.down(format!("cannot read: {error}"));
-        } else {
-            tracing::debug!(source = name, %error, "retried by the library");
+    fn failed(&self, error: &KafkaError) {
+        let watch = self.shared.client.context();
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                watch.stuck(format!(
+                    "a stored position is not at the broker: its messages are gone, or the topic is a \
+                     new one; reset the offsets of group `plumeline-{}-{}`, and restart",
+                    self.context.pipeline, self.context.name
+                ));
+            }
+            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
+                watch.stuck(format!("cannot read: {error}"));
+            }
+            Some(RDKafkaErrorCode::AllBrokersDown) => watch.brokers_down(&error.to_string()),
+            _ => tracing::debug!(source = self.context.name, %error, "retried by the library"),
         }
     }
 

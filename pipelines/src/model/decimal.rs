@@ -121,8 +121,7 @@ impl Decimal {
         let scale = decimals.checked_sub(exponent).ok_or_else(too_long)?;
         let mantissa = if negative { -mantissa } else { mantissa };
         if scale < 0 {
-            let zeros = u32::try_from(-scale).expect("positive");
-            let power = 10_i128.checked_pow(zeros).ok_or_else(too_long)?;
+            let power = 10_i128.checked_pow(scale.unsigned_abs()).ok_or_else(too_long)?;
             return mantissa.checked_mul(power).map(|m| Self::new(m, 0)).ok_or_else(too_long);
         }
         let scale = u8::try_from(scale).ok().filter(|&s| s <= MAX_SCALE).ok_or_else(too_long)?;

@@ -1,7 +1,6 @@
 //! Names as small numbers. Ids are handed out in order of first sight, so no result may depend on their
 //! order: entries are sorted by name where order shows.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
@@ -30,7 +29,7 @@ pub struct Names(RwLock<Inner>);
 #[derive(Debug)]
 #[expect(clippy::disallowed_types, reason = "looked up by name only, never iterated")]
 struct Inner {
-    ids: HashMap<Arc<str>, Id>,
+    ids: std::collections::HashMap<Arc<str>, Id>,
     names: Vec<Arc<str>>,
 }
 

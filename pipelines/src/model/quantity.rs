@@ -22,8 +22,8 @@ pub const RATE_SCALE: u8 = 12;
 pub const MASS_SCALE: u8 = AMOUNT_SCALE + RATE_SCALE;
 /// The largest amount one reading may book: 1e9 units.
 pub const AMOUNT_MAX: i128 = 1_000_000_000 * 1_000_000_000;
-/// The largest rate, of mass and of CO2e: 1e5 kg per unit.
-pub const RATE_MAX: i128 = 100_000 * 1_000_000_000_000;
+/// The largest rate, of mass and of CO2e: just below 1e5 kg per unit, what `DECIMAL(17,12)` holds.
+pub const RATE_MAX: i128 = 100_000 * 1_000_000_000_000 - 1;
 /// How many readings of the largest amount, under the largest rate, one balance can hold.
 pub const LARGEST_SUM: i128 = i128::MAX / (AMOUNT_MAX * RATE_MAX);
 const _: () = assert!(LARGEST_SUM > 1000, "a balance must hold a thousand of the largest readings");

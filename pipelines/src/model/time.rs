@@ -58,6 +58,9 @@ impl Tick {
     }
 
     /// The instant, ms since the Unix epoch, UTC.
+    ///
+    /// # Panics
+    /// Never: 61 bits fit.
     #[must_use]
     pub fn ms(self) -> i64 {
         i64::try_from(self.0 >> 3).expect("61 bits fit an i64")

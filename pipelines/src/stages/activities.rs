@@ -64,11 +64,15 @@ impl Said {
     }
 }
 
+/// What has arrived at a tick that has not closed yet, and the capabilities of both outputs.
+type Stash = (Capability<Tick>, Capability<Tick>, Vec<ActivityRecord>);
+
 /// Books activities. See the module's documentation.
-pub fn activities<'scope>(
-    records: Stream<'scope, Tick, Vec<ActivityRecord>>,
+#[must_use]
+pub fn activities(
+    records: Stream<'_, Tick, Vec<ActivityRecord>>,
     options: Arc<Options>,
-) -> Metered<'scope> {
+) -> Metered<'_> {
     let mut builder = OperatorBuilder::new("Activities".to_owned(), records.scope());
     let pact = Exchange::new(|record: &ActivityRecord| u64::from(record.activity.0));
     let mut records = builder.new_input(records, pact);
@@ -80,8 +84,7 @@ pub fn activities<'scope>(
     builder.build(move |initial| {
         drop(initial);
         let mut book = Book::new(options);
-        let mut stash: BTreeMap<Tick, (Capability<Tick>, Capability<Tick>, Vec<ActivityRecord>)> =
-            BTreeMap::new();
+        let mut stash: BTreeMap<Tick, Stash> = BTreeMap::new();
         move |frontiers| {
             records.for_each(|capability, batch| {
                 let tick = *capability.time();
@@ -149,11 +152,13 @@ impl Book {
     }
 
     fn refusal(&self, record: &ActivityRecord) -> Option<(RejectEvent, String)> {
+        // A withdrawal need not say what it takes back.
+        let value = record.value?;
         if self.options.policy.period_of(record.to_ms - 1) < self.first {
             let why = "older than retain: not booked".to_owned();
             return Some((RejectEvent::Parked, why));
         }
-        let error = record.unit.amount(record.value?, Decimal::ONE).err()?;
+        let error = record.unit.amount(value, Decimal::ONE).err()?;
         Some((RejectEvent::Rejected, error.to_string()))
     }
 

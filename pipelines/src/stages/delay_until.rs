@@ -47,7 +47,10 @@ impl<D: Ord, R: Semigroup> Waiting<D, R> {
 }
 
 /// Like [`VecCollection::delay`], but time passes by itself: `moments` hands out, for each difference, what
-/// it becomes and the tick it is due at, any number of times. Each result learns whether it had to wait.
+/// it becomes and the tick it is due at, any number of times.
+///
+/// # Panics
+/// Never: a capability is held while anything waits.
 pub fn delay_until<'scope, D, R, D2, L>(
     collection: VecCollection<'scope, Tick, D, R>,
     name: &str,

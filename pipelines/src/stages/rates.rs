@@ -17,6 +17,7 @@ use crate::model::{FactorRow, Gas, GwpSet, Id, Period, Policy, Rate, Tick, Unit}
 pub type Use = (Id, Unit, Period);
 
 /// Rates of the lines that hold for each use.
+#[must_use]
 pub fn rates<'scope>(
     used: VecCollection<'scope, Tick, Use, i64>,
     rows: VecCollection<'scope, Tick, FactorRow, i64>,
@@ -49,6 +50,9 @@ pub fn newest_version<'a>(rows: &'a [&'a FactorRow]) -> impl Iterator<Item = &'a
 
 /// A row as a line for activity in `unit`, with its rate; `None` where units do not convert or the rate is
 /// out of range (`check` says so).
+///
+/// # Panics
+/// Never: a rate is at most [`RATE_MAX`](crate::model::quantity::RATE_MAX).
 #[must_use]
 pub fn line(row: &FactorRow, unit: Unit, gwp: GwpSet) -> Option<(Line, Rate)> {
     let kg = row.unit.rate(row.kg_per_unit, unit, 10).ok()?;

@@ -43,6 +43,9 @@ pub type Leaf = (Id, (Id, Unit, Period));
 /// Activity of a node at any level: node, depth, and what it is an amount of.
 pub type Rolled = ((Id, u8), (Id, Unit, Period));
 
+/// A node and its ancestors, from the node up, each with its depth.
+type Path = Vec<(Id, u8)>;
+
 /// The tree as known at a tick.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree(BTreeMap<Id, Vec<NodeRow>>);
@@ -69,8 +72,11 @@ impl Tree {
 
     /// The node and its ancestors at `ms`, from the node up, each with its depth below the root. A node
     /// without a row is a root; so is one whose path has no end.
+    ///
+    /// # Panics
+    /// Never: a path has at most [`DEPTH_MAX`] levels.
     #[must_use]
-    pub fn path(&self, node: Id, ms: i64) -> Vec<(Id, u8)> {
+    pub fn path(&self, node: Id, ms: i64) -> Path {
         let mut path = vec![node];
         let mut at = node;
         while let Some(row) = self.row(at, ms).filter(|row| !row.parent.is_none()) {
@@ -88,6 +94,7 @@ impl Tree {
 }
 
 /// Rolls activity up the tree. See the module's documentation.
+#[must_use]
 pub fn roll_up<'scope>(
     activity: VecCollection<'scope, Tick, Leaf, Measure>,
     nodes: VecCollection<'scope, Tick, NodeRow, i64>,
@@ -164,7 +171,7 @@ impl Forest {
             self.replant(&rows, &mut rolled);
         }
         consolidate(&mut changes);
-        let mut path: (Option<(Id, Period)>, Vec<(Id, u8)>) = (None, Vec::new());
+        let mut path: (Option<(Id, Period)>, Path) = (None, Vec::new());
         for ((node, (factor, unit, period)), measure) in changes {
             if path.0 != Some((node, period)) {
                 let start_ms = period.start_ms(self.policy.period_ms);
@@ -192,8 +199,7 @@ impl Forest {
             self.tree.update(row, *diff);
         }
         for (&node, balances) in &self.balances {
-            let mut paths: (Option<Period>, Vec<(Id, u8)>, Vec<(Id, u8)>) =
-                (None, Vec::new(), Vec::new());
+            let mut paths: (Option<Period>, Path, Path) = (None, Vec::new(), Vec::new());
             for (&(period, factor, unit), measure) in balances {
                 if paths.0 != Some(period) {
                     let start_ms = period.start_ms(self.policy.period_ms);

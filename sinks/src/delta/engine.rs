@@ -20,7 +20,17 @@ const STORE_THREADS: usize = 2;
 pub(super) struct Engine {
     pub(super) place: Place,
     pub(super) kernel: Box<dyn delta_kernel::Engine>,
-    runtime: Runtime,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
+}
+
+/// A lake may be let go of anywhere, also where waiting for its threads would be refused: in a task.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl fmt::Debug for Engine {
@@ -46,12 +56,13 @@ impl Engine {
         Ok(Self {
             place,
             kernel: Box::new(kernel),
-            runtime,
+            runtime: Some(runtime),
         })
     }
 
     /// Waits for the store.
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
-        self.runtime.block_on(future)
+        let runtime = self.runtime.as_ref().expect("there until it is dropped");
+        runtime.block_on(future)
     }
 }

@@ -49,7 +49,7 @@ use crate::model::{
 };
 
 /// What metering hands out.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Metered<'scope> {
     /// `((key, held until ms), tick, measure)`.
     pub activity: Stream<'scope, Tick, Vec<(Piece1, Tick, Measure)>>,
@@ -70,6 +70,7 @@ pub struct Options {
 }
 
 /// Measures activity. See the module's documentation.
+#[must_use]
 pub fn metering<'scope>(
     readings: Stream<'scope, Tick, Vec<Reading>>,
     rows: Stream<'scope, Tick, Vec<(MeterRow, Tick, i64)>>,
@@ -152,7 +153,11 @@ fn stashed_at<'a>(
 
 /// All meters of one worker.
 #[derive(Debug)]
-#[expect(clippy::disallowed_types, reason = "looked up by id; a tick's meters are sorted first")]
+#[expect(
+    clippy::disallowed_types,
+    clippy::struct_field_names,
+    reason = "looked up by id; a tick's meters are sorted first. There is no better word for them"
+)]
 pub struct Meters {
     options: Arc<Options>,
     meters: std::collections::HashMap<Id, Meter>,
@@ -166,7 +171,7 @@ impl Meters {
     pub fn new(options: Arc<Options>) -> Self {
         Self {
             options,
-            meters: std::collections::HashMap::default(),
+            meters: <_>::default(),
             first: Period::default(),
             changes: Changes::default(),
         }
@@ -248,22 +253,20 @@ impl Meters {
     }
 
     fn take_readings(&mut self, group: &[Reading], pieces: &mut Vec<Piece>, told: &mut Told) {
-        let id = group[0].meter;
-        let mut meter = self.meters.remove(&id).unwrap_or_default();
-        let mut changes = std::mem::take(&mut self.changes);
-        let booking = self.booking(id);
+        let meter = group[0].meter;
+        let Self { options, meters, first, changes } = self;
+        let booking = Booking { meter, policy: &options.policy, first: *first };
+        let state = meters.entry(meter).or_default();
         for reading in group {
-            let outcome = take_reading(&mut meter, &mut changes, booking, reading, told);
+            let outcome = take_reading(state, changes, booking, reading, told);
             told.tally.count(reading.arrival.source, outcome);
             let accepted = matches!(outcome, Outcome::Booked | Outcome::Parked);
-            if accepted && self.options.keep_readings {
+            if accepted && options.keep_readings {
                 let reading = reading.clone();
                 told.notices.push(Notice::Reading(ReadingEntry { reading, outcome }));
             }
         }
-        meter.apply(&mut changes, booking, &mut |piece| pieces.push(piece));
-        self.changes = changes;
-        self.meters.insert(id, meter);
+        state.apply(changes, booking, &mut |piece| pieces.push(piece));
     }
 }
 

@@ -35,6 +35,12 @@ impl Stretch {
         }
         let (begin, end) = (policy.period_of(from_ms).max(first), policy.period_of(to_ms - 1));
         let length = to_ms - from_ms;
+        if begin == end && begin >= first && policy.period_of(from_ms) == begin {
+            // The ordinary case: the whole stretch lies in one period.
+            let amount = amount.into();
+            give(begin, Measure { amount, covered_ms: length, presence: readings });
+            return;
+        }
         for index in begin.0..=end.0 {
             let period = Period(index);
             let left = period.start_ms(policy.period_ms).max(from_ms);

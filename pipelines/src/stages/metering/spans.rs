@@ -79,6 +79,8 @@ struct Placed<'r> {
     number: Decimal,
     /// The unit of the value.
     unit: Unit,
+    /// The unit of `amount`: the base of the meter's own unit, whatever a reading was sent in.
+    base: Unit,
     row: &'r MeterRow,
 }
 
@@ -87,7 +89,9 @@ fn place<'r>(rows: &'r Rows, at_ms: i64, value: &Value) -> Result<Placed<'r>, Un
     let before = rows.at(at_ms - 1).filter(|row| {
         row.kind == MeterKind::Interval && (row.stamp == StampSide::End || value.from_ms.is_some())
     });
-    let row = before.or_else(|| rows.at(at_ms)).ok_or(Unusable::Unregistered)?;
+    let row = before
+        .or_else(|| rows.at(at_ms))
+        .ok_or(Unusable::Unregistered)?;
     let unit = match (value.unit, row.unit) {
         (Some(sent), Some(expected)) => {
             sent.ratio(expected)?;
@@ -96,14 +100,23 @@ fn place<'r>(rows: &'r Rows, at_ms: i64, value: &Value) -> Result<Placed<'r>, Un
         (Some(unit), None) | (None, Some(unit)) => unit,
         (None, None) => return Err(Unusable::NoUnit),
     };
+    let base = row.unit.unwrap_or(unit).base();
     let amount = if row.kind == MeterKind::Power {
         // The longest hold shows that every shorter one fits.
         unit.amount_held(value.number, row.multiplier, row.max_hold_ms)?
     } else {
-        unit.amount(value.number, row.multiplier)?
+        unit.amount_in(base, value.number, row.multiplier)?
     };
     let (from_ms, number) = (value.from_ms, value.number);
-    Ok(Placed { at_ms, from_ms, amount, number, unit, row })
+    Ok(Placed {
+        at_ms,
+        from_ms,
+        amount,
+        number,
+        unit,
+        base,
+        row,
+    })
 }
 
 /// Whether `value` at `at_ms` can be booked under `rows`.
@@ -121,7 +134,7 @@ pub fn same_position(rows: &Rows, a: (i64, &Value), b: (i64, &Value)) -> bool {
         (Ok(a), Ok(b)) => {
             a.row.kind == MeterKind::Register
                 && a.amount == b.amount
-                && a.unit.base() == b.unit.base()
+                && a.base == b.base
                 && same_lineage(a.row, b.row)
         }
         _ => false,
@@ -150,7 +163,12 @@ impl<'r> Scan<'r> {
     /// Before the first value.
     #[must_use]
     pub fn new(rows: &'r Rows) -> Self {
-        Self { rows, last: None, changed_ms: 0, pending: None }
+        Self {
+            rows,
+            last: None,
+            changed_ms: 0,
+            pending: None,
+        }
     }
 
     /// Just after a value that left the walk clean, whose position last changed at `changed_ms`.
@@ -158,13 +176,20 @@ impl<'r> Scan<'r> {
     pub fn resume(rows: &'r Rows, at_ms: i64, value: &Value, changed_ms: i64) -> Self {
         let last = place(rows, at_ms, value).ok();
         let changed_ms = if last.is_some() { changed_ms } else { 0 };
-        Self { rows, last, changed_ms, pending: None }
+        Self {
+            rows,
+            last,
+            changed_ms,
+            pending: None,
+        }
     }
 
     /// Takes in the next value; values that cannot be booked are passed over. Says whether the walk is
     /// clean after it: that it could be resumed from this value alone.
     pub fn step(&mut self, at_ms: i64, value: &Value, emit: &mut impl FnMut(Span<'r>)) -> bool {
-        let Ok(next) = place(self.rows, at_ms, value) else { return false };
+        let Ok(next) = place(self.rows, at_ms, value) else {
+            return false;
+        };
         // A power that was held ends at the next value, of whatever kind.
         if let Some(last) = self.last.filter(|last| last.row.kind == MeterKind::Power) {
             emit_hold(&last, next.at_ms, 0, emit);
@@ -201,10 +226,13 @@ impl<'r> Scan<'r> {
     }
 
     fn step_register(&mut self, next: Placed<'r>, emit: &mut impl FnMut(Span<'r>)) {
-        let Some(last) = self.last.filter(|last| last.row.kind == MeterKind::Register) else {
+        let Some(last) = self
+            .last
+            .filter(|last| last.row.kind == MeterKind::Register)
+        else {
             return self.rebase(next);
         };
-        if next.unit.base() != last.unit.base() || !same_lineage(last.row, next.row) {
+        if next.base != last.base || !same_lineage(last.row, next.row) {
             return self.rebase(next);
         }
         if let Some(amount) = advance(&last, &next, self.changed_ms) {
@@ -222,7 +250,10 @@ impl<'r> Scan<'r> {
             let pending = self.pending.expect("just looked at");
             emit(register_span(&pending, &next, amount));
             self.rebase(next);
-        } else if self.pending.is_none_or(|pending| pending.amount != next.amount) {
+        } else if self
+            .pending
+            .is_none_or(|pending| pending.amount != next.amount)
+        {
             self.pending = Some(next);
         }
     }
@@ -231,21 +262,30 @@ impl<'r> Scan<'r> {
 /// How far a register advanced from `last` to `next`; `None` if it cannot have.
 fn advance(last: &Placed<'_>, next: &Placed<'_>, changed_ms: i64) -> Option<i128> {
     let row = next.row;
+    // Bounds are told in the meter's unit, not in that of the reading.
+    let unit = row.unit.unwrap_or(next.unit);
     let limit = row.max_power.map(|power| {
-        let hourly = next.unit.amount(power, row.multiplier).unwrap_or(i128::MAX / (1 << 50));
+        let hourly = unit
+            .amount(power, row.multiplier)
+            .unwrap_or(i128::MAX / (1 << 50));
         // Rounded up to the next position: a register that runs at its limit is not a fault.
-        divide_half_even(hourly * i128::from(next.at_ms - changed_ms), i128::from(HOUR_MS)) + 1
+        divide_half_even(
+            hourly * i128::from(next.at_ms - changed_ms),
+            i128::from(HOUR_MS),
+        ) + 1
     });
     let possible = |amount: &i128| *amount >= 0 && limit.is_none_or(|limit| *amount <= limit);
     let straight = next.amount - last.amount;
     if possible(&straight) {
         return Some(straight);
     }
-    let modulus = row.modulus.and_then(|modulus| next.unit.amount(modulus, row.multiplier).ok())?;
+    let modulus = row
+        .modulus
+        .and_then(|modulus| unit.amount(modulus, row.multiplier).ok())?;
     let around = straight + modulus;
     // Without a limit on power, only a turn from the last tenth into the first is believed.
-    let near_the_end = limit.is_some()
-        || (last.amount >= modulus / 10 * 9 && next.amount <= modulus / 10);
+    let near_the_end =
+        limit.is_some() || (last.amount >= modulus / 10 * 9 && next.amount <= modulus / 10);
     (straight < 0 && near_the_end && possible(&around)).then_some(around)
 }
 
@@ -254,7 +294,7 @@ fn register_span<'r>(last: &Placed<'_>, next: &Placed<'r>, amount: i128) -> Span
         from_ms: last.at_ms,
         to_ms: next.at_ms,
         amount,
-        unit: next.unit.base(),
+        unit: next.base,
         readings: 2,
         row: next.row,
         held_until_ms: 0,
@@ -278,7 +318,7 @@ fn interval_span<'r>(next: &Placed<'r>, last: Option<&Placed<'_>>) -> Span<'r> {
         from_ms,
         to_ms,
         amount: next.amount,
-        unit: next.unit.base(),
+        unit: next.base,
         readings: 1,
         row: next.row,
         held_until_ms: 0,
@@ -292,12 +332,26 @@ fn emit_hold<'r>(
     emit: &mut impl FnMut(Span<'r>),
 ) {
     let row = last.row;
-    let to_ms = next_ms.min(last.at_ms + row.max_hold_ms).min(row.validity.to_ms);
+    let to_ms = next_ms
+        .min(last.at_ms + row.max_hold_ms)
+        .min(row.validity.to_ms);
     let amount = last
         .unit
         .amount_held(last.number, row.multiplier, to_ms - last.at_ms)
         .expect("placing it has shown that the longest hold fits");
-    let unit = last.unit.over_an_hour().expect("placing it has shown that it is a power").base();
+    let unit = last
+        .unit
+        .over_an_hour()
+        .expect("placing it has shown that it is a power")
+        .base();
     let from_ms = last.at_ms;
-    emit(Span { from_ms, to_ms, amount, unit, readings: 1, row, held_until_ms });
+    emit(Span {
+        from_ms,
+        to_ms,
+        amount,
+        unit,
+        readings: 1,
+        row,
+        held_until_ms,
+    });
 }

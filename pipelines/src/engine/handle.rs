@@ -1,0 +1,181 @@
+//! The handle by which one worker feeds the dataflow and reads it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use differential_dataflow::AsCollection;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::InputHandle;
+use timely::dataflow::operators::probe::Handle as Probe;
+use timely::dataflow::operators::vec::Input;
+use timely::worker::Worker;
+
+use super::{Inputs, Outbox, footprints};
+use crate::model::{
+    ActivityRecord, Cause, Fact, FactorRow, MeterRow, NodeRow, Policy, Reading, Record, Tick,
+};
+
+/// An input of records, all of its current tick.
+type Batches<D> = InputHandle<Tick, CapacityContainerBuilder<Vec<D>>>;
+/// An input of facts that come (1) and go (-1).
+type Updates<D> = Batches<(D, Tick, i64)>;
+
+/// Options of a dataflow.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// What decides results.
+    pub policy: Policy,
+    /// Whether accepted readings are handed out for the table `readings`.
+    pub keep_readings: bool,
+    /// Whether live windows are told by gas; otherwise `CO2e` alone is meant, under gas `co2e`.
+    pub window_gases: bool,
+}
+
+/// One worker's handle on the dataflow. Every worker builds the same; any may be fed.
+pub struct Engine {
+    readings: Batches<Reading>,
+    activities: Batches<ActivityRecord>,
+    meters: Updates<MeterRow>,
+    factors: Updates<FactorRow>,
+    nodes: Updates<NodeRow>,
+    probe: Probe<Tick>,
+    outbox: Rc<RefCell<Outbox>>,
+    now: Tick,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Builds the dataflow on `worker`.
+    pub fn build(worker: &mut Worker, options: &EngineOptions) -> Self {
+        worker.dataflow_named::<Tick, _, _>("plumeline", |scope| {
+            let (readings_in, readings) = scope.new_input();
+            let (activities_in, activities) = scope.new_input();
+            let (meters_in, meters) = scope.new_input();
+            let (factors_in, factors) = scope.new_input();
+            let (nodes_in, nodes) = scope.new_input();
+            let (probe, outbox) = (Probe::new(), Rc::default());
+            let inputs = Inputs {
+                readings,
+                activities,
+                meters,
+                factors: factors.as_collection(),
+                nodes: nodes.as_collection(),
+            };
+            footprints(inputs, options).collect(&probe, &outbox);
+            Self {
+                readings: readings_in,
+                activities: activities_in,
+                meters: meters_in,
+                factors: factors_in,
+                nodes: nodes_in,
+                probe,
+                outbox,
+                now: Tick::ZERO,
+            }
+        })
+    }
+
+    /// Every input is now past all that is before `tick`.
+    ///
+    /// # Panics
+    /// If `tick` lies before what was said earlier: the sequencer hands out ticks in order.
+    pub fn advance_to(&mut self, tick: Tick) {
+        assert!(self.now <= tick, "ticks are strictly increasing");
+        if self.now == tick {
+            return;
+        }
+        self.now = tick;
+        self.readings.advance_to(tick);
+        self.activities.advance_to(tick);
+        self.meters.advance_to(tick);
+        self.factors.advance_to(tick);
+        self.nodes.advance_to(tick);
+    }
+
+    /// Feeds a fact (`diff` 1) or takes it back (-1), at its kind's sub-tick of the instant `ms`.
+    pub fn fact(&mut self, ms: i64, fact: Fact, diff: i64) {
+        match fact {
+            Fact::Node(row) => {
+                let tick = Tick::new(ms, Cause::Nodes);
+                self.advance_to(tick);
+                self.nodes.send((row, tick, diff));
+            }
+            Fact::Meter(row) => {
+                let tick = Tick::new(ms, Cause::Meters);
+                self.advance_to(tick);
+                self.meters.send((row, tick, diff));
+            }
+            Fact::Factor(row) => {
+                let tick = Tick::new(ms, Cause::Factors);
+                self.advance_to(tick);
+                self.factors.send((row, tick, diff));
+            }
+        }
+    }
+
+    /// Feeds records at the instant `ms`.
+    pub fn records(&mut self, ms: i64, records: impl IntoIterator<Item = Record>) {
+        self.advance_to(Tick::new(ms, Cause::Readings));
+        for record in records {
+            match record {
+                Record::Reading(reading) => self.readings.send(reading),
+                Record::Activity(activity) => self.activities.send(activity),
+            }
+        }
+    }
+
+    /// Feeds readings at the instant `ms`, a whole batch at once; `readings` is left empty.
+    pub fn readings(&mut self, ms: i64, readings: &mut Vec<Reading>) {
+        self.advance_to(Tick::new(ms, Cause::Readings));
+        self.readings.send_batch(readings);
+    }
+
+    /// Whether everything before `tick` has been derived.
+    #[must_use]
+    pub fn is_past(&self, tick: Tick) -> bool {
+        !self.probe.less_than(&tick)
+    }
+
+    /// Closes the inputs and keeps the outbox readable. What lies ahead of time is discarded.
+    #[must_use]
+    pub fn close(mut self) -> Closed {
+        self.flush();
+        Closed {
+            outbox: Rc::clone(&self.outbox),
+        }
+    }
+
+    fn flush(&mut self) {
+        self.readings.flush();
+        self.activities.flush();
+        self.meters.flush();
+        self.factors.flush();
+        self.nodes.flush();
+    }
+
+    /// Takes what was derived since the last time.
+    pub fn drain(&mut self) -> Outbox {
+        std::mem::take(&mut self.outbox.borrow_mut())
+    }
+}
+
+/// A dataflow without inputs.
+#[derive(Debug)]
+pub struct Closed {
+    outbox: Rc<RefCell<Outbox>>,
+}
+
+impl Closed {
+    /// Takes what was derived since the last time.
+    #[must_use]
+    pub fn drain(&mut self) -> Outbox {
+        std::mem::take(&mut self.outbox.borrow_mut())
+    }
+}

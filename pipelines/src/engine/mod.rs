@@ -1,0 +1,365 @@
+//! The whole dataflow on one screen, and the handle by which one worker feeds and reads it.
+//!
+//! ```text
+//! readings ── metering ──┐
+//! meters ──────┘         ├─ hold ─ activity ─┬─ settle ──────────────────────────▶ activity entries
+//! activities ─ activities┘                   ├─ emissions ─ settle ──────────────▶ emission entries
+//!                                            │      │
+//!                                  in use ───┼─▶ rates ◀── factors
+//!                                            │      │
+//! nodes ───────────────────────────────── roll_up ─ node emissions ─┬─ settle ──▶ footprint entries
+//!                                                                   └─ windows ─▶ window entries
+//! ```
+//!
+//! Only connects stages; each stage documents itself. What lies below the horizon of a difference's tick is
+//! dropped here, in one place: `is_live`.
+
+mod handle;
+mod outbox;
+
+use std::sync::Arc;
+
+pub use differential_dataflow::consolidation::consolidate;
+pub use differential_dataflow::difference::Semigroup;
+
+use differential_dataflow::difference::IsZero;
+use differential_dataflow::{AsCollection, Data, Hashable, VecCollection};
+use timely::dataflow::Stream;
+use timely::dataflow::operators::Concatenate;
+
+pub use self::handle::{Closed, Engine, EngineOptions};
+pub use self::outbox::{Changes, IntoEntry, Outbox, window_entry};
+use crate::model::entry::Line;
+use crate::model::time::HOUR_MS;
+use crate::model::{
+    ActivityKey, ActivityRecord, Cause, Emission, EmissionKey, FactorRow, FootprintKey, Gas, Id,
+    Measure, MeterRow, NodeRow, Period, Policy, Reading, Reason, Subject, Tick, Unit, WindowKey,
+};
+use crate::stages::delay_until::delay_until;
+use crate::stages::metering::{Metered, Options, Piece1};
+use crate::stages::notice::Notice;
+use crate::stages::{activities, metering, rates, roll_up};
+
+type Collection<'scope, D, R> = VecCollection<'scope, Tick, D, R>;
+type Notices<'scope> = Stream<'scope, Tick, Vec<(Tick, Notice)>>;
+
+/// One hot factor must not be one worker: activity of a factor and period is spread over this many keys.
+const BUCKETS: u64 = 16;
+
+/// What the dataflow reads.
+pub(crate) struct Inputs<'scope> {
+    readings: Stream<'scope, Tick, Vec<Reading>>,
+    activities: Stream<'scope, Tick, Vec<ActivityRecord>>,
+    meters: Stream<'scope, Tick, Vec<(MeterRow, Tick, i64)>>,
+    factors: Collection<'scope, FactorRow, i64>,
+    nodes: Collection<'scope, NodeRow, i64>,
+}
+
+/// What it derives.
+pub(crate) struct Outputs<'scope> {
+    activity: Collection<'scope, (ActivityKey, Reason), Measure>,
+    emissions: Collection<'scope, (EmissionKey, Reason), Emission>,
+    footprints: Collection<'scope, FootprintKey, Emission>,
+    windows: Collection<'scope, WindowKey, Emission>,
+    notices: Notices<'scope>,
+}
+
+/// Turns readings into footprints. Only connects stages.
+#[must_use]
+pub(crate) fn footprints<'scope>(
+    inputs: Inputs<'scope>,
+    options: &EngineOptions,
+) -> Outputs<'scope> {
+    let Inputs {
+        readings,
+        activities,
+        meters,
+        factors,
+        nodes,
+    } = inputs;
+    let policy = Arc::new(options.policy.clone());
+    let metering_options = Arc::new(Options {
+        policy: options.policy.clone(),
+        keep_readings: options.keep_readings,
+    });
+    let metered = metering::metering(readings, meters, Arc::clone(&metering_options));
+    let spread = activities::activities(activities, metering_options);
+    let (activity, notices) = activity_of([metered, spread]);
+    let with_factor = activity.clone().filter(|key| !key.factor.is_none());
+
+    let used = with_factor
+        .clone()
+        .map(|key| (key.factor, key.unit, key.period))
+        .threshold_named("in use", |_use, m: &Measure| i64::from(!m.is_zero()));
+    let rates = rates::rates(used, factors, &policy);
+
+    let emissions = emissions(with_factor.clone(), rates.clone());
+    let leaves = with_factor.map(|key| (key.node, (key.factor, key.unit, key.period)));
+    let rolled = roll_up::roll_up(leaves, nodes, Arc::clone(&policy));
+    let node_emissions = node_emissions(rolled, rates);
+
+    Outputs {
+        activity: settled(
+            activity.map(|key| ActivityKey {
+                factor: Id::NONE,
+                ..key
+            }),
+            "settle activity",
+            &policy,
+            |key| key.period,
+            |key, reason| (*key, reason),
+        ),
+        emissions: settled(
+            emissions,
+            "settle emissions",
+            &policy,
+            |key| key.activity.period,
+            |key, reason| (*key, reason),
+        ),
+        footprints: {
+            let hourly = Arc::clone(&policy);
+            settled(
+                node_emissions.clone(),
+                "settle footprints",
+                &policy,
+                |key| key.period,
+                move |key, _reason| key.by_the_hour(&hourly),
+            )
+        },
+        windows: windows(node_emissions, policy, options.window_gases),
+        notices,
+    }
+}
+
+/// Activity whose open holds have come true.
+fn activity_of(metered: [Metered<'_>; 2]) -> (Collection<'_, ActivityKey, Measure>, Notices<'_>) {
+    let [meters, activities] = metered;
+    let scope = meters.activity.scope();
+    let notices = scope.concatenate([meters.notices, activities.notices]);
+    let pieces: Collection<'_, Piece1, Measure> = scope
+        .concatenate([meters.activity, activities.activity])
+        .as_collection();
+    let activity = delay_until(
+        pieces,
+        "hold",
+        |&(key, held_until_ms), tick, measure, give| {
+            let due = Tick::new(held_until_ms, Cause::Time);
+            give(key, tick.max(due), *measure);
+        },
+    );
+    (activity, notices)
+}
+
+/// Emissions of each subject, by line.
+///
+/// In SQL: `SELECT activity.*, line, amount * rate FROM activity JOIN rates USING (factor, unit, period)`.
+///
+/// Remembers one entry a (factor, unit, period, subject) inside the horizon, and the rates in use.
+fn emissions<'scope>(
+    activity: Collection<'scope, ActivityKey, Measure>,
+    rates: Collection<'scope, (rates::Use, Line), crate::model::Rate>,
+) -> Collection<'scope, EmissionKey, Emission> {
+    let activity = activity
+        .map(
+            |ActivityKey {
+                 period,
+                 node,
+                 subject,
+                 unit,
+                 factor,
+             }| { ((factor, unit, period, bucket(subject)), (node, subject)) },
+        )
+        .arrange_by_key_named("activity by factor and period");
+    let rates = rates
+        .flat_map(|((factor, unit, period), line)| {
+            (0..BUCKETS).map(move |bucket| ((factor, unit, period, bucket), line))
+        })
+        .arrange_by_key_named("rates by bucket");
+    activity.join_core(
+        rates,
+        |&(factor, unit, period, _), &(node, subject), &line| {
+            let activity = ActivityKey {
+                period,
+                node,
+                subject,
+                unit,
+                factor,
+            };
+            Some(EmissionKey { activity, line })
+        },
+    )
+}
+
+fn bucket(subject: Subject) -> u64 {
+    subject.hashed() % BUCKETS
+}
+
+/// What a node's emissions are kept under, before hours and windows.
+#[derive(
+    Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub struct NodeKey {
+    /// The accounting period.
+    pub period: Period,
+    /// The node, at any level.
+    pub node: Id,
+    /// Its level: 0 for a root.
+    pub depth: u8,
+    /// The line, without its revision.
+    pub scope: u8,
+    /// See [`Line::category`].
+    pub category: u8,
+    /// See [`Line::method`].
+    pub method: crate::model::Method,
+    /// See [`Line::gas`].
+    pub gas: Gas,
+}
+
+impl NodeKey {
+    /// The key of `footprints`: by the hour, or by the period where that is longer.
+    #[must_use]
+    pub fn by_the_hour(&self, policy: &Policy) -> FootprintKey {
+        let Self {
+            period,
+            node,
+            depth,
+            scope,
+            category,
+            method,
+            gas,
+        } = *self;
+        let length = policy.period_ms.max(HOUR_MS);
+        let start_ms = period.start_ms(policy.period_ms).div_euclid(length) * length;
+        let end_ms = start_ms + length;
+        FootprintKey {
+            start_ms,
+            end_ms,
+            node,
+            depth,
+            scope,
+            category,
+            method,
+            gas,
+        }
+    }
+}
+
+/// Emissions of each node of the tree.
+///
+/// In SQL: `SELECT node, depth, period, line, amount * rate FROM rolled JOIN rates USING (factor, unit,
+/// period)`: nodes are rolled up before gases are multiplied out.
+///
+/// Remembers one entry a (node at any level, factor, unit, period) inside the horizon.
+fn node_emissions<'scope>(
+    rolled: Collection<'scope, roll_up::Rolled, Measure>,
+    rates: Collection<'scope, (rates::Use, Line), crate::model::Rate>,
+) -> Collection<'scope, NodeKey, Emission> {
+    let rolled = rolled
+        .map(|(node, (factor, unit, period)): (_, (Id, Unit, Period))| {
+            ((factor, unit, period), node)
+        })
+        .arrange_by_key_named("node activity by factor and period");
+    let rates = rates.arrange_by_key_named("rates");
+    rolled.join_core(rates, |&(_, _, period), &(node, depth), line| {
+        let &Line {
+            scope,
+            category,
+            method,
+            gas,
+            ..
+        } = line;
+        Some(NodeKey {
+            period,
+            node,
+            depth,
+            scope,
+            category,
+            method,
+            gas,
+        })
+    })
+}
+
+/// Whether a difference at `tick` about `period` is booked at all.
+fn is_live(policy: &Policy, period: Period, tick: Tick) -> bool {
+    period >= policy.horizon(tick)
+}
+
+/// Holds differences until their period settles; later ones are restatements.
+fn settled<'scope, D: Data, K: Data, R: Semigroup + Clone + 'static>(
+    collection: Collection<'scope, D, R>,
+    name: &str,
+    policy: &Arc<Policy>,
+    period_of: impl Fn(&D) -> Period + 'static,
+    key: impl Fn(&D, Reason) -> K + 'static,
+) -> Collection<'scope, K, R> {
+    let policy = Arc::clone(policy);
+    delay_until(collection, name, move |data, tick, diff, give| {
+        let period = period_of(data);
+        if is_live(&policy, period, tick) {
+            let settles = Tick::new(policy.settles_ms(period), Cause::Time);
+            let reason = if tick < settles {
+                Reason::Booked
+            } else {
+                Reason::Restated
+            };
+            give(key(data, reason), settles.max(tick), diff.clone());
+        }
+    })
+}
+
+/// The live windows: `open` holds a period while it runs, each rolling window the closed periods of its span.
+///
+/// Remembers one entry a (due instant, window key).
+fn windows(
+    node_emissions: Collection<'_, NodeKey, Emission>,
+    policy: Arc<Policy>,
+    by_gas: bool,
+) -> Collection<'_, WindowKey, Emission> {
+    delay_until(
+        node_emissions,
+        "windows",
+        move |key: &NodeKey, tick, emission, give| {
+            if !is_live(&policy, key.period, tick) {
+                return;
+            }
+            let gas = if by_gas { key.gas } else { Gas::Co2e };
+            let NodeKey {
+                node,
+                depth,
+                scope,
+                method,
+                ..
+            } = *key;
+            for (window, enters_ms, leaves_ms) in stays(&policy, key.period) {
+                let (enters, leaves) = (
+                    Tick::new(enters_ms, Cause::Time),
+                    Tick::new(leaves_ms, Cause::Time),
+                );
+                if leaves > tick {
+                    let key = WindowKey {
+                        window,
+                        node,
+                        depth,
+                        scope,
+                        method,
+                        gas,
+                    };
+                    give(key, enters.max(tick), *emission);
+                    give(key, leaves, emission.negated());
+                }
+            }
+        },
+    )
+}
+
+/// When a period enters and leaves each window: `(window, enters ms, leaves ms)`.
+pub fn stays(policy: &Policy, period: Period) -> impl Iterator<Item = (u8, i64, i64)> {
+    let (start_ms, end_ms) = (
+        period.start_ms(policy.period_ms),
+        period.end_ms(policy.period_ms),
+    );
+    let rolling = policy.windows_ms.iter().zip(1_u8..);
+    let rolling = rolling.map(move |(span_ms, window)| (window, end_ms, end_ms + span_ms));
+    std::iter::once((0, start_ms, end_ms)).chain(rolling)
+}

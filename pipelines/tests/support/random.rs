@@ -1,0 +1,284 @@
+//! Random histories, small enough to shrink well and mean enough to find what is wrong.
+
+use plumeline_pipelines::model::{
+    ActivityRecord, Arrival, Decimal, Fact, FactorRow, Gas, Id, MeterKind, MeterRow, Method,
+    NodeRow, Quality, Reading, Record, StampSide, Validity,
+};
+use proptest::prelude::*;
+
+use super::{
+    FACTORS, HOUR, METERS, MINUTE, NODES, PERIOD, START_MS, Scenario, Step, factor_id, factor_row,
+    meter_row, n, node_id, node_row, policy, reading, unit,
+};
+
+/// A validity on the period grid, within a few days around the start.
+fn validities() -> impl Strategy<Value = Validity> {
+    let slots = (-20_i64..300, 1_i64..300);
+    let some = slots.prop_map(|(from, length)| Validity {
+        from_ms: START_MS + from * PERIOD,
+        to_ms: START_MS + (from + length) * PERIOD,
+    });
+    let open = (-20_i64..200).prop_map(|from| Validity {
+        from_ms: START_MS + from * PERIOD,
+        ..Validity::ALWAYS
+    });
+    prop_oneof![3 => Just(Validity::ALWAYS), 2 => open, 2 => some]
+}
+
+fn meter_rows() -> impl Strategy<Value = MeterRow> {
+    let kind = prop_oneof![
+        Just(MeterKind::Interval),
+        Just(MeterKind::Register),
+        Just(MeterKind::Power)
+    ];
+    let shape = (kind, 0..METERS, 0..NODES, 0..=FACTORS, validities());
+    let more = (0_u8..4, 0_u8..3, 0_u8..3, 0_u8..4, any::<bool>());
+    (shape, more).prop_map(|((kind, meter, node, factor, validity), more)| {
+        let (units, intervals, moduli, powers, start) = more;
+        let is_power = kind == MeterKind::Power;
+        let symbol = match (is_power, units) {
+            (true, 0) => Some("W"),
+            (true, _) => Some("kW"),
+            (false, 0) => Some("Wh"),
+            (false, 1) => Some("m3"),
+            (false, 2) => None,
+            (false, _) => Some("kWh"),
+        };
+        let interval_ms = match intervals {
+            0 => None,
+            1 => Some(PERIOD),
+            _ => Some(HOUR),
+        };
+        let side = if start && interval_ms.is_some() {
+            StampSide::Start
+        } else {
+            StampSide::End
+        };
+        MeterRow {
+            node: node_id(node),
+            unit: symbol.map(unit),
+            multiplier: if units == 3 { n("2.5") } else { Decimal::ONE },
+            stamp: side,
+            interval_ms: interval_ms.filter(|_| kind == MeterKind::Interval),
+            max_hold_ms: if powers == 0 { HOUR } else { 15 * MINUTE },
+            modulus: (moduli == 0).then(|| n("1000")),
+            max_power: (powers == 1).then(|| n("40")),
+            factor: if factor == FACTORS {
+                Id::NONE
+            } else {
+                factor_id(factor)
+            },
+            validity,
+            ..meter_row(meter, kind)
+        }
+    })
+}
+
+/// A version of a factor: some lines under one revision and validity.
+fn factor_versions() -> impl Strategy<Value = Vec<FactorRow>> {
+    let kg = prop_oneof![
+        Just("0"),
+        Just("0.5"),
+        Just("0.000000000001"),
+        Just("0.177"),
+        Just("3")
+    ];
+    let recipe = prop_oneof![
+        Just(vec![Gas::Co2e]),
+        Just(vec![Gas::Co2, Gas::Ch4, Gas::N2o]),
+        Just(vec![Gas::Co2, Gas::Co2Biogenic]),
+    ];
+    let symbol =
+        prop_oneof![4 => Just("kWh"), 1 => Just("MMBtu"), 1 => Just("m3"), 1 => Just("MWh")];
+    (0..FACTORS, recipe, kg, symbol, validities(), 0_u8..3).prop_map(
+        |(factor, gases, kg, symbol, validity, method)| {
+            let row = |gas| FactorRow {
+                scope: if gas == Gas::Co2Biogenic { 0 } else { 2 },
+                method: Method::ALL[usize::from(method)],
+                unit: unit(symbol),
+                validity,
+                ..factor_row(factor, gas, kg)
+            };
+            gases.into_iter().map(row).collect()
+        },
+    )
+}
+
+fn node_rows() -> impl Strategy<Value = NodeRow> {
+    (0..NODES, prop::option::of(0..NODES), validities()).prop_map(|(node, parent, validity)| {
+        NodeRow {
+            validity,
+            ..node_row(node, parent)
+        }
+    })
+}
+
+/// Instants: mostly on a coarse grid, so that keys are met again.
+fn instants() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        6 => (-40_i64..200).prop_map(|slot| START_MS + slot * 5 * MINUTE),
+        2 => (-10_i64..80).prop_map(|slot| START_MS + slot * HOUR),
+        1 => (-100_000_i64..HOUR * 30).prop_map(|ms| START_MS + ms),
+    ]
+}
+
+fn readings() -> impl Strategy<Value = Record> {
+    let value = prop_oneof![
+        6 => (0_i128..1200).prop_map(|v| Some(Decimal::new(v, 0))),
+        2 => (-50_000_i128..50_000).prop_map(|v| Some(Decimal::new(v, 3))),
+        1 => Just(Some(n("0.12345678901234567890"))),
+        1 => Just(Some(Decimal::ZERO)),
+        1 => Just(None),
+    ];
+    let symbol = prop_oneof![
+        6 => Just(None), 2 => Just(Some("kWh")), 1 => Just(Some("Wh")), 1 => Just(Some("kW")),
+        1 => Just(Some("m3")),
+    ];
+    let version = prop_oneof![4 => Just(0_u32), 1 => 1_u32..4];
+    let from = prop_oneof![6 => Just(None), 1 => (1_i64..30).prop_map(Some)];
+    (0..METERS, instants(), value, symbol, version, from).prop_map(
+        |(meter, at_ms, value, symbol, version, from)| {
+            let Record::Reading(plain) = reading(meter, at_ms, None) else {
+                unreachable!()
+            };
+            Record::Reading(Reading {
+                value,
+                unit: symbol.map(unit),
+                version,
+                from_ms: from.map(|slots| at_ms - slots * 7 * MINUTE),
+                ..plain
+            })
+        },
+    )
+}
+
+fn activity_records() -> impl Strategy<Value = Record> {
+    let value =
+        prop_oneof![5 => (0_i128..100_000).prop_map(|v| Some(Decimal::new(v, 2))), 1 => Just(None)];
+    (
+        0_u32..3,
+        0..NODES,
+        0..=FACTORS,
+        instants(),
+        1_i64..60,
+        value,
+        0_u32..3,
+    )
+        .prop_map(
+            |(activity, node, factor, from_ms, length, value, version)| {
+                Record::Activity(ActivityRecord {
+                    activity: Id(300 + activity),
+                    node: node_id(node),
+                    factor: if factor == FACTORS {
+                        Id::NONE
+                    } else {
+                        factor_id(factor)
+                    },
+                    from_ms,
+                    to_ms: from_ms + length * 11 * MINUTE,
+                    value,
+                    unit: unit("kWh"),
+                    version,
+                    quality: Quality::Measured,
+                    arrival: Arrival::default(),
+                })
+            },
+        )
+}
+
+/// What a step may do. Facts get their revisions when steps are put together.
+#[derive(Clone, Debug)]
+enum Deed {
+    Meter(MeterRow),
+    Factor(Vec<FactorRow>),
+    Node(NodeRow),
+    /// Takes back the n-th fact (or version) learned so far.
+    Withdraw(prop::sample::Index),
+    Record(Record),
+}
+
+fn deeds() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        3 => meter_rows().prop_map(Deed::Meter),
+        2 => factor_versions().prop_map(Deed::Factor),
+        2 => node_rows().prop_map(Deed::Node),
+        1 => any::<prop::sample::Index>().prop_map(Deed::Withdraw),
+        16 => readings().prop_map(Deed::Record),
+        2 => activity_records().prop_map(Deed::Record),
+    ]
+}
+
+/// Random histories of up to a dozen ticks, over hours or days.
+pub(crate) fn scenarios() -> impl Strategy<Value = Scenario> {
+    let pause = prop_oneof![
+        3 => 1_i64..30 * MINUTE, 3 => HOUR..10 * HOUR, 1 => 20 * HOUR..60 * HOUR, 1 => Just(0),
+    ];
+    let step = (pause, prop::collection::vec(deeds(), 0..14));
+    let begin = (any::<bool>(), 1_i64..4);
+    (begin, prop::collection::vec(step, 1..12)).prop_map(|((seeded, retain), steps)| {
+        let mut scenario = if seeded {
+            Scenario::small()
+        } else {
+            Scenario {
+                policy: policy(1),
+                steps: Vec::new(),
+            }
+        };
+        scenario.policy = policy(retain);
+        let mut known: Vec<Vec<Fact>> = Vec::new();
+        let mut revision = 0;
+        for (after_ms, deeds) in steps {
+            let step = assemble(after_ms.max(1), deeds, &mut known, &mut revision);
+            scenario.steps.push(step);
+        }
+        scenario.numbered()
+    })
+}
+
+fn assemble(
+    after_ms: i64,
+    deeds: Vec<Deed>,
+    known: &mut Vec<Vec<Fact>>,
+    revision: &mut i64,
+) -> Step {
+    let mut step = Step {
+        after_ms,
+        ..Step::default()
+    };
+    for deed in deeds {
+        *revision += 1;
+        let learned: Vec<Fact> = match deed {
+            Deed::Meter(row) => vec![Fact::Meter(MeterRow {
+                revision: *revision,
+                ..row
+            })],
+            Deed::Node(row) => vec![Fact::Node(NodeRow {
+                revision: *revision,
+                ..row
+            })],
+            Deed::Factor(rows) => {
+                let row = |row| {
+                    Fact::Factor(FactorRow {
+                        revision: *revision,
+                        ..row
+                    })
+                };
+                rows.into_iter().map(row).collect()
+            }
+            Deed::Withdraw(index) if !known.is_empty() => {
+                let taken = known.remove(index.index(known.len()));
+                step.facts.extend(taken.into_iter().map(|fact| (fact, -1)));
+                continue;
+            }
+            Deed::Withdraw(_) => continue,
+            Deed::Record(record) => {
+                step.records.push(record);
+                continue;
+            }
+        };
+        step.facts
+            .extend(learned.iter().map(|fact| (fact.clone(), 1)));
+        known.push(learned);
+    }
+    step
+}
