@@ -163,11 +163,8 @@ fn run(name: &'static str, shape: Shape) {
     let counts = Arc::new(Counts::default());
     let barrier = Arc::new(Barrier::new(workers));
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
-        let options = EngineOptions {
-            policy: shape.policy(),
-            keep_readings: false,
-            window_gases: false,
-        };
+        let options =
+            EngineOptions { policy: shape.policy(), keep_readings: false, window_gases: false };
         let mut engine = Engine::build(worker, &options);
         let (me, peers) = (worker.index(), worker.peers());
         let mut now_ms = START_MS;
@@ -293,25 +290,31 @@ fn main() {
     let seconds = i64::try_from(setting("SECONDS", 30)).expect("a count");
     let days = i64::try_from(setting("DAYS", 35)).expect("a count");
     if which != "fleet" {
-        run("rate", Shape {
-            meters: 100_000,
-            meters_a_site: 10,
-            factors: 100,
-            every_ms: 100,
-            tick_ms: 250,
-            length_ms: seconds * 1000,
-            period_ms: MINUTE,
-        });
+        run(
+            "rate",
+            Shape {
+                meters: 100_000,
+                meters_a_site: 10,
+                factors: 100,
+                every_ms: 100,
+                tick_ms: 250,
+                length_ms: seconds * 1000,
+                period_ms: MINUTE,
+            },
+        );
     }
     if which != "rate" {
-        run("fleet", Shape {
-            meters: 10_000,
-            meters_a_site: 10,
-            factors: u32::try_from(setting("FACTORS", 1)).expect("a count"),
-            every_ms: 15 * MINUTE,
-            tick_ms: 15 * MINUTE,
-            length_ms: days * DAY,
-            period_ms: 15 * MINUTE,
-        });
+        run(
+            "fleet",
+            Shape {
+                meters: 10_000,
+                meters_a_site: 10,
+                factors: u32::try_from(setting("FACTORS", 1)).expect("a count"),
+                every_ms: 15 * MINUTE,
+                tick_ms: 15 * MINUTE,
+                length_ms: days * DAY,
+                period_ms: 15 * MINUTE,
+            },
+        );
     }
 }

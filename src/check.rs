@@ -42,11 +42,7 @@ impl Report {
 /// Problems and counts; and what would run, if nothing stops it.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(summary) = self
-            .summary
-            .as_ref()
-            .filter(|_| self.problems.errors() == 0)
-        {
+        if let Some(summary) = self.summary.as_ref().filter(|_| self.problems.errors() == 0) {
             writeln!(f, "{summary}")?;
         }
         write!(f, "{}", self.problems)
@@ -62,11 +58,7 @@ pub struct Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (what, text)) in self.lines.iter().enumerate() {
-            let end = if index + 1 == self.lines.len() {
-                ""
-            } else {
-                "\n"
-            };
+            let end = if index + 1 == self.lines.len() { "" } else { "\n" };
             write!(f, "{what:<9}{text}{end}")?;
         }
         Ok(())
@@ -92,13 +84,7 @@ pub fn check_files(
     let pipeline = match config::load(path, env) {
         Ok(pipeline) => pipeline,
         Err(problems) => {
-            return (
-                None,
-                Report {
-                    problems,
-                    summary: None,
-                },
-            );
+            return (None, Report { problems, summary: None });
         }
     };
     let mut problems: Problems = pipeline.warnings.iter().cloned().collect();
@@ -120,11 +106,8 @@ pub fn check_files(
 /// If a table cannot be read, a row is wrong, or the tables do not join up. Nothing is applied then.
 pub fn load_facts(pipeline: &Pipeline, store: &mut FactStore) -> Result<Problems, Problems> {
     let names = store.names();
-    let terms = Terms {
-        names: &names,
-        timezone: &pipeline.timezone,
-        period_ms: pipeline.policy.period_ms,
-    };
+    let terms =
+        Terms { names: &names, timezone: &pipeline.timezone, period_ms: pipeline.policy.period_ms };
     let mut problems = Problems::new();
     let mut files = Vec::new();
     for table in TABLES {
@@ -154,9 +137,7 @@ fn missing_files(pipeline: &Pipeline) -> Vec<Problem> {
                 let message = format!("there is no file {}", from.path.display());
                 let remedy = "correct the path, or write follow = true to wait for it";
                 problems.push(
-                    Problem::error(&file, message, remedy)
-                        .at(source.line)
-                        .about(place("path")),
+                    Problem::error(&file, message, remedy).at(source.line).about(place("path")),
                 );
             }
             SourceConfig::Mqtt(mqtt) => {
@@ -173,9 +154,7 @@ fn missing_files(pipeline: &Pipeline) -> Vec<Problem> {
                     let message = format!("there is no file {}", path.display());
                     let remedy = "correct the path to the PEM file";
                     problems.push(
-                        Problem::error(&file, message, remedy)
-                            .at(source.line)
-                            .about(place(key)),
+                        Problem::error(&file, message, remedy).at(source.line).about(place(key)),
                     );
                 }
             }
@@ -187,25 +166,13 @@ fn missing_files(pipeline: &Pipeline) -> Vec<Problem> {
 
 /// Tables without which a pipeline runs and says nothing.
 fn missing_tables(pipeline: &Pipeline) -> Vec<Problem> {
-    let carried = |carries| {
-        pipeline
-            .sources
-            .iter()
-            .any(|source| source.config.carries() == carries)
-    };
+    let carried =
+        |carries| pipeline.sources.iter().any(|source| source.config.carries() == carries);
     let file = pipeline.file.display().to_string();
     let mut problems = Vec::new();
     for (table, carries, consequence) in [
-        (
-            Table::Meters,
-            Carries::Meters,
-            "every reading would wait for its meter",
-        ),
-        (
-            Table::Factors,
-            Carries::Factors,
-            "nothing would emit anything",
-        ),
+        (Table::Meters, Carries::Meters, "every reading would wait for its meter"),
+        (Table::Factors, Carries::Factors, "nothing would emit anything"),
         (Table::Nodes, Carries::Nodes, "there would be no footprints"),
     ] {
         if table_path(&pipeline.tables, table).is_none() && !carried(carries) {
@@ -243,9 +210,7 @@ async fn try_connections(pipeline: &Pipeline) -> Vec<Problem> {
         };
         let problem = failed.map(|failed| {
             let remedy = "check the url, and that it may be listed, written and deleted in";
-            Problem::error(&file, failed, remedy)
-                .at(delta.line)
-                .about("sink \"delta\".url")
+            Problem::error(&file, failed, remedy).at(delta.line).about("sink \"delta\".url")
         });
         problems.extend(problem);
     }
@@ -257,10 +222,7 @@ fn summary(pipeline: &Pipeline, store: &FactStore) -> Summary {
     let [meters, factors, nodes] = store.counts();
     let lines = store.rows(Table::Factors);
     let mut shown = vec![
-        (
-            "pipeline",
-            format!("{} ({})", pipeline.name, pipeline.file.display()),
-        ),
+        ("pipeline", format!("{} ({})", pipeline.name, pipeline.file.display())),
         (
             "periods",
             format!(
@@ -271,29 +233,15 @@ fn summary(pipeline: &Pipeline, store: &FactStore) -> Summary {
             ),
         ),
         ("windows", pipeline.window_labels.join(", ")),
-        (
-            "tables",
-            format!("{meters} meters, {factors} factors of {lines} lines, {nodes} nodes"),
-        ),
+        ("tables", format!("{meters} meters, {factors} factors of {lines} lines, {nodes} nodes")),
     ];
-    shown.extend(
-        pipeline
-            .sources
-            .iter()
-            .map(|source| ("source", described(source))),
-    );
+    shown.extend(pipeline.sources.iter().map(|source| ("source", described(source))));
     if let Some(delta) = &pipeline.delta {
         let every = format_duration(delta.commit_every_ms);
-        shown.push((
-            "sink",
-            format!("delta: {}, a commit every {every}", delta.url),
-        ));
+        shown.push(("sink", format!("delta: {}, a commit every {every}", delta.url)));
     }
     if pipeline.prometheus.is_some() {
-        shown.push((
-            "sink",
-            format!("prometheus: http://{}/metrics", pipeline.http),
-        ));
+        shown.push(("sink", format!("prometheus: http://{}/metrics", pipeline.http)));
     }
     Summary { lines: shown }
 }

@@ -104,16 +104,16 @@ fn say(out: &mut dyn Write, line: &str) {
 }
 
 fn log_to_stderr(default: &str) {
-    let filter = EnvFilter::try_from_env("PLUMELINE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let filter =
+        EnvFilter::try_from_env("PLUMELINE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let is_terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     builder.with_ansi(is_terminal).with_target(false).init();
 }
 
 fn load(path: &Path) -> Result<config::Pipeline, String> {
-    config::load(path, &|name| std::env::var(name).ok()).map_err(|problems| {
-        format!("{} cannot be used:\n{problems}", path.display())
-    })
+    config::load(path, &|name| std::env::var(name).ok())
+        .map_err(|problems| format!("{} cannot be used:\n{problems}", path.display()))
 }
 
 fn tokio_runtime() -> Result<tokio::runtime::Runtime, String> {
@@ -152,7 +152,9 @@ fn run(path: &Path) -> Result<ExitCode, String> {
             tracing::info!(outcomes = ?progress.outcomes, "drained, committed and ended");
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => Err(format!("{}. What was not committed was not acknowledged", chain(&error))),
+        Err(error) => {
+            Err(format!("{}. What was not committed was not acknowledged", chain(&error)))
+        }
     }
 }
 
@@ -221,7 +223,9 @@ async fn until_ended(running: &Running, signals: &mut Signals) {
             () = signals.next() => {}
         }
         if looks_left.is_some() {
-            tracing::warn!("asked twice: ending at once; what is not committed is not acknowledged");
+            tracing::warn!(
+                "asked twice: ending at once; what is not committed is not acknowledged"
+            );
             std::process::exit(130);
         }
         tracing::info!("draining; a second signal ends the process at once");

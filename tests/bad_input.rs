@@ -34,23 +34,14 @@ fn definite() -> Vec<(Vec<u8>, &'static str)> {
         (with(&format!(r#""value":1{large}"#)), "too large"),
         (with(&format!(r#""value":1,"nested":{deep}"#)), "too deep"),
         (with(r#""unit":"kWh""#), "value is missing"),
-        (
-            br#"{"meter":"m-0","value":1}"#.to_vec(),
-            "observed_at is missing",
-        ),
-        (
-            format!(r#"{{"observed_at_ms":{at_ms},"value":1}}"#).into_bytes(),
-            "meter is missing",
-        ),
+        (br#"{"meter":"m-0","value":1}"#.to_vec(), "observed_at is missing"),
+        (format!(r#"{{"observed_at_ms":{at_ms},"value":1}}"#).into_bytes(), "meter is missing"),
         (with(r#""value":"inf""#), "inf"),
         (with(r#""value":NaN"#), "JSON"),
         (with(r#""value":1e400"#), "1e400"),
         (with(&format!(r#""value":{forty}"#)), &"1111111111"),
         (with(r#""value":1,"unit":"furlong""#), "furlong"),
-        (
-            br#"{"meter":"m-0","observed_at":"2026-01-01T00:00:00","value":1}"#.to_vec(),
-            "offset",
-        ),
+        (br#"{"meter":"m-0","observed_at":"2026-01-01T00:00:00","value":1}"#.to_vec(), "offset"),
         (
             br#"{"meter":"m-0","observed_at":"1970-01-01T00:00:12Z","value":1}"#.to_vec(),
             "before 2000",
@@ -67,9 +58,8 @@ fn nothing() -> Vec<String> {
     let at_ms = day_before_yesterday() + 2_000;
     let valued =
         |value: &str| format!(r#"{{"meter":"m-0","observed_at_ms":{at_ms},"value":{value}}}"#);
-    let mut lines: Vec<String> = ["null", "nan", "\"nan\"", "Online", "\"\""]
-        .map(str::to_owned)
-        .into();
+    let mut lines: Vec<String> =
+        ["null", "nan", "\"nan\"", "Online", "\"\""].map(str::to_owned).into();
     lines.extend(["null", "\"nan\"", "\"NaN\""].map(valued));
     lines
 }
@@ -83,10 +73,8 @@ fn every_bad_line_has_its_row_and_loses_nothing_else() {
         file.push(b'\n');
     };
     let (bad, nothing) = (definite(), nothing());
-    for line in bad
-        .iter()
-        .map(|(line, _)| line.as_slice())
-        .chain(nothing.iter().map(String::as_bytes))
+    for line in
+        bad.iter().map(|(line, _)| line.as_slice()).chain(nothing.iter().map(String::as_bytes))
     {
         add(line);
         add(reading(good).as_bytes());
@@ -95,22 +83,10 @@ fn every_bad_line_has_its_row_and_loses_nothing_else() {
     rig.write("readings.jsonl", &file);
     let running = rig.run();
     running.wait_for("history", "booked", u64::try_from(good).unwrap());
-    assert_eq!(
-        running.outcome("history", "ignored"),
-        u64::try_from(nothing.len()).unwrap()
-    );
-    assert_eq!(
-        running.outcome("history", "rejected"),
-        u64::try_from(bad.len()).unwrap()
-    );
-    assert_eq!(
-        running.outcome("history", "booked"),
-        u64::try_from(good).unwrap()
-    );
-    assert_eq!(
-        running.outcome("history", "duplicate") + running.outcome("history", "parked"),
-        0
-    );
+    assert_eq!(running.outcome("history", "ignored"), u64::try_from(nothing.len()).unwrap());
+    assert_eq!(running.outcome("history", "rejected"), u64::try_from(bad.len()).unwrap());
+    assert_eq!(running.outcome("history", "booked"), u64::try_from(good).unwrap());
+    assert_eq!(running.outcome("history", "duplicate") + running.outcome("history", "parked"), 0);
     running.stop();
 
     let Some(python) = ledger::reader() else {
@@ -123,11 +99,7 @@ fn every_bad_line_has_its_row_and_loses_nothing_else() {
     for (index, (row, (line, reason))) in rows.iter().zip(&bad).enumerate() {
         assert_eq!(row[0], (2 * index + 1).to_string(), "its line: {row:?}");
         assert!(row[1].contains(reason), "`{reason}`: {row:?}");
-        assert_eq!(
-            row[2],
-            line.len().min(64 * 1024).to_string(),
-            "its bytes: {row:?}"
-        );
+        assert_eq!(row[2], line.len().min(64 * 1024).to_string(), "its bytes: {row:?}");
         assert_eq!(row[3..], ["history", "rejected"]);
     }
     let sum = "SELECT CAST(sum(amount) AS INTEGER) FROM activity";
@@ -140,10 +112,7 @@ fn outcomes_add_up_when_values_come_again() {
     let first = reading(0);
     let better = first.replace("\"value\":1", "\"value\":7");
     let lines = [&first, &first, &better, &first, &reading(1)];
-    rig.write(
-        "readings.jsonl",
-        lines.map(|line| format!("{line}\n")).concat(),
-    );
+    rig.write("readings.jsonl", lines.map(|line| format!("{line}\n")).concat());
     let running = rig.run();
     running.wait_for("history", "booked", 3);
     running.wait_for("history", "duplicate", 2);
@@ -184,15 +153,9 @@ fn an_unknown_meter_is_booked_when_it_is_registered() {
     let running = rig.run();
     running.wait_for("history", "parked", 1);
     running.wait_for("history", "booked", 1);
-    assert_eq!(
-        running.metric("plumeline_parked_readings", &[]).as_deref(),
-        Some("1")
-    );
+    assert_eq!(running.metric("plumeline_parked_readings", &[]).as_deref(), Some("1"));
     let meters = std::fs::read_to_string(rig.path("meters.csv")).unwrap();
-    rig.write(
-        "meters.csv",
-        format!("{meters}m-new,plant,interval,kWh,1m,grid,2020-01-01,,1,\n"),
-    );
+    rig.write("meters.csv", format!("{meters}m-new,plant,interval,kWh,1m,grid,2020-01-01,,1,\n"));
     wait_until("the reading not to wait any more", LIMIT, || {
         running.metric("plumeline_parked_readings", &[]).as_deref() == Some("0")
     });
@@ -202,11 +165,7 @@ fn an_unknown_meter_is_booked_when_it_is_registered() {
     };
     let sum = "SELECT CAST(sum(amount) AS INTEGER) FROM activity WHERE subject = 'm-new'";
     assert_eq!(ledger::one(&rig, &python, sum), "1");
-    let events = ledger::query(
-        &rig,
-        &python,
-        "SELECT event FROM rejects ORDER BY recorded_at",
-    );
+    let events = ledger::query(&rig, &python, "SELECT event FROM rejects ORDER BY recorded_at");
     assert_eq!(events, [["parked"], ["resolved"]]);
 }
 
@@ -224,27 +183,20 @@ fn an_unknown_factor_keeps_the_amount_and_books_emissions_later() {
         let labels = [("table", "activity")];
         running.metric("plumeline_commit_timestamp_seconds", &labels)
     };
-    wait_until("a commit", LIMIT, || {
-        committed().is_some_and(|at| at != "0")
-    });
+    wait_until("a commit", LIMIT, || committed().is_some_and(|at| at != "0"));
     let factors = std::fs::read_to_string(rig.path("factors.csv")).unwrap();
     rig.write(
         "factors.csv",
         format!("{factors}later,1,3,4,any,co2e,0.1,t.km,2020-01-01,,a test,\n"),
     );
     let restated = || running.metric("ghg_restatements_total", &[("reason", "restated")]);
-    wait_until("the factor to restate", LIMIT, || {
-        restated().is_some_and(|count| count == "1")
-    });
+    wait_until("the factor to restate", LIMIT, || restated().is_some_and(|count| count == "1"));
     running.stop();
     let Some(python) = ledger::reader() else {
         return;
     };
     let amounts = "SELECT CAST(sum(amount) AS VARCHAR), count(DISTINCT recorded_at) FROM activity";
-    assert_eq!(
-        ledger::query(&rig, &python, amounts),
-        [["5.000000000", "1"]]
-    );
+    assert_eq!(ledger::query(&rig, &python, amounts), [["5.000000000", "1"]]);
     let emissions = "SELECT CAST(co2e_kg AS VARCHAR), mass_kg, reason FROM emissions";
     assert_eq!(
         ledger::query(&rig, &python, emissions),
@@ -258,10 +210,7 @@ fn an_unknown_factor_keeps_the_amount_and_books_emissions_later() {
 #[test]
 fn a_line_without_its_end_is_a_line_where_the_file_ends() {
     let rig = Rig::plain(FILE_SOURCE, "1h");
-    rig.write(
-        "readings.jsonl",
-        format!("{}\n\n{}", reading(0), reading(1)),
-    );
+    rig.write("readings.jsonl", format!("{}\n\n{}", reading(0), reading(1)));
     rig.run_to_end();
     let Some(python) = ledger::reader() else {
         return;
@@ -297,24 +246,13 @@ fn a_table_with_a_mistake_is_not_applied_and_the_last_good_one_stays() {
     let running = rig.run();
     let applied = || running.metric("plumeline_facts_reload_success", &[("table", "meters")]);
     assert_eq!(applied().as_deref(), Some("1"));
-    rig.edit(
-        "meters.csv",
-        "m-0,plant,interval,kWh",
-        "m-0,plant,interval,bananas",
-    );
-    wait_until("the mistake to be seen", LIMIT, || {
-        applied().as_deref() == Some("0")
-    });
+    rig.edit("meters.csv", "m-0,plant,interval,kWh", "m-0,plant,interval,bananas");
+    wait_until("the mistake to be seen", LIMIT, || applied().as_deref() == Some("0"));
     let said = running.said();
-    assert!(
-        said.contains("meters.csv:2") && said.contains("bananas"),
-        "{said}"
-    );
+    assert!(said.contains("meters.csv:2") && said.contains("bananas"), "{said}");
     rig.write("readings.jsonl", format!("{}\n", reading(0)));
     running.wait_for("history", "booked", 1);
     rig.edit("meters.csv", "bananas", "kWh");
-    wait_until("the table to be applied", LIMIT, || {
-        applied().as_deref() == Some("1")
-    });
+    wait_until("the table to be applied", LIMIT, || applied().as_deref() == Some("1"));
     running.stop();
 }

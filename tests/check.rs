@@ -14,9 +14,7 @@ fn env(name: &str) -> Option<String> {
 /// Every folder of `fixtures/check`, by name.
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new("fixtures/check");
-    let entries = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut cases: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
     cases.sort();
     assert!(cases.len() >= 8, "the fixtures are there");
@@ -32,17 +30,8 @@ fn broken_pipelines_are_told_what_to_mend() {
         let code = report.exit_code();
         let shown = format!("{report}\nexit code {code}\n");
         let shown = shown.replace(&here.display().to_string(), "<here>");
-        assert!(
-            !shown.contains("canary"),
-            "{}: a secret is shown",
-            case.display()
-        );
-        assert_eq!(
-            code,
-            u8::from(!case.ends_with("good")),
-            "{}:\n{shown}",
-            case.display()
-        );
+        assert!(!shown.contains("canary"), "{}: a secret is shown", case.display());
+        assert_eq!(code, u8::from(!case.ends_with("good")), "{}:\n{shown}", case.display());
         let kept = case.join("expected.txt");
         if std::env::var_os("REWRITE").is_some() {
             std::fs::write(&kept, &shown).unwrap();
@@ -51,9 +40,5 @@ fn broken_pipelines_are_told_what_to_mend() {
             stale.push(format!("{}:\n{shown}", case.display()));
         }
     }
-    assert!(
-        stale.is_empty(),
-        "differs from expected.txt (REWRITE=1):\n{}",
-        stale.join("\n")
-    );
+    assert!(stale.is_empty(), "differs from expected.txt (REWRITE=1):\n{}", stale.join("\n"));
 }

@@ -33,10 +33,7 @@ fn readings(numbers: std::ops::Range<i64>) -> Vec<String> {
 
 fn wait_until_connected(running: &Running, source: &str) {
     wait_until("the source to be connected", LIMIT, || {
-        running
-            .metric("plumeline_source_connected", &[("source", source)])
-            .as_deref()
-            == Some("1")
+        running.metric("plumeline_source_connected", &[("source", source)]).as_deref() == Some("1")
     });
 }
 
@@ -57,11 +54,8 @@ fn a_revised_factor_restates_what_was_booked() {
     let Some(kafka) = Kafka::start() else { return };
     kafka.create_topic("activities", 2);
     kafka.create_topic("factors", 1);
-    let sources = [
-        source(&kafka, "activities", "readings"),
-        source(&kafka, "factors", "factors"),
-    ]
-    .concat();
+    let sources =
+        [source(&kafka, "activities", "readings"), source(&kafka, "factors", "factors")].concat();
     let rig = Rig::plain(&sources, "1s");
     rig.edit("pipeline.toml", "factors = \"factors.csv\"", "");
     produce(&kafka, "factors", 0, &[grid(1, "0.5")]);
@@ -91,25 +85,17 @@ fn a_revised_factor_restates_what_was_booked() {
     grams(200);
     running.wait_for("factors", "booked", 2);
     running.wait_for("factors", "duplicate", 1);
-    let restated = running
-        .metric("ghg_restatements_total", &[("reason", "restated")])
-        .unwrap();
+    let restated = running.metric("ghg_restatements_total", &[("reason", "restated")]).unwrap();
     assert_ne!(restated, "0");
     running.stop();
     let Some(python) = ledger::reader() else {
         return;
     };
     let co2e = "SELECT CAST(sum(co2e_kg) AS VARCHAR) FROM emissions";
-    assert_eq!(
-        ledger::one(&rig, &python, co2e),
-        "256.000000000000000000000"
-    );
+    assert_eq!(ledger::one(&rig, &python, co2e), "256.000000000000000000000");
     let revisions = "SELECT factor_revision, CAST(sum(co2e_kg) AS INTEGER), \
         CAST(sum(co2e_kg) FILTER (co2e_kg > 0) AS INTEGER) FROM emissions GROUP BY 1 ORDER BY 1";
-    assert_eq!(
-        ledger::query(&rig, &python, revisions),
-        [["1", "0", "640"], ["2", "256", "256"]]
-    );
+    assert_eq!(ledger::query(&rig, &python, revisions), [["1", "0", "640"], ["2", "256", "256"]]);
     let facts = "SELECT count(*) FROM factors";
     assert_eq!(ledger::one(&rig, &python, facts), "2");
 }
@@ -125,12 +111,7 @@ fn a_restart_goes_on_where_it_was_committed() {
     wait_until_connected(&running, "activities");
     for partition in [0, 1] {
         let first = i64::from(partition) * 50;
-        produce(
-            &kafka,
-            "activities",
-            partition,
-            &readings(first..first + 50),
-        );
+        produce(&kafka, "activities", partition, &readings(first..first + 50));
     }
     running.wait_for("activities", "booked", 100);
     running.kill();
@@ -138,9 +119,7 @@ fn a_restart_goes_on_where_it_was_committed() {
     let running = rig.run();
     running.wait_for("activities", "booked", 100);
     kafka.process().kill();
-    wait_until("the trouble to show", LIMIT, || {
-        running.page("/readyz").unwrap().0 == 503
-    });
+    wait_until("the trouble to show", LIMIT, || running.page("/readyz").unwrap().0 == 503);
     kafka.start_again();
     produce(&kafka, "activities", 0, &readings(100..150));
     running.wait_for("activities", "booked", 150);
@@ -155,10 +134,7 @@ fn a_restart_goes_on_where_it_was_committed() {
         return;
     };
     assert_eq!(ledger::one(&rig, &python, SUM), energy(160).to_string());
-    assert_eq!(
-        ledger::one(&rig, &python, "SELECT count(*) FROM readings"),
-        "160"
-    );
+    assert_eq!(ledger::one(&rig, &python, "SELECT count(*) FROM readings"), "160");
 }
 
 #[test]

@@ -28,21 +28,13 @@ const HOUR_MS: i64 = 3_600_000;
 fn assert_exact(rig: &Rig, python: &Path, expected: &Expected) {
     let root = rig.path("lake").display().to_string();
     let wanted = expected.balances(now_ms());
-    let tables = [
-        ("activity", ACTIVITY),
-        ("emissions", EMISSIONS),
-        ("footprints", FOOTPRINTS),
-    ];
+    let tables = [("activity", ACTIVITY), ("emissions", EMISSIONS), ("footprints", FOOTPRINTS)];
     for ((table, (query, keys)), wanted) in tables.into_iter().zip(&wanted) {
         assert!(!wanted.is_empty(), "{table}: the input says something");
         let by_views = balances(ledger::query(rig, python, query), keys);
         assert_same(&format!("{table} by DuckDB"), &by_views, wanted);
         let rows = ledger::query_delta(python, &root, &[table], query, &[]);
-        assert_same(
-            &format!("{table} by deltalake"),
-            &balances(rows, keys),
-            wanted,
-        );
+        assert_same(&format!("{table} by deltalake"), &balances(rows, keys), wanted);
     }
 }
 
@@ -64,9 +56,7 @@ fn lines_of(fleet: &Fleet) -> (String, String, String) {
                 let named = format!(r#"{{"meter":"{meter}","observed_at""#);
                 writeln!(readings, "{}", text.replace(r#"{"observed_at""#, &named)).unwrap();
             }
-            Channel::Kafka {
-                topic: "factors", ..
-            } => writeln!(factors, "{text}").unwrap(),
+            Channel::Kafka { topic: "factors", .. } => writeln!(factors, "{text}").unwrap(),
             Channel::Kafka { .. } => writeln!(readings, "{text}").unwrap(),
             Channel::Table { .. } => writeln!(meters, "{}", text.trim_end()).unwrap(),
         }
@@ -80,13 +70,8 @@ fn a_fleets_day_is_in_the_ledger_to_the_last_digit() {
         return;
     };
     let start_ms = day_before_yesterday();
-    let plan = Plan {
-        start_ms,
-        length_ms: 24 * HOUR_MS,
-        sites: 3,
-        meters_per_site: 18,
-        ..Plan::demo()
-    };
+    let plan =
+        Plan { start_ms, length_ms: 24 * HOUR_MS, sites: 3, meters_per_site: 18, ..Plan::demo() };
     let fleet = Fleet::new(plan);
     let (readings, factors, meters) = lines_of(&fleet);
     assert!(readings.lines().count() > 5_000);
@@ -110,17 +95,11 @@ fn a_fleets_day_is_in_the_ledger_to_the_last_digit() {
     expected.read_sources(&rig, &["readings.jsonl", "factors.jsonl"]);
     rig.run_to_end();
     assert_exact(&rig, &python, &expected);
-    let rejected = ledger::one(
-        &rig,
-        &python,
-        "SELECT count(*) FROM rejects WHERE event = 'rejected'",
-    );
+    let rejected =
+        ledger::one(&rig, &python, "SELECT count(*) FROM rejects WHERE event = 'rejected'");
     assert!(expected.rejects > 0);
     // A reading of which no meter row can make an amount is refused later, by the dataflow.
-    assert!(
-        rejected.parse::<usize>().unwrap() >= expected.rejects,
-        "{rejected}"
-    );
+    assert!(rejected.parse::<usize>().unwrap() >= expected.rejects, "{rejected}");
 }
 
 /// Readings, some of them twice, corrected with and without a version, withdrawn, late by hours, of a meter
@@ -145,8 +124,7 @@ fn troubled(load: &Load, count: usize) -> String {
             }
             15..20 => {
                 let better =
-                    line.replace("\"value\":", "\"value\":2")
-                        .replacen('}', ",\"version\":3}", 1);
+                    line.replace("\"value\":", "\"value\":2").replacen('}', ",\"version\":3}", 1);
                 writeln!(out, "{better}").unwrap();
                 late.push(extra("\"version\":2"));
             }
@@ -154,20 +132,16 @@ fn troubled(load: &Load, count: usize) -> String {
                 writeln!(out, "{line}").unwrap();
                 late.push(extra("\"withdraw\":true"));
             }
-            23..25 => writeln!(
-                out,
-                "{}",
-                line.replace("\"meter\":\"m", "\"meter\":\"nobody-")
-            )
-            .unwrap(),
+            23..25 => {
+                writeln!(out, "{}", line.replace("\"meter\":\"m", "\"meter\":\"nobody-")).unwrap()
+            }
             25 => writeln!(out, "{}", line.replace("kWh", "L")).unwrap(),
             26 => writeln!(out, "{}", &line[..line.len() / 2]).unwrap(),
             27 => writeln!(out, "Online").unwrap(),
             _ => writeln!(out, "{line}").unwrap(),
         }
         if late.len() > 50 {
-            late.drain(..)
-                .for_each(|line| writeln!(out, "{line}").unwrap());
+            late.drain(..).for_each(|line| writeln!(out, "{line}").unwrap());
         }
     }
     out + &late.join("\n")
@@ -206,11 +180,7 @@ fn duplicates_corrections_and_late_readings_come_to_the_same_sums() {
     rig.run_to_end();
     assert_exact(&rig, &python, &expected);
     let known = "SELECT count(DISTINCT subject) FROM activity";
-    assert_eq!(
-        ledger::one(&rig, &python, known),
-        "40",
-        "nobody's meters are in nobody's balance"
-    );
+    assert_eq!(ledger::one(&rig, &python, known), "40", "nobody's meters are in nobody's balance");
     let parked = "SELECT count(*) FROM rejects WHERE event = 'parked' AND reason LIKE '%nobody-%'";
     assert_ne!(ledger::one(&rig, &python, parked), "0");
     let readings = "SELECT count(*) > 5000 FROM readings WHERE outcome = 'booked'";
@@ -225,14 +195,8 @@ fn a_ledger_without_anything_in_it_can_be_asked() {
     let rig = Rig::plain(FILE_SOURCE, "1s");
     rig.write("readings.jsonl", "");
     rig.run_to_end();
-    assert_eq!(
-        ledger::one(&rig, &python, "SELECT count(*) FROM footprint_location"),
-        "0"
-    );
-    assert_eq!(
-        ledger::one(&rig, &python, "SELECT count(*) FROM meters"),
-        "4"
-    );
+    assert_eq!(ledger::one(&rig, &python, "SELECT count(*) FROM footprint_location"), "0");
+    assert_eq!(ledger::one(&rig, &python, "SELECT count(*) FROM meters"), "4");
 }
 
 #[test]
@@ -255,15 +219,9 @@ fn what_was_known_yesterday_can_be_asked_today() {
     let as_known = format!(
         "SELECT CAST(sum(co2e_kg) AS VARCHAR) FROM as_known_at(TIMESTAMPTZ '{recorded}') WHERE node = 'acme'"
     );
-    assert_eq!(
-        ledger::one(&rig, &python, &as_known),
-        "0.500000000000000000000"
-    );
+    assert_eq!(ledger::one(&rig, &python, &as_known), "0.500000000000000000000");
     let views = rig.plumeline(&["views", "--as-of", "2020-01-01T00:00:00Z"]);
     assert!(views.status.success());
     let script = String::from_utf8(views.stdout).unwrap();
-    assert!(
-        script.contains("As of: 2020-01-01 00:00:00.000+00"),
-        "{script}"
-    );
+    assert!(script.contains("As of: 2020-01-01 00:00:00.000+00"), "{script}");
 }

@@ -28,22 +28,14 @@ fn source(broker: &Mosquitto, more: &str) -> String {
 
 /// The readings `numbers` of [`reading`], each on its meter's topic.
 fn messages(numbers: std::ops::Range<i64>) -> Vec<(String, Vec<u8>)> {
-    let message = |number| {
-        (
-            format!("meters/m-{}", number % 4),
-            reading(number).into_bytes(),
-        )
-    };
+    let message = |number| (format!("meters/m-{}", number % 4), reading(number).into_bytes());
     numbers.map(message).collect()
 }
 
 fn wait_until_connected(running: &Running) {
     let labels = [("source", "plant")];
     wait_until("the source to be connected", LIMIT, || {
-        running
-            .metric("plumeline_source_connected", &labels)
-            .as_deref()
-            == Some("1")
+        running.metric("plumeline_source_connected", &labels).as_deref() == Some("1")
     });
 }
 
@@ -56,10 +48,7 @@ fn a_reading_shows_at_once_and_is_in_the_ledger_after_the_end() {
     let running = rig.run();
     wait_until_connected(&running);
     assert_eq!(running.page("/healthz").unwrap().0, 200);
-    assert_eq!(
-        running.page("/readyz").unwrap(),
-        (200, "ready\n".to_owned())
-    );
+    assert_eq!(running.page("/readyz").unwrap(), (200, "ready\n".to_owned()));
     let live = format!(r#"{{"observed_at_ms":{},"value":2}}"#, now_ms());
     publish(&broker, &[("meters/m-3".to_owned(), live.into_bytes())]);
     publish(&broker, &messages(0..100));
@@ -74,9 +63,7 @@ fn a_reading_shows_at_once_and_is_in_the_ledger_after_the_end() {
     });
     running.wait_for("plant", "booked", 101);
     let closed = (energy(100) * 500).to_string();
-    wait_until("the window of days", LIMIT, || {
-        shown("plant", "7d").as_ref() == Some(&closed)
-    });
+    wait_until("the window of days", LIMIT, || shown("plant", "7d").as_ref() == Some(&closed));
     if let Some(promtool) = support::promtool() {
         let (_, page) = running.page("/metrics").unwrap();
         let complaints = complaints_of(&promtool, &page);
@@ -119,11 +106,7 @@ fn nothing_is_acknowledged_before_it_is_committed() {
     running.kill();
     let running = rig.run();
     running.wait_for("plant", "booked", 100);
-    assert_eq!(
-        running.outcome("plant", "duplicate"),
-        0,
-        "a new process has seen none of them"
-    );
+    assert_eq!(running.outcome("plant", "duplicate"), 0, "a new process has seen none of them");
     running.stop();
     // What was committed was acknowledged: a third run is sent nothing but what is new.
     let running = rig.run();
@@ -159,9 +142,7 @@ fn a_restart_of_the_broker_loses_nothing() {
     wait_until_connected(&running);
     publish(&broker, &messages(300..600));
     running.wait_for("plant", "booked", 600);
-    wait_until("all to be well", LIMIT, || {
-        running.page("/readyz").unwrap().0 == 200
-    });
+    wait_until("all to be well", LIMIT, || running.page("/readyz").unwrap().0 == 200);
     running.stop();
     let Some(python) = ledger::reader() else {
         return;
@@ -176,21 +157,14 @@ fn a_store_that_does_not_answer_stops_the_source_and_nothing_is_lost() {
     };
     let rig = Rig::plain(&source(&broker, "receive_maximum = 40"), "1h");
     let root = format!("s3://{}/lake", S3::BUCKET);
-    rig.edit(
-        "pipeline.toml",
-        "url = \"lake\"",
-        &format!("url = \"{root}\""),
-    );
+    rig.edit("pipeline.toml", "url = \"lake\"", &format!("url = \"{root}\""));
     let running = rig.run_in(&s3.environment());
     wait_until_connected(&running);
     s3.process().signal("STOP");
     publish(&broker, &messages(0..400));
     // Half of what may come unacknowledged makes a cut, which now waits for the store.
     running.wait_for("plant", "booked", 20);
-    assert!(
-        running.outcome("plant", "booked") <= 40,
-        "the broker holds the rest"
-    );
+    assert!(running.outcome("plant", "booked") <= 40, "the broker holds the rest");
     assert_eq!(running.page("/healthz").unwrap().0, 200);
     s3.process().signal("CONT");
     running.wait_for("plant", "booked", 400);
@@ -212,18 +186,13 @@ fn bad_messages_are_refused_one_by_one_and_acknowledged() {
     wait_until_connected(&running);
     let at_ms = day_before_yesterday();
     let bad: [(&str, Vec<u8>); 4] = [
-        (
-            "meters/m-1",
-            format!(r#"{{"meter":"m-2","observed_at_ms":{at_ms},"value":1}}"#).into(),
-        ),
+        ("meters/m-1", format!(r#"{{"meter":"m-2","observed_at_ms":{at_ms},"value":1}}"#).into()),
         ("meters/m-1", b"\xff\xfe".to_vec()),
         ("meters/m-1", b"{".to_vec()),
         ("meters/m-1", vec![b' '; 10_000]),
     ];
-    let nothing: [(&str, Vec<u8>); 2] = [
-        ("meters/m-1", Vec::new()),
-        ("meters/m-1", b"Online".to_vec()),
-    ];
+    let nothing: [(&str, Vec<u8>); 2] =
+        [("meters/m-1", Vec::new()), ("meters/m-1", b"Online".to_vec())];
     let mut sent: Vec<(String, Vec<u8>)> = Vec::new();
     for (number, (topic, payload)) in (0..).zip(bad.into_iter().chain(nothing)) {
         sent.push((topic.to_owned(), payload));
@@ -241,11 +210,7 @@ fn bad_messages_are_refused_one_by_one_and_acknowledged() {
     wait_until_connected(&running);
     publish(&broker, &messages(20..21));
     running.wait_for("plant", "booked", 1);
-    assert_eq!(
-        running.outcome("plant", "rejected"),
-        0,
-        "none of them comes again"
-    );
+    assert_eq!(running.outcome("plant", "rejected"), 0, "none of them comes again");
     running.stop();
     let Some(python) = ledger::reader() else {
         return;

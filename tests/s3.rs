@@ -14,18 +14,12 @@ const FOLLOW: &str = "follow = true\n";
 
 fn rig(sources: &str, root: &str) -> Rig {
     let rig = Rig::plain(sources, "1s");
-    rig.edit(
-        "pipeline.toml",
-        "url = \"lake\"",
-        &format!("url = \"{root}\""),
-    );
+    rig.edit("pipeline.toml", "url = \"lake\"", &format!("url = \"{root}\""));
     rig
 }
 
 fn lines(numbers: std::ops::Range<i64>) -> String {
-    numbers
-        .map(|number| format!("{}\n", reading(number)))
-        .collect()
+    numbers.map(|number| format!("{}\n", reading(number))).collect()
 }
 
 #[test]
@@ -35,11 +29,7 @@ fn the_ledger_is_on_s3() {
     let rig = rig(&format!("{FILE_SOURCE}{FOLLOW}"), &root);
     let env = s3.environment();
     let check = rig.plumeline_in(&["check", "--connect"], &env);
-    assert!(
-        check.status.success(),
-        "{}",
-        String::from_utf8_lossy(&check.stdout)
-    );
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
     rig.write("readings.jsonl", lines(0..40));
     let running = rig.run_in(&env);
     running.wait_for("history", "booked", 40);
@@ -51,10 +41,7 @@ fn the_ledger_is_on_s3() {
     assert_eq!(sum(), [[energy(40).to_string()]]);
     let views = rig.plumeline_in(&["views"], &env);
     let script = String::from_utf8(views.stdout).unwrap();
-    assert!(
-        script.contains(&format!("'{root}/activity/recorded_date=")),
-        "{script}"
-    );
+    assert!(script.contains(&format!("'{root}/activity/recorded_date=")), "{script}");
     assert!(script.contains("TYPE s3"), "{script}");
 }
 
@@ -66,12 +53,8 @@ fn a_store_that_is_away_shows_and_is_waited_for() {
     let env = s3.environment();
     rig.write("readings.jsonl", lines(0..10));
     let running = rig.run_in(&env);
-    let committed = || {
-        running.metric(
-            "plumeline_commit_timestamp_seconds",
-            &[("table", "activity")],
-        )
-    };
+    let committed =
+        || running.metric("plumeline_commit_timestamp_seconds", &[("table", "activity")]);
     wait_until("a commit", LIMIT, || committed().is_some());
     s3.process().signal("STOP");
     rig.write("readings.jsonl", lines(0..30));

@@ -14,22 +14,14 @@ fn problems(written: &[(&str, &str)]) -> String {
     }
     let (_, report) = check_files(&folder.path().join("pipeline.toml"), &|_| None);
     let clean = report.exit_code() == 0 && report.problems.is_empty();
-    if clean {
-        String::new()
-    } else {
-        report.to_string()
-    }
+    if clean { String::new() } else { report.to_string() }
 }
 
 #[test]
 fn the_starter_is_clean() {
     let names = ["pipeline.toml", "meters.csv", "nodes.csv", "factors.csv"];
-    let samples = [
-        "starter/pipeline.toml",
-        "starter/meters.csv",
-        "starter/nodes.csv",
-        "starter/factors.csv",
-    ];
+    let samples =
+        ["starter/pipeline.toml", "starter/meters.csv", "starter/nodes.csv", "starter/factors.csv"];
     let written: Vec<(&str, &str)> = names.into_iter().zip(samples.map(files::text)).collect();
     assert_eq!(problems(&written), "");
 }
@@ -42,14 +34,8 @@ fn the_demo_is_clean() {
         .replace("{http}", "127.0.0.1:9926");
     let fleet = Fleet::new(Plan::demo());
     let (meters, nodes) = (fleet.meters_csv(), fleet.nodes_csv());
-    let written = [
-        ("pipeline.toml", pipeline.as_str()),
-        ("meters.csv", &meters),
-        ("nodes.csv", &nodes),
-    ];
+    let written =
+        [("pipeline.toml", pipeline.as_str()), ("meters.csv", &meters), ("nodes.csv", &nodes)];
     assert_eq!(problems(&written), "");
-    assert!(
-        !Path::new("plumeline-demo").exists(),
-        "a check writes nothing"
-    );
+    assert!(!Path::new("plumeline-demo").exists(), "a check writes nothing");
 }

@@ -49,16 +49,11 @@ fn publish(port: u16, payloads: &[&str]) {
     let (client, mut connection) = Client::builder(options).capacity(100).build();
     for payload in payloads {
         let once = PublishOptions::new(QoS::AtLeastOnce);
-        client
-            .publish("meters/m-1", payload.as_bytes().to_vec(), once)
-            .unwrap();
+        client.publish("meters/m-1", payload.as_bytes().to_vec(), once).unwrap();
     }
     let mut acked = 0;
     for event in connection.iter() {
-        acked += usize::from(matches!(
-            event.unwrap(),
-            Event::Incoming(Incoming::PubAck(_))
-        ));
+        acked += usize::from(matches!(event.unwrap(), Event::Incoming(Incoming::PubAck(_))));
         if acked == payloads.len() {
             break;
         }
@@ -90,12 +85,8 @@ fn kafka_keeps_what_was_produced_in_every_compression_and_over_a_crash() {
     kafka.create_topic("activities", 4);
     let codecs = ["gzip", "snappy", "lz4", "zstd"];
     for (partition, codec) in (0..).zip(codecs) {
-        let producer: BaseProducer = kafka
-            .client()
-            .set("compression.codec", codec)
-            .set("linger.ms", "50")
-            .create()
-            .unwrap();
+        let producer: BaseProducer =
+            kafka.client().set("compression.codec", codec).set("linger.ms", "50").create().unwrap();
         for number in 0..100 {
             let payload = format!("{codec} {number}");
             let record = BaseRecord::<(), str>::to("activities").payload(&payload);
@@ -105,17 +96,11 @@ fn kafka_keeps_what_was_produced_in_every_compression_and_over_a_crash() {
     }
     kafka.process().kill();
     kafka.start_again();
-    let consumer: BaseConsumer = kafka
-        .client()
-        .set("group.id", "test")
-        .set("enable.auto.commit", "false")
-        .create()
-        .unwrap();
+    let consumer: BaseConsumer =
+        kafka.client().set("group.id", "test").set("enable.auto.commit", "false").create().unwrap();
     let mut assignment = TopicPartitionList::new();
     for partition in 0..4 {
-        assignment
-            .add_partition_offset("activities", partition, Offset::Beginning)
-            .unwrap();
+        assignment.add_partition_offset("activities", partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&assignment).unwrap();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -123,16 +108,11 @@ fn kafka_keeps_what_was_produced_in_every_compression_and_over_a_crash() {
         // An error here is the broker still waking up; the wait decides.
         if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
             let text = String::from_utf8(message.payload().unwrap().to_vec()).unwrap();
-            *counts
-                .entry(text.split(' ').next().unwrap().to_owned())
-                .or_default() += 1;
+            *counts.entry(text.split(' ').next().unwrap().to_owned()).or_default() += 1;
         }
         counts.values().sum::<usize>() == 400
     });
-    assert!(
-        codecs.iter().all(|codec| counts[*codec] == 100),
-        "{counts:?}"
-    );
+    assert!(codecs.iter().all(|codec| counts[*codec] == 100), "{counts:?}");
     kafka.grow_topic("activities", 6);
 }
 
@@ -151,11 +131,7 @@ fn python_reads_tables() {
     let imports =
         "import duckdb, deltalake, pyarrow; print(duckdb.sql('select 6*7').fetchall()[0][0])";
     let output = Command::new(python).args(["-c", imports]).output().unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout).trim(),
-        "42",
-        "{output:?}"
-    );
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "42", "{output:?}");
 }
 
 #[test]
@@ -172,10 +148,7 @@ fn promtool_is_silent_about_good_metrics() {
     let metrics = b"# HELP a_grams What it is.\n# TYPE a_grams gauge\na_grams 1\n";
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), metrics).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(
-        output.status.success() && output.stderr.is_empty(),
-        "{output:?}"
-    );
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
 #[test]

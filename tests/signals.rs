@@ -19,9 +19,7 @@ fn followed() -> String {
 }
 
 fn lines(numbers: std::ops::Range<i64>) -> String {
-    numbers
-        .map(|number| format!("{}\n", reading(number)))
-        .collect()
+    numbers.map(|number| format!("{}\n", reading(number))).collect()
 }
 
 /// What it said, having failed.
@@ -29,10 +27,7 @@ fn lines(numbers: std::ops::Range<i64>) -> String {
 fn refusal(output: &Output) -> String {
     let said = String::from_utf8([output.stdout.as_slice(), &output.stderr].concat()).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(
-        !said.contains("panicked") && !said.contains("RUST_BACKTRACE"),
-        "{said}"
-    );
+    assert!(!said.contains("panicked") && !said.contains("RUST_BACKTRACE"), "{said}");
     said
 }
 
@@ -42,12 +37,7 @@ fn ends_with(process: &mut Process, signals: &[&str], code: i32) {
     for signal in signals {
         process.signal(signal);
     }
-    assert_eq!(
-        process.wait().code(),
-        Some(code),
-        "{}",
-        process.last_lines()
-    );
+    assert_eq!(process.wait().code(), Some(code), "{}", process.last_lines());
 }
 
 #[test]
@@ -59,10 +49,7 @@ fn either_signal_drains_commits_and_ends_well() {
         running.wait_for("history", "booked", 100);
         ends_with(running.process(), &[signal], 0);
         let said = running.said();
-        assert!(
-            said.contains("draining; a second signal ends the process at once"),
-            "{said}"
-        );
+        assert!(said.contains("draining; a second signal ends the process at once"), "{said}");
         assert!(said.contains("drained, committed and ended"), "{said}");
         assert!(!said.contains("WARN") && !said.contains("ERROR"), "{said}");
         let Some(python) = ledger::reader() else {
@@ -85,16 +72,11 @@ fn a_second_signal_ends_it_at_once() {
     // The drain waits for the store.
     s3.process().signal("STOP");
     running.process().signal("TERM");
-    wait_until("the drain to begin", LIMIT, || {
-        running.said().contains("draining")
-    });
+    wait_until("the drain to begin", LIMIT, || running.said().contains("draining"));
     ends_with(running.process(), &["TERM"], 130);
     let said = running.said();
     assert!(said.contains("asked twice: ending at once"), "{said}");
-    assert!(
-        said.contains("what is not committed is not acknowledged"),
-        "{said}"
-    );
+    assert!(said.contains("what is not committed is not acknowledged"), "{said}");
 }
 
 #[test]
@@ -102,11 +84,7 @@ fn a_signal_while_it_starts_ends_it() {
     // A store that takes connections and says nothing.
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let rig = Rig::plain(&followed(), "1h");
-    rig.edit(
-        "pipeline.toml",
-        "url = \"lake\"",
-        "url = \"s3://bucket/lake\"",
-    );
+    rig.edit("pipeline.toml", "url = \"lake\"", "url = \"s3://bucket/lake\"");
     let log = rig.path("run.log");
     let command = [
         "env",
@@ -137,35 +115,19 @@ fn check_tells_every_problem_and_what_to_do() {
     rig.edit("pipeline.toml", "grace = \"0s\"", "graze = \"0s\"");
     rig.edit("pipeline.toml", "period = \"1d\"", "period = \"7h\"");
     let said = refusal(&rig.plumeline(&["check"]));
-    assert!(
-        said.contains("pipeline.toml:2") && said.contains("pipeline.toml:3"),
-        "{said}"
-    );
+    assert!(said.contains("pipeline.toml:2") && said.contains("pipeline.toml:3"), "{said}");
     assert!(said.contains("grace"), "the nearest known key: {said}");
     let run = refusal(&rig.plumeline(&["run"]));
-    assert!(
-        run.contains("pipeline.toml:2") && run.contains("pipeline.toml:3"),
-        "{run}"
-    );
+    assert!(run.contains("pipeline.toml:2") && run.contains("pipeline.toml:3"), "{run}");
 
     let rig = Rig::plain(&followed(), "1h");
-    rig.edit(
-        "meters.csv",
-        "m-0,plant,interval,kWh",
-        "m-0,plant,interval,kilowatts",
-    );
+    rig.edit("meters.csv", "m-0,plant,interval,kWh", "m-0,plant,interval,kilowatts");
     rig.edit("nodes.csv", "plant,acme", "plant,nowhere");
     let said = refusal(&rig.plumeline(&["check"]));
-    assert!(
-        said.contains("meters.csv:2") && said.contains("kilowatts"),
-        "{said}"
-    );
+    assert!(said.contains("meters.csv:2") && said.contains("kilowatts"), "{said}");
     rig.edit("meters.csv", "kilowatts", "kWh");
     let said = refusal(&rig.plumeline(&["run"]));
-    assert!(
-        said.contains("nodes.csv:3") && said.contains("nowhere"),
-        "{said}"
-    );
+    assert!(said.contains("nodes.csv:3") && said.contains("nowhere"), "{said}");
 }
 
 #[test]
@@ -182,10 +144,7 @@ fn a_pipeline_that_is_not_there() {
 fn a_source_file_that_is_not_there() {
     let rig = Rig::plain(FILE_SOURCE, "1h");
     let said = refusal(&rig.plumeline(&["run"]));
-    assert!(
-        said.contains("source \"history\"") && said.contains("readings.jsonl"),
-        "{said}"
-    );
+    assert!(said.contains("source \"history\"") && said.contains("readings.jsonl"), "{said}");
     assert!(said.contains("No such file"), "{said}");
 }
 
@@ -196,15 +155,9 @@ fn a_port_in_use_names_the_port_and_the_way_out() {
     let address = taken.local_addr().unwrap().to_string();
     rig.edit("pipeline.toml", "127.0.0.1:0", &address);
     let said = refusal(&rig.plumeline(&["run"]));
-    assert!(
-        said.contains(&format!("cannot listen on {address}")),
-        "{said}"
-    );
+    assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
     assert!(said.contains("[http]"), "{said}");
-    assert!(
-        !rig.path("lake").exists(),
-        "nothing was written before that was known"
-    );
+    assert!(!rig.path("lake").exists(), "nothing was written before that was known");
 }
 
 #[test]
@@ -213,10 +166,7 @@ fn a_lake_that_cannot_be_written() {
     rig.write("lake", "a file is in its place");
     let said = refusal(&rig.plumeline(&["run"]));
     assert!(said.contains("the ledger cannot be written"), "{said}");
-    assert!(
-        said.contains(&rig.path("lake").display().to_string()),
-        "{said}"
-    );
+    assert!(said.contains(&rig.path("lake").display().to_string()), "{said}");
     let said = refusal(&rig.plumeline(&["check", "--connect"]));
     assert!(said.contains("sink \"delta\".url"), "{said}");
 }
@@ -226,10 +176,7 @@ fn secrets_are_shown_by_nobody() {
     let sources = "[[source]]\nname = \"plant\"\ntype = \"mqtt\"\nurl = \"mqtt://127.0.0.1:1\"\n\
                    topics = [\"m/{meter}\"]\nusername = \"u\"\npassword = \"${env:MQTT_PASSWORD}\"\n";
     let rig = Rig::plain(sources, "1h");
-    let env = [
-        ("MQTT_PASSWORD", "canary".to_owned()),
-        ("PLUMELINE_LOG", "trace".to_owned()),
-    ];
+    let env = [("MQTT_PASSWORD", "canary".to_owned()), ("PLUMELINE_LOG", "trace".to_owned())];
     let said = refusal(&rig.plumeline_in(&["check", "--connect"], &env));
     assert!(said.contains("plant") && !said.contains("canary"), "{said}");
     let mut running = rig.run_in(&env);
@@ -241,10 +188,7 @@ fn secrets_are_shown_by_nobody() {
     let (_, body) = running.page("/readyz").unwrap();
     ends_with(running.process(), &["TERM"], 0);
     let said = running.said();
-    assert!(
-        !said.contains("canary") && !body.contains("canary"),
-        "{said}"
-    );
+    assert!(!said.contains("canary") && !body.contains("canary"), "{said}");
 }
 
 #[test]
@@ -254,10 +198,7 @@ fn another_pipelines_ledger_is_left_alone() {
     rig.run_to_end();
     rig.edit("pipeline.toml", "name = \"acme\"", "name = \"other\"");
     let said = refusal(&rig.plumeline(&["run"]));
-    assert!(
-        said.contains("belongs to pipeline `acme`, not to `other`"),
-        "{said}"
-    );
+    assert!(said.contains("belongs to pipeline `acme`, not to `other`"), "{said}");
     assert!(said.contains("another url"), "{said}");
 }
 

@@ -78,12 +78,7 @@ fn files() -> Vec<(String, PathBuf)> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
-            let below = path
-                .strip_prefix(root())
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned();
+            let below = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
             if NOT_OURS.contains(&below.as_str()) {
                 continue;
             }
@@ -100,16 +95,11 @@ fn files() -> Vec<(String, PathBuf)> {
 
 fn rust_files() -> impl Iterator<Item = (String, String)> {
     let rust = |(name, _): &(String, PathBuf)| has_ending(name, "rs");
-    files()
-        .into_iter()
-        .filter(rust)
-        .map(|(name, path)| (name, fs::read_to_string(path).unwrap()))
+    files().into_iter().filter(rust).map(|(name, path)| (name, fs::read_to_string(path).unwrap()))
 }
 
 fn has_ending(name: &str, ending: &str) -> bool {
-    Path::new(name)
-        .extension()
-        .is_some_and(|extension| extension == ending)
+    Path::new(name).extension().is_some_and(|extension| extension == ending)
 }
 
 #[test]
@@ -120,14 +110,10 @@ fn no_file_is_too_long() {
         let lines = text.lines().count();
         let limit = allowed.get(name.as_str()).copied().unwrap_or(LINES);
         if lines > limit.min(LINES_HARD) {
-            problems.push(format!(
-                "{name} has {lines} lines, {limit} are allowed: split it"
-            ));
+            problems.push(format!("{name} has {lines} lines, {limit} are allowed: split it"));
         }
         if allowed.contains_key(name.as_str()) && lines <= LINES {
-            problems.push(format!(
-                "{name} is short enough now: take it off LONG_FILES"
-            ));
+            problems.push(format!("{name} is short enough now: take it off LONG_FILES"));
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
@@ -150,81 +136,38 @@ fn the_top_level_holds_what_it_should() {
         .filter(|name| !name.starts_with('.') && !NOT_OURS.contains(&name.as_str()))
         .filter(|name| !TOP_LEVEL.contains(&name.as_str()))
         .collect();
-    assert!(
-        strangers.is_empty(),
-        "not allowed at the top: {strangers:?}"
-    );
+    assert!(strangers.is_empty(), "not allowed at the top: {strangers:?}");
 }
 
 /// Names of all crates that `package` is built from, itself included.
 fn dependencies(package: &str) -> BTreeSet<String> {
-    let arguments = [
-        "tree",
-        "-p",
-        package,
-        "-e",
-        "normal",
-        "--offline",
-        "--prefix",
-        "none",
-        "-f",
-        "{p}",
-    ];
-    let output = Command::new(env!("CARGO"))
-        .args(arguments)
-        .current_dir(root())
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let arguments =
+        ["tree", "-p", package, "-e", "normal", "--offline", "--prefix", "none", "-f", "{p}"];
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines()
-        .filter_map(|line| line.split(' ').next())
-        .map(str::to_owned)
-        .collect()
+    text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
 #[test]
 fn dependencies_point_inward() {
     let fence: [(&str, &[&str]); 4] = [
         ("plumeline-pipelines", &BANNED_IN_PIPELINES),
-        (
-            "plumeline-connectors",
-            &["plumeline-sinks", "plumeline-fixtures", "plumeline"],
-        ),
-        (
-            "plumeline-sinks",
-            &["plumeline-connectors", "plumeline-fixtures", "plumeline"],
-        ),
-        (
-            "plumeline-fixtures",
-            &[
-                "plumeline-pipelines",
-                "plumeline-sinks",
-                "plumeline-connectors",
-            ],
-        ),
+        ("plumeline-connectors", &["plumeline-sinks", "plumeline-fixtures", "plumeline"]),
+        ("plumeline-sinks", &["plumeline-connectors", "plumeline-fixtures", "plumeline"]),
+        ("plumeline-fixtures", &["plumeline-pipelines", "plumeline-sinks", "plumeline-connectors"]),
     ];
     for (package, banned) in fence {
         let tree = dependencies(package);
         assert!(tree.contains(package));
         let crossing: Vec<&&str> = banned.iter().filter(|name| tree.contains(**name)).collect();
-        assert!(
-            crossing.is_empty(),
-            "{package} must not depend on {crossing:?}"
-        );
+        assert!(crossing.is_empty(), "{package} must not depend on {crossing:?}");
     }
 }
 
 #[test]
 fn words_that_do_not_belong_are_not_there() {
-    let banned: Vec<String> = BANNED_WORDS
-        .iter()
-        .map(|(a, b)| format!("{a}{b}"))
-        .collect();
+    let banned: Vec<String> = BANNED_WORDS.iter().map(|(a, b)| format!("{a}{b}")).collect();
     let mut problems = Vec::new();
     for (name, path) in files() {
         // Binary files have no words.
@@ -244,15 +187,11 @@ fn words_that_do_not_belong_are_not_there() {
 /// cases that a test walks as a whole and therefore names: `"fixtures/check"`.
 #[test]
 fn every_fixture_is_used() {
-    let served: BTreeSet<&str> = plumeline_fixtures::files::FILES
-        .iter()
-        .map(|(n, _)| *n)
-        .collect();
+    let served: BTreeSet<&str> = plumeline_fixtures::files::FILES.iter().map(|(n, _)| *n).collect();
     let others = rust_files().filter(|(name, _)| name != "fixtures/src/files.rs");
     let code: String = others.map(|(_, text)| text).collect();
-    let names = files()
-        .into_iter()
-        .filter_map(|(n, _)| Some(n.strip_prefix("fixtures/")?.to_owned()));
+    let names =
+        files().into_iter().filter_map(|(n, _)| Some(n.strip_prefix("fixtures/")?.to_owned()));
     let samples = names.filter(|name| !name.starts_with("src/") && name != "Cargo.toml");
     let unused: Vec<String> = samples
         .filter(|name| {

@@ -203,9 +203,6 @@ mod tests {
             properties,
         };
         let shown = format!("{:?}", SourceConfig::Kafka(kafka));
-        assert!(
-            shown.contains("sasl.password") && !shown.contains("canary"),
-            "{shown}"
-        );
+        assert!(shown.contains("sasl.password") && !shown.contains("canary"), "{shown}");
     }
 }

@@ -29,11 +29,7 @@ pub fn start(config: SourceConfig, context: Context) -> Result<SourceHandle, Sou
             Running::File(file::start(config, context, Arc::clone(&status))?)
         }
     };
-    Ok(SourceHandle {
-        name,
-        status,
-        running,
-    })
+    Ok(SourceHandle { name, status, running })
 }
 
 /// Tries exactly the operations a source needs, and leaves no trace: the broker answers, its topics exist

@@ -15,10 +15,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Runs `future` on the runtime of the caller.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "handles are kept and awaited by the source's owner"
-)]
+#[expect(clippy::disallowed_methods, reason = "handles are kept and awaited by the source's owner")]
 pub(crate) fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -28,10 +25,7 @@ where
 }
 
 /// A clock that only measures: for pauses and gathering times, never for data.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "durations of I/O on a thread without a runtime"
-)]
+#[expect(clippy::disallowed_methods, reason = "durations of I/O on a thread without a runtime")]
 pub(crate) fn monotonic() -> Instant {
     Instant::now()
 }
@@ -82,9 +76,7 @@ impl Backoff {
 
     /// The pause before the next try.
     pub(crate) fn next(&mut self) -> Duration {
-        let full = PAUSE_MIN
-            .saturating_mul(1 << self.tries.min(16))
-            .min(PAUSE_MAX);
+        let full = PAUSE_MIN.saturating_mul(1 << self.tries.min(16)).min(PAUSE_MAX);
         self.tries = self.tries.saturating_add(1);
         full / 2 + spread(full / 2)
     }

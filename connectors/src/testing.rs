@@ -52,10 +52,7 @@ pub(crate) fn values(batch: &Batch) -> Vec<i128> {
 pub(crate) async fn receive(batches: &mut Receiver<Batch>, count: u64) -> Vec<Batch> {
     let (mut all, mut received) = (Vec::new(), 0);
     while received < count {
-        let batch = timeout(LONG, batches.recv())
-            .await
-            .expect("in time")
-            .expect("the source runs");
+        let batch = timeout(LONG, batches.recv()).await.expect("in time").expect("the source runs");
         received += batch.received;
         all.push(batch);
     }

@@ -21,11 +21,8 @@ use tokio::time::{Instant, sleep, timeout};
 const LONG: Duration = Duration::from_secs(30);
 /// Long enough for anything that must not come to have come.
 const QUIET: Duration = Duration::from_millis(400);
-const PLACES: [&str; 3] = [
-    "/usr/sbin/mosquitto",
-    "/usr/local/sbin/mosquitto",
-    "/opt/homebrew/sbin/mosquitto",
-];
+const PLACES: [&str; 3] =
+    ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/opt/homebrew/sbin/mosquitto"];
 
 /// A broker, its port and its directory.
 struct Mosquitto {
@@ -55,11 +52,7 @@ impl Mosquitto {
         let unique = format!("plumeline-mosquitto-{}-{count}", std::process::id());
         let directory = std::env::temp_dir().join(unique);
         std::fs::create_dir_all(&directory).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let settings = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n\
              persistence_location {}/\nmax_queued_messages 100000\nmax_inflight_messages 0\n\
@@ -70,11 +63,7 @@ impl Mosquitto {
         );
         std::fs::write(directory.join("mosquitto.conf"), settings).unwrap();
         let child = Self::spawn(program, &directory, port);
-        Some(Self {
-            child,
-            port,
-            directory,
-        })
+        Some(Self { child, port, directory })
     }
 
     fn spawn(program: &Path, directory: &Path, port: u16) -> Child {
@@ -99,13 +88,7 @@ impl Mosquitto {
     /// Ends it as an administrator does: it writes its sessions to disk.
     fn terminate(&mut self) {
         let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         self.child.wait().unwrap();
     }
 
@@ -140,16 +123,11 @@ impl Mosquitto {
         let (client, mut events) = AsyncClient::builder(options).unbounded().build();
         for (topic, payload) in messages {
             let publish = rumqttc::PublishOptions::new(QoS::AtLeastOnce).retain(retain);
-            client
-                .try_publish(*topic, payload.clone(), publish)
-                .unwrap();
+            client.try_publish(*topic, payload.clone(), publish).unwrap();
         }
         let mut waiting = messages.len();
         while waiting > 0 {
-            let event = timeout(LONG, events.poll())
-                .await
-                .expect("in time")
-                .expect("connected");
+            let event = timeout(LONG, events.poll()).await.expect("in time").expect("connected");
             waiting -= usize::from(matches!(event, Event::Incoming(Packet::PubAck(_))));
         }
     }
@@ -176,10 +154,7 @@ fn begin(config: &MqttSource, capacity: usize) -> (SourceHandle, Receiver<Batch>
         timezone: TimeZone::UTC,
         period_ms: 900_000,
     };
-    (
-        start(SourceConfig::Mqtt(config.clone()), context).unwrap(),
-        batches,
-    )
+    (start(SourceConfig::Mqtt(config.clone()), context).unwrap(), batches)
 }
 
 fn reading(value: usize) -> String {
@@ -203,10 +178,7 @@ fn values(batches: &[Batch]) -> Vec<i128> {
 async fn receive(batches: &mut Receiver<Batch>, count: u64) -> Vec<Batch> {
     let (mut all, mut received) = (Vec::new(), 0);
     while received < count {
-        let batch = timeout(LONG, batches.recv())
-            .await
-            .expect("in time")
-            .expect("it runs");
+        let batch = timeout(LONG, batches.recv()).await.expect("in time").expect("it runs");
         received += batch.received;
         all.push(batch);
     }
@@ -222,10 +194,7 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 async fn connected(handle: &SourceHandle) {
-    until("connected", || {
-        handle.status.connected.load(Ordering::Relaxed)
-    })
-    .await;
+    until("connected", || handle.status.connected.load(Ordering::Relaxed)).await;
 }
 
 fn ack(handle: &SourceHandle, batches: Vec<Batch>) {
@@ -260,10 +229,7 @@ async fn what_was_not_acknowledged_comes_again_and_what_was_does_not() {
 
     let (handle, mut batches) = begin(&config, 16);
     connected(&handle).await;
-    assert!(
-        timeout(QUIET, batches.recv()).await.is_err(),
-        "all of it was acknowledged"
-    );
+    assert!(timeout(QUIET, batches.recv()).await.is_err(), "all of it was acknowledged");
     assert_eq!(handle.status.sessions_lost.load(Ordering::Relaxed), 0);
     handle.stop().await;
 }
@@ -278,10 +244,7 @@ async fn a_broker_that_restarts_loses_nothing_and_old_acks_acknowledge_nothing()
     broker.publish(&readings(0..5), false).await;
     let old = receive(&mut batches, 5).await;
     broker.terminate();
-    until("disconnected", || {
-        !handle.status.connected.load(Ordering::Relaxed)
-    })
-    .await;
+    until("disconnected", || !handle.status.connected.load(Ordering::Relaxed)).await;
     assert!(handle.status.problem().is_some());
     broker.restart();
     connected(&handle).await;
@@ -309,10 +272,7 @@ async fn retained_messages_are_old_news() {
     broker.publish(&readings(1..2), true).await;
     let (handle, mut batches) = begin(&broker.config(&["meters/{meter}"]), 16);
     connected(&handle).await;
-    assert!(
-        timeout(QUIET, batches.recv()).await.is_err(),
-        "a retained message was delivered"
-    );
+    assert!(timeout(QUIET, batches.recv()).await.is_err(), "a retained message was delivered");
     broker.publish(&readings(2..3), true).await;
     let live = receive(&mut batches, 1).await;
     assert_eq!(values(&live), [2]);
@@ -340,16 +300,10 @@ async fn topics_name_meters_and_bad_payloads_are_rejects() {
     let all = receive(&mut batches, 7).await;
     assert_eq!(values(&all), [1, 2, 4]);
     assert_eq!(all.iter().map(|batch| batch.ignored).sum::<u64>(), 2);
-    let reasons: Vec<&str> = all
-        .iter()
-        .flat_map(|batch| &batch.rejects)
-        .map(|reject| reject.reason.as_str())
-        .collect();
+    let reasons: Vec<&str> =
+        all.iter().flat_map(|batch| &batch.rejects).map(|reject| reject.reason.as_str()).collect();
     assert!(reasons[0].starts_with("not JSON"), "{reasons:?}");
-    assert!(
-        reasons[1].starts_with("too large: 10008 bytes"),
-        "{reasons:?}"
-    );
+    assert!(reasons[1].starts_with("too large: 10008 bytes"), "{reasons:?}");
     handle.stop().await;
 }
 
@@ -394,15 +348,8 @@ async fn a_probe_tells_what_is_wrong_and_throws_nobody_out() {
     broker.publish(&readings(7..8), false).await;
     assert_eq!(values(&receive(&mut batches, 1).await), [7]);
     handle.stop().await;
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let nobody = SourceConfig::Mqtt(MqttSource {
-        port: free,
-        ..config
-    });
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nobody = SourceConfig::Mqtt(MqttSource { port: free, ..config });
     assert!(probe(&nobody).await.is_err());
 }
 
@@ -417,35 +364,22 @@ async fn a_second_client_with_our_id_is_told_and_not_fought() {
     let (second, _more) = begin(&config, 16);
     connected(&second).await;
     until("it is told", || {
-        first
-            .status
-            .problem()
-            .is_some_and(|problem| problem.contains("SessionTakenOver"))
+        first.status.problem().is_some_and(|problem| problem.contains("SessionTakenOver"))
     })
     .await;
     sleep(QUIET).await;
-    assert!(
-        second.status.connected.load(Ordering::Relaxed),
-        "the first one came back at once"
-    );
+    assert!(second.status.connected.load(Ordering::Relaxed), "the first one came back at once");
     second.stop().await;
     first.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_broker_it_starts_says_so_and_stops() {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let Some(broker) = Mosquitto::start("") else {
         return;
     };
-    let config = MqttSource {
-        port,
-        ..broker.config(&["meters/{meter}"])
-    };
+    let config = MqttSource { port, ..broker.config(&["meters/{meter}"]) };
     let (handle, _batches) = begin(&config, 1);
     until("a problem", || handle.status.problem().is_some()).await;
     let begun = Instant::now();

@@ -10,7 +10,7 @@
 //! Nothing here reads a file, a clock, the environment or the network, and no float is ever summed. A
 //! test (`tests/tidy.rs` of the workspace) holds that fence.
 
-pub mod model;
-pub mod stages;
 pub mod engine;
+pub mod model;
 pub mod reference;
+pub mod stages;

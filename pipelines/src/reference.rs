@@ -18,12 +18,12 @@ use std::collections::BTreeMap;
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 
 use crate::engine::{NodeKey, stays};
+use crate::model::entry::Line;
 use crate::model::time::{DAY_MS, day_start};
 use crate::model::{
     ActivityKey, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow, FootprintKey, Gas, Id,
     Measure, NodeRow, Period, Policy, Rate, Reading, Record, Tick, Unit, WindowKey,
 };
-use crate::model::entry::Line;
 use crate::stages::activities::Said;
 use crate::stages::metering::spans::same_position;
 use crate::stages::metering::{Rows, Scan, Value, book_span};
@@ -84,7 +84,8 @@ impl History {
         let mut balances = Balances::default();
         for (frozen, days) in self.days_by_freezing(tick) {
             let snapshot = self.snapshot(frozen);
-            let here = |period: Period| days.contains(&day_start(period.start_ms(policy.period_ms)));
+            let here =
+                |period: Period| days.contains(&day_start(period.start_ms(policy.period_ms)));
             for (key, measure) in &snapshot.activity {
                 if here(key.period) && settled(key.period) {
                     add(&mut balances.activity, ActivityKey { factor: Id::NONE, ..*key }, measure);
@@ -291,7 +292,12 @@ impl History {
 
     /// What lies below the horizon is forgotten, but for the last value that a walk can resume from (and,
     /// for a register, since when it had that position). `known` is the tick of the rows that decide it.
-    fn forget(&self, told: &mut BTreeMap<Id, BTreeMap<i64, Told<Value>>>, known: Tick, horizon: Period) {
+    fn forget(
+        &self,
+        told: &mut BTreeMap<Id, BTreeMap<i64, Told<Value>>>,
+        known: Tick,
+        horizon: Period,
+    ) {
         let rows = self.meter_rows(known);
         let none = Rows::default();
         for (meter, told) in told {

@@ -60,18 +60,9 @@ proptest! {
 #[test]
 fn closing_the_inputs_is_not_the_passing_of_time() {
     let mut scenario = Scenario::small();
-    scenario.steps.push(Step {
-        after_ms: 60_000,
-        ..Step::default()
-    });
+    scenario.steps.push(Step { after_ms: 60_000, ..Step::default() });
     let derived = derive(&scenario, 2, 0);
     let end = scenario.end();
-    assert!(
-        !derived.until(end).windows.is_empty(),
-        "a window holds something at the end"
-    );
-    assert_eq!(
-        derived.until(end),
-        derived.until(Tick::new(end.ms() + (1 << 40), Cause::Cut))
-    );
+    assert!(!derived.until(end).windows.is_empty(), "a window holds something at the end");
+    assert_eq!(derived.until(end), derived.until(Tick::new(end.ms() + (1 << 40), Cause::Cut)));
 }

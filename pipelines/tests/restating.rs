@@ -22,25 +22,14 @@ fn s(number: &str) -> String {
 }
 
 fn from_slot(slot: i64) -> Validity {
-    Validity {
-        from_ms: START_MS + slot * PERIOD,
-        ..Validity::ALWAYS
-    }
+    Validity { from_ms: START_MS + slot * PERIOD, ..Validity::ALWAYS }
 }
 
 #[test]
 fn a_late_reading_of_an_interval_is_one_entry_a_table_and_level() {
-    let books = Story::with([interval()])
-        .at(31)
-        .reads(30, "20")
-        .at(100)
-        .reads(15, "10")
-        .told();
+    let books = Story::with([interval()]).at(31).reads(30, "20").at(100).reads(15, "10").told();
     assert_eq!(books.activity(99), [(1, s("20"), 15, 1)]);
-    assert_eq!(
-        books.activity(100),
-        [(0, s("10"), 15, 1), (1, s("20"), 15, 1)]
-    );
+    assert_eq!(books.activity(100), [(0, s("10"), 15, 1), (1, s("20"), 15, 1)]);
     assert_eq!(books.written(100), [1, 1, 2]);
 }
 
@@ -55,18 +44,10 @@ fn a_late_reading_of_a_register_moves_energy_between_its_neighbours() {
         .told();
     let flat: Vec<_> = (0..4).map(|slot| (slot, s("1"), 15, 2)).collect();
     assert_eq!(books.activity(99), flat);
-    let halves = [
-        (0, s("1.5"), 15, 2),
-        (1, s("1.5"), 15, 2),
-        (2, s("0.5"), 15, 2),
-        (3, s("0.5"), 15, 2),
-    ];
+    let halves =
+        [(0, s("1.5"), 15, 2), (1, s("1.5"), 15, 2), (2, s("0.5"), 15, 2), (3, s("0.5"), 15, 2)];
     assert_eq!(books.activity(100), halves);
-    assert_eq!(
-        books.footprints(100),
-        books.footprints(99),
-        "the hour stays what it was"
-    );
+    assert_eq!(books.footprints(100), books.footprints(99), "the hour stays what it was");
     assert_eq!(books.written(100), [4, 4, 0]);
 }
 
@@ -79,31 +60,17 @@ fn a_corrected_reading_is_the_difference_alone() {
         .at(15)
         .reads(15, "10")
         .at(50)
-        .record(Record::Reading(Reading {
-            version: 2,
-            ..plain.clone()
-        }))
+        .record(Record::Reading(Reading { version: 2, ..plain.clone() }))
         .at(55)
-        .record(Record::Reading(Reading {
-            version: 1,
-            value: Some(n("11")),
-            ..plain
-        }))
+        .record(Record::Reading(Reading { version: 1, value: Some(n("11")), ..plain }))
         .told();
     assert_eq!(
         books.activity_entries(),
-        [
-            (30, 0, "booked", s("10"), 1),
-            (50, 0, "restated", s("2"), 0)
-        ]
+        [(30, 0, "booked", s("10"), 1), (50, 0, "restated", s("2"), 0)]
     );
     assert_eq!(books.written(50), [1, 1, 2]);
     assert_eq!(books.emissions(50), [(0, "co2", s("6"), s("6"), 1)]);
-    assert_eq!(
-        books.outcomes(55),
-        [("duplicate", 1)],
-        "an older version says less than is known"
-    );
+    assert_eq!(books.outcomes(55), [("duplicate", 1)], "an older version says less than is known");
     assert_eq!(books.written(55), [0, 0, 0]);
 }
 
@@ -118,11 +85,7 @@ fn a_withdrawn_reading_takes_back_what_it_booked() {
         .told();
     assert_eq!(books.activity(70), [(1, s("20"), 15, 1)]);
     assert_eq!(books.written(70), [1, 1, 2]);
-    let (last, _) = books
-        .activity_entries()
-        .split_last()
-        .map(|(l, r)| (l.clone(), r))
-        .unwrap();
+    let (last, _) = books.activity_entries().split_last().map(|(l, r)| (l.clone(), r)).unwrap();
     assert_eq!(last, (70, 0, "restated", s("-10"), -1));
 }
 
@@ -140,10 +103,7 @@ fn a_period_is_booked_once_and_restated_after() {
         .told();
     assert_eq!(
         books.activity_entries(),
-        [
-            (30, 0, "booked", s("11"), 1),
-            (50, 0, "restated", s("2"), 0)
-        ]
+        [(30, 0, "booked", s("11"), 1), (50, 0, "restated", s("2"), 0)]
     );
 }
 
@@ -156,11 +116,7 @@ fn a_revised_factor_restates_emissions_and_no_activity() {
         .reads(30, "20")
         .reads(45, "30")
         .at(80)
-        .factor(FactorRow {
-            revision: 1,
-            validity: from,
-            ..factor_row(0, Gas::Co2, "0.2")
-        })
+        .factor(FactorRow { revision: 1, validity: from, ..factor_row(0, Gas::Co2, "0.2") })
         .told();
     assert_eq!(
         books.emissions(80),
@@ -172,25 +128,13 @@ fn a_revised_factor_restates_emissions_and_no_activity() {
         "the slot before the revision begins keeps its rate"
     );
     assert_eq!(books.written(80), [0, 4, 2]);
-    assert_eq!(
-        books.footprints(80),
-        [(0, 0, 0, s("15"), 3), (0, 1, 1, s("15"), 3)]
-    );
+    assert_eq!(books.footprints(80), [(0, 0, 0, s("15"), 3), (0, 1, 1, s("15"), 3)]);
 }
 
 #[test]
 fn a_corrected_unit_restates_amounts() {
-    let tonnes = MeterRow {
-        unit: Some(unit("MWh")),
-        revision: 1,
-        ..interval()
-    };
-    let books = Story::with([interval()])
-        .at(15)
-        .reads(15, "10")
-        .at(50)
-        .meter(tonnes)
-        .told();
+    let tonnes = MeterRow { unit: Some(unit("MWh")), revision: 1, ..interval() };
+    let books = Story::with([interval()]).at(15).reads(15, "10").at(50).meter(tonnes).told();
     assert_eq!(books.activity(50), [(0, s("10000"), 15, 1)]);
     assert_eq!(books.emissions(50), [(0, "co2", s("5000"), s("5000"), 1)]);
     assert_eq!(books.written(50), [1, 1, 2]);
@@ -205,21 +149,11 @@ fn a_corrected_kind_reads_the_same_values_otherwise() {
         .reads(45, "50")
         .at(80)
         .withdrawn(Fact::Meter(interval()))
-        .meter(MeterRow {
-            revision: 1,
-            ..register()
-        })
+        .meter(MeterRow { revision: 1, ..register() })
         .told();
-    let amounts = [
-        (0, s("10"), 15, 1),
-        (1, s("20"), 15, 1),
-        (2, s("50"), 15, 1),
-    ];
+    let amounts = [(0, s("10"), 15, 1), (1, s("20"), 15, 1), (2, s("50"), 15, 1)];
     assert_eq!(books.activity(79), amounts);
-    assert_eq!(
-        books.activity(80),
-        [(1, s("10"), 15, 2), (2, s("30"), 15, 2)]
-    );
+    assert_eq!(books.activity(80), [(1, s("10"), 15, 2), (2, s("30"), 15, 2)]);
     assert_eq!(books.written(80)[0], 3);
 }
 
@@ -230,11 +164,7 @@ fn a_corrected_factor_of_a_meter_moves_its_emissions() {
         .at(15)
         .reads(15, "10")
         .at(50)
-        .meter(MeterRow {
-            factor: factor_id(1),
-            revision: 1,
-            ..interval()
-        })
+        .meter(MeterRow { factor: factor_id(1), revision: 1, ..interval() })
         .told();
     assert_eq!(books.emissions(50), [(0, "co2", s("1"), s("1"), 1)]);
     assert_eq!(books.written(50), [0, 2, 2]);
@@ -242,12 +172,7 @@ fn a_corrected_factor_of_a_meter_moves_its_emissions() {
 
 #[test]
 fn a_meter_moved_from_a_date_takes_only_later_periods_along() {
-    let moved = MeterRow {
-        node: node_id(2),
-        validity: from_slot(2),
-        revision: 1,
-        ..register()
-    };
+    let moved = MeterRow { node: node_id(2), validity: from_slot(2), revision: 1, ..register() };
     let books = Story::with([register()])
         .node(node_row(2, Some(0)))
         .reads(0, "100")
@@ -258,33 +183,20 @@ fn a_meter_moved_from_a_date_takes_only_later_periods_along() {
         .told();
     assert_eq!(
         books.places(100),
-        [
-            (0, 1, s("1")),
-            (1, 1, s("1")),
-            (2, 2, s("1")),
-            (3, 2, s("1"))
-        ],
+        [(0, 1, s("1")), (1, 1, s("1")), (2, 2, s("1")), (3, 2, s("1"))],
         "one span of the register, split where the meter moved"
     );
     // Two slots leave node 1 and come to node 2; the root does not notice.
     assert_eq!(books.written(100), [4, 4, 2]);
     assert_eq!(
         books.footprints(100),
-        [
-            (0, 0, 0, s("2"), 8),
-            (0, 1, 1, s("1"), 4),
-            (0, 2, 1, s("1"), 4)
-        ]
+        [(0, 0, 0, s("2"), 8), (0, 1, 1, s("1"), 4), (0, 2, 1, s("1"), 4)]
     );
 }
 
 #[test]
 fn a_node_moved_from_a_date_takes_its_later_periods_to_the_new_parent() {
-    let moved = NodeRow {
-        validity: from_slot(2),
-        revision: 1,
-        ..node_row(1, Some(2))
-    };
+    let moved = NodeRow { validity: from_slot(2), revision: 1, ..node_row(1, Some(2)) };
     let books = Story::with([register()])
         .node(node_row(2, Some(0)))
         .reads(0, "100")
@@ -293,18 +205,10 @@ fn a_node_moved_from_a_date_takes_its_later_periods_to_the_new_parent() {
         .at(100)
         .node(moved)
         .told();
-    assert_eq!(
-        books.footprints(99),
-        [(0, 0, 0, s("2"), 8), (0, 1, 1, s("2"), 8)]
-    );
+    assert_eq!(books.footprints(99), [(0, 0, 0, s("2"), 8), (0, 1, 1, s("2"), 8)]);
     assert_eq!(
         books.footprints(100),
-        [
-            (0, 0, 0, s("2"), 8),
-            (0, 1, 1, s("1"), 4),
-            (0, 1, 2, s("1"), 4),
-            (0, 2, 1, s("1"), 4),
-        ]
+        [(0, 0, 0, s("2"), 8), (0, 1, 1, s("1"), 4), (0, 1, 2, s("1"), 4), (0, 2, 1, s("1"), 4),]
     );
     assert_eq!(books.written(100), [0, 0, 3]);
 }
@@ -333,52 +237,25 @@ fn an_activity_is_spread_corrected_and_withdrawn() {
         .at(80)
         .record(said(None, 0))
         .told();
-    let thirds = [
-        (0, s("2.5"), 10, 1),
-        (1, s("3.75"), 15, 1),
-        (2, s("3.75"), 15, 1),
-    ];
+    let thirds = [(0, s("2.5"), 10, 1), (1, s("3.75"), 15, 1), (2, s("3.75"), 15, 1)];
     assert_eq!(books.activity(61), thirds);
-    assert_eq!(
-        books.activity(70),
-        [
-            (0, s("10"), 10, 1),
-            (1, s("15"), 15, 1),
-            (2, s("15"), 15, 1)
-        ]
-    );
-    assert_eq!(
-        books.footprints(70),
-        [(0, 0, 0, s("20"), 3), (0, 1, 1, s("20"), 3)]
-    );
+    assert_eq!(books.activity(70), [(0, s("10"), 10, 1), (1, s("15"), 15, 1), (2, s("15"), 15, 1)]);
+    assert_eq!(books.footprints(70), [(0, 0, 0, s("20"), 3), (0, 1, 1, s("20"), 3)]);
     assert_eq!(books.balances(80), Balances::default());
 }
 
 #[test]
 fn a_held_power_counts_when_its_hold_is_over_or_the_next_value_comes() {
-    let meter = MeterRow {
-        node: node_id(1),
-        ..support::meter_row(0, MeterKind::Power)
-    };
-    let books = Story::with([meter])
-        .reads(0, "4")
-        .at(3)
-        .at(6)
-        .reads(6, "8")
-        .at(20)
-        .at(22)
-        .at(60)
-        .told();
+    let meter = MeterRow { node: node_id(1), ..support::meter_row(0, MeterKind::Power) };
+    let books =
+        Story::with([meter]).reads(0, "4").at(3).at(6).reads(6, "8").at(20).at(22).at(60).told();
     // 4 kW for 6 minutes once the next value has come: 0.4 kWh, 0.2 kg.
     assert_eq!(books.windows(3), [s("-"), s("-"), s("-")]);
     assert_eq!(books.windows(6), [s("0.2"), s("-"), s("-")]);
     // 8 kW held for 15 minutes, to minute 21, and only then known: 9 minutes of them in slot 0.
     assert_eq!(books.windows(20), [s("-"), s("0.2"), s("0.2")]);
     assert_eq!(books.windows(22), [s("0.4"), s("0.8"), s("0.8")]);
-    assert_eq!(
-        books.activity(60),
-        [(0, s("1.6"), 15, 2), (1, s("0.8"), 6, 1)]
-    );
+    assert_eq!(books.activity(60), [(0, s("1.6"), 15, 2), (1, s("0.8"), 6, 1)]);
 }
 
 /// A register at 3 kW: a quarter of a kWh every 5 minutes up to minute 90, then silence.
@@ -392,17 +269,7 @@ fn windows_of_a_register() -> support::story::Books {
         );
         story = story.at(5 * step).reads(5 * step, &position.to_string());
     }
-    for minute in [
-        104,
-        105,
-        119,
-        120,
-        149,
-        150,
-        1440 + 75,
-        1440 + 89,
-        1440 + 90,
-    ] {
+    for minute in [104, 105, 119, 120, 149, 150, 1440 + 75, 1440 + 89, 1440 + 90] {
         story = story.at(minute);
     }
     story.told()
@@ -415,17 +282,9 @@ fn windows_hold_the_last_closed_periods_and_empty_by_themselves() {
     assert_eq!(books.windows(10), [s("0.25"), s("-"), s("-")]);
     assert_eq!(books.windows(15), [s("-"), s("0.375"), s("0.375")]);
     assert_eq!(books.windows(70), [s("0.25"), s("1.5"), s("1.5")]);
-    assert_eq!(
-        books.windows(75),
-        [s("-"), s("1.5"), s("1.875")],
-        "four slots, five slots"
-    );
+    assert_eq!(books.windows(75), [s("-"), s("1.5"), s("1.875")], "four slots, five slots");
     assert_eq!(books.windows(90), [s("-"), s("1.5"), s("2.25")]);
-    assert_eq!(
-        books.windows(104),
-        [s("-"), s("1.5"), s("2.25")],
-        "slots 2 to 5"
-    );
+    assert_eq!(books.windows(104), [s("-"), s("1.5"), s("2.25")], "slots 2 to 5");
     // From here on nothing arrives.
     assert_eq!(books.windows(105), [s("-"), s("1.125"), s("2.25")]);
     assert_eq!(books.windows(119), [s("-"), s("1.125"), s("2.25")]);
@@ -449,10 +308,6 @@ fn a_restatement_moves_the_windows_that_still_hold_its_period() {
         .told();
     assert_eq!(books.windows(49), [s("-"), s("5"), s("5")]);
     assert_eq!(books.windows(50), [s("-"), s("6"), s("6")]);
-    assert_eq!(
-        books.windows(75),
-        [s("-"), s("-"), s("6")],
-        "the hour has left it at minute 75"
-    );
+    assert_eq!(books.windows(75), [s("-"), s("-"), s("6")], "the hour has left it at minute 75");
     assert_eq!(books.windows(100), [s("-"), s("-"), s("7")]);
 }

@@ -54,16 +54,11 @@ fn cut(index: i64) -> Tick {
 
 /// Runs a Python script with arguments and returns what it prints, or `None` where it cannot run.
 fn python(script: &str, arguments: &[&str]) -> Option<String> {
-    let probe = Command::new("python3")
-        .args(["-c", "import duckdb, deltalake"])
-        .output();
+    let probe = Command::new("python3").args(["-c", "import duckdb, deltalake"]).output();
     let can_run = probe.as_ref().is_ok_and(|output| output.status.success());
     if !can_run {
         let is_required = std::env::var("PLUMELINE_REQUIRE_SERVERS").is_ok_and(|v| v == "1");
-        assert!(
-            !is_required,
-            "Python with duckdb and deltalake is required: {probe:?}"
-        );
+        assert!(!is_required, "Python with duckdb and deltalake is required: {probe:?}");
         eprintln!("skipped: Python with duckdb and deltalake is not installed");
         return None;
     }
@@ -118,41 +113,18 @@ impl Ledger {
             for meter in 0..50_i128 {
                 let key = self.activity_key(&format!("m-{part}-{meter}"));
                 let amount = (meter - 20) * 1_234_567_890_123 + i128::from(index);
-                let change = Measure {
-                    amount: amount.into(),
-                    covered_ms: 900_000,
-                    presence: 1,
-                };
-                activities.push(ActivityEntry {
-                    key,
-                    reason,
-                    change,
-                });
+                let change = Measure { amount: amount.into(), covered_ms: 900_000, presence: 1 };
+                activities.push(ActivityEntry { key, reason, change });
                 let mass = amount * i128::from(RATE);
-                let change = Emission {
-                    mass: 0.into(),
-                    co2e: mass.into(),
-                    presence: 1,
-                };
-                let key = EmissionKey {
-                    activity: key,
-                    line: LINE,
-                };
-                emissions.push(EmissionEntry {
-                    key,
-                    reason,
-                    change,
-                });
+                let change = Emission { mass: 0.into(), co2e: mass.into(), presence: 1 };
+                let key = EmissionKey { activity: key, line: LINE };
+                emissions.push(EmissionEntry { key, reason, change });
                 self.amounts += amount;
                 co2e += mass;
             }
             self.co2e += co2e;
             let key = self.footprint_key();
-            let change = Emission {
-                mass: 0.into(),
-                co2e: co2e.into(),
-                presence: 50,
-            };
+            let change = Emission { mass: 0.into(), co2e: co2e.into(), presence: 50 };
             for rows in [
                 Rows::Activity(activities),
                 Rows::Emissions(emissions),
@@ -198,21 +170,14 @@ fn decimal(value: i128, scale: usize) -> String {
 #[test]
 fn duckdb_adds_up_exactly_what_was_written() {
     let folder = tempfile::tempdir().expect("a folder");
-    for compression in [
-        Compression::Zstd,
-        Compression::Snappy,
-        Compression::Lz4Raw,
-        Compression::None,
-    ] {
+    for compression in
+        [Compression::Zstd, Compression::Snappy, Compression::Lz4Raw, Compression::None]
+    {
         let root = folder.path().join(format!("it's a [{compression:?}] lake"));
         let config = config(&root, compression);
         let names = Arc::new(Names::new());
         let mut lake = Lake::open(config.clone(), Arc::clone(&names)).expect("a lake");
-        let mut ledger = Ledger {
-            names,
-            amounts: 0,
-            co2e: 0,
-        };
+        let mut ledger = Ledger { names, amounts: 0, co2e: 0 };
         ledger.write(&mut lake, 0, Reason::Booked);
         let known_first = ledger.co2e;
         ledger.write(&mut lake, 2, Reason::Restated);
@@ -296,11 +261,7 @@ fn deltalake_reads_the_tables_also_behind_a_checkpoint() {
     let config = config(folder.path(), Compression::Zstd);
     let names = Arc::new(Names::new());
     let mut lake = Lake::open(config.clone(), Arc::clone(&names)).expect("a lake");
-    let mut ledger = Ledger {
-        names: Arc::clone(&names),
-        amounts: 0,
-        co2e: 0,
-    };
+    let mut ledger = Ledger { names: Arc::clone(&names), amounts: 0, co2e: 0 };
     ledger.write(&mut lake, 0, Reason::Booked);
     for index in 1..=205 {
         let mut writer = lake.begin(cut(index));
@@ -312,9 +273,7 @@ fn deltalake_reads_the_tables_also_behind_a_checkpoint() {
             reason: format!("`{index}` is not a unit"),
             raw: vec![0xff, 0],
         };
-        writer
-            .append(0, Rows::Rejects(vec![reject]))
-            .expect("taken");
+        writer.append(0, Rows::Rejects(vec![reject])).expect("taken");
         writer.commit().expect("committed");
     }
     drop(lake);

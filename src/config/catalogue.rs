@@ -11,16 +11,8 @@ const DAY: i64 = 86_400_000;
 const KIB: u64 = 1 << 10;
 
 /// Every section, in the order of the manual.
-pub(super) const SECTIONS: [&Section; 8] = [
-    &PIPELINE,
-    &HTTP,
-    &TABLES,
-    &MQTT,
-    &KAFKA,
-    &FILE,
-    &DELTA,
-    &PROMETHEUS,
-];
+pub(super) const SECTIONS: [&Section; 8] =
+    [&PIPELINE, &HTTP, &TABLES, &MQTT, &KAFKA, &FILE, &DELTA, &PROMETHEUS];
 
 /// The top of the file.
 pub(super) const PIPELINE: Section = Section {
@@ -44,40 +36,28 @@ pub(super) const PIPELINE: Section = Section {
         ),
         key(
             "period",
-            Duration {
-                least_ms: SECOND,
-                most_ms: DAY,
-            },
+            Duration { least_ms: SECOND, most_ms: DAY },
             Default("\"15m\""),
             "\"15m\"",
             "Accounting period: the bucket quantities are booked in and the grain at which facts may change. A divisor of a day. Shorter periods cost memory in proportion.",
         ),
         key(
             "grace",
-            Duration {
-                least_ms: 0,
-                most_ms: 30 * DAY,
-            },
+            Duration { least_ms: 0, most_ms: 30 * DAY },
             Default("\"15m\""),
             "\"15m\"",
             "A period's entries are booked this long after its end. Longer: fewer restatements of readings that come a little late; shorter: the ledger is more recent.",
         ),
         key(
             "retain",
-            Duration {
-                least_ms: DAY,
-                most_ms: 400 * DAY,
-            },
+            Duration { least_ms: DAY, most_ms: 400 * DAY },
             Default("\"35d\""),
             "\"35d\"",
             "How far back a late reading or a revised fact restates by itself. It moves in whole UTC days. Memory grows in proportion.",
         ),
         key(
             "samples",
-            Duration {
-                least_ms: SECOND,
-                most_ms: 400 * DAY,
-            },
+            Duration { least_ms: SECOND, most_ms: 400 * DAY },
             Default("\"7d\""),
             "\"7d\"",
             "How long single readings are kept to recognise duplicates and corrections; at least a period, at most `retain`.",
@@ -112,20 +92,14 @@ pub(super) const PIPELINE: Section = Section {
         ),
         key(
             "max_parked",
-            Whole {
-                least: 0,
-                most: 1_000_000_000,
-            },
+            Whole { least: 0, most: 1_000_000_000 },
             Default("1_000_000"),
             "1_000_000",
             "Readings kept while they wait for a meter or factor that is not registered yet. When it is full, further ones are rejected.",
         ),
         key(
             "max_ahead",
-            Duration {
-                least_ms: 0,
-                most_ms: DAY,
-            },
+            Duration { least_ms: 0, most_ms: DAY },
             Default("\"5m\""),
             "\"5m\"",
             "A stamp further in the future than this is rejected: it is a device whose clock is wrong.",
@@ -244,30 +218,21 @@ pub(super) const MQTT: Section = Section {
         ),
         key(
             "session_expiry",
-            Duration {
-                least_ms: 0,
-                most_ms: 4_294_967_294_000,
-            },
+            Duration { least_ms: 0, most_ms: 4_294_967_294_000 },
             Default("\"7d\""),
             "\"7d\"",
             "How long the broker queues for us while we are away, in whole seconds. Brokers bound their queues themselves: mosquitto keeps 1,000 messages unless `max_queued_messages` says otherwise.",
         ),
         key(
             "receive_maximum",
-            Whole {
-                least: 1,
-                most: 65_535,
-            },
+            Whole { least: 1, most: 65_535 },
             Default("1000"),
             "1000",
             "Messages the broker may send before we acknowledge: what holds back a fast broker. Larger is faster over long distances and redelivers more after a crash.",
         ),
         key(
             "max_packet",
-            Size {
-                least: KIB,
-                most: 256 * KIB * KIB,
-            },
+            Size { least: KIB, most: 256 * KIB * KIB },
             Default("\"1MiB\""),
             "\"1MiB\"",
             "Largest message accepted. The broker drops larger ones.",
@@ -326,13 +291,7 @@ pub(super) const KAFKA: Section = Section {
             "[\"127.0.0.1:9092\"]",
             "Brokers to start from, `host:port`.",
         ),
-        key(
-            "topics",
-            Texts,
-            Required,
-            "[\"activities\"]",
-            "Topics to read, by full name.",
-        ),
+        key("topics", Texts, Required, "[\"activities\"]", "Topics to read, by full name."),
         CARRIES,
         key(
             "start",
@@ -403,10 +362,7 @@ pub(super) const DELTA: Section = Section {
         ),
         key(
             "commit_every",
-            Duration {
-                least_ms: SECOND,
-                most_ms: 3_600_000,
-            },
+            Duration { least_ms: SECOND, most_ms: 3_600_000 },
             Default("\"60s\""),
             "\"60s\"",
             "How often entries are committed. Shorter makes more and smaller files.",
@@ -450,10 +406,7 @@ pub(super) const PROMETHEUS: Section = Section {
         ),
         key(
             "max_series",
-            Whole {
-                least: 1,
-                most: 10_000_000,
-            },
+            Whole { least: 1, most: 10_000_000 },
             Default("20_000"),
             "20_000",
             "Most business series at a time. What does not fit is dropped by whole levels of the tree, deepest first, and counted in `plumeline_label_overflow_total`.",
@@ -469,16 +422,8 @@ mod tests {
     fn no_key_is_there_twice_and_every_key_has_its_manual() {
         for section in SECTIONS {
             for (index, key) in section.keys.iter().enumerate() {
-                assert!(
-                    section.keys[..index]
-                        .iter()
-                        .all(|other| other.name != key.name)
-                );
-                assert!(
-                    key.doc.ends_with('.') && !key.example.is_empty(),
-                    "{}",
-                    key.name
-                );
+                assert!(section.keys[..index].iter().all(|other| other.name != key.name));
+                assert!(key.doc.ends_with('.') && !key.example.is_empty(), "{}", key.name);
             }
         }
     }

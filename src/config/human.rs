@@ -66,10 +66,7 @@ pub fn parse_duration(text: &str) -> Result<i64, HumanError> {
         let &(_, unit_ms) = SPANS
             .iter()
             .find(|(name, _)| *name == unit)
-            .ok_or_else(|| HumanError::UnknownUnit {
-                text: text.into(),
-                unit: unit.into(),
-            })?;
+            .ok_or_else(|| HumanError::UnknownUnit { text: text.into(), unit: unit.into() })?;
         if unit_ms >= last {
             return Err(HumanError::Order(text.into()));
         }
@@ -107,17 +104,11 @@ pub fn format_duration(ms: i64) -> String {
 /// If the text is no size; the error names the text.
 pub fn parse_size(text: &str) -> Result<u64, HumanError> {
     let (number, unit, after) = next_part(text, text.trim())?;
-    let unknown = || HumanError::UnknownUnit {
-        text: text.into(),
-        unit: format!("{unit}{after}"),
-    };
+    let unknown = || HumanError::UnknownUnit { text: text.into(), unit: format!("{unit}{after}") };
     if !after.is_empty() {
         return Err(unknown());
     }
-    let &(_, unit_bytes) = SIZES
-        .iter()
-        .find(|(name, _)| *name == unit)
-        .ok_or_else(unknown)?;
+    let &(_, unit_bytes) = SIZES.iter().find(|(name, _)| *name == unit).ok_or_else(unknown)?;
     let number: Option<u64> = number.parse().ok();
     number
         .and_then(|number| number.checked_mul(unit_bytes))
@@ -128,15 +119,9 @@ pub fn parse_size(text: &str) -> Result<u64, HumanError> {
 #[must_use]
 pub fn format_size(bytes: u64) -> String {
     let whole = |(_, unit): &&(&str, u64)| bytes >= *unit && bytes.is_multiple_of(*unit);
-    let largest = SIZES
-        .iter()
-        .filter(|(name, _)| name.len() != 2)
-        .filter(whole)
-        .max_by_key(|s| s.1);
-    largest.map_or_else(
-        || format!("{bytes}B"),
-        |(name, unit)| format!("{}{name}", bytes / unit),
-    )
+    let largest =
+        SIZES.iter().filter(|(name, _)| name.len() != 2).filter(whole).max_by_key(|s| s.1);
+    largest.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
 }
 
 /// Splits `1h30m` into `1`, `h` and `30m`.
@@ -150,9 +135,8 @@ fn next_part<'a>(text: &str, rest: &'a str) -> Result<(&'a str, &'a str, &'a str
         return Err(HumanError::Fraction(text.into()));
     }
     let rest = rest.trim_start();
-    let letters = rest
-        .find(|c: char| c.is_ascii_digit() || c.is_whitespace())
-        .unwrap_or(rest.len());
+    let letters =
+        rest.find(|c: char| c.is_ascii_digit() || c.is_whitespace()).unwrap_or(rest.len());
     let (unit, rest) = rest.split_at(letters);
     if unit.is_empty() {
         return Err(HumanError::NoUnit(text.into()));
@@ -189,10 +173,7 @@ mod tests {
             ("15", "`15` has no unit"),
             ("1.5h", "`1.5h` has a fraction"),
             ("15min", "`min` in `15min` is not a unit"),
-            (
-                "30m1h",
-                "the units of `30m1h` do not go from large to small",
-            ),
+            ("30m1h", "the units of `30m1h` do not go from large to small"),
             ("1h1h", "the units of `1h1h` do not go from large to small"),
             ("99999999999999999d", "`99999999999999999d` is too large"),
         ] {

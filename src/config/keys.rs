@@ -97,13 +97,7 @@ pub(super) const fn key(
     example: &'static str,
     doc: &'static str,
 ) -> Key {
-    Key {
-        name,
-        kind,
-        absent,
-        example,
-        doc,
-    }
+    Key { name, kind, absent, example, doc }
 }
 
 impl Section {
@@ -126,9 +120,7 @@ impl Section {
 
 /// Where a key may also stand: sections other than `section` that have a key called `name`.
 pub(super) fn other_homes(section: &Section, name: &str) -> impl Iterator<Item = &'static Section> {
-    SECTIONS
-        .into_iter()
-        .filter(move |other| *other != section && other.key(name).is_some())
+    SECTIONS.into_iter().filter(move |other| *other != section && other.key(name).is_some())
 }
 
 /// The nearest of `words` to `word`, if it is near enough to be meant.

@@ -36,12 +36,7 @@ fn row(key: &Key) -> String {
         Absent::Means(means) => means.into(),
         Absent::Default(literal) => format!("`{literal}`"),
     };
-    format!(
-        "| `{}` | {} | {without} | {} |\n",
-        key.name,
-        described(key.kind),
-        key.doc
-    )
+    format!("| `{}` | {} | {without} | {} |\n", key.name, described(key.kind), key.doc)
 }
 
 /// A pipeline file with every key there is.
@@ -76,18 +71,10 @@ fn line(section: &Section, key: &Key) -> String {
     let is_off = matches!(key.absent, Absent::Means(_)) && section.header == "[[source]]";
     let is_off = is_off || key.name == "properties";
     let mut line = String::new();
-    let first = key
-        .doc
-        .split_once(". ")
-        .map_or(key.doc, |(first, _)| first)
-        .trim_end_matches('.');
+    let first = key.doc.split_once(". ").map_or(key.doc, |(first, _)| first).trim_end_matches('.');
     let off = if is_off { "# " } else { "" };
-    write!(
-        line,
-        "{:<38}# {first}",
-        format!("{off}{} = {value}", key.name)
-    )
-    .expect("a String takes every text");
+    write!(line, "{:<38}# {first}", format!("{off}{} = {value}", key.name))
+        .expect("a String takes every text");
     line.push('\n');
     line
 }
@@ -99,17 +86,12 @@ mod tests {
     use super::*;
 
     fn is_current(name: &str, printed: &str) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("src/config")
-            .join(name);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config").join(name);
         if std::env::var_os("REWRITE").is_some() {
             std::fs::write(&path, printed).unwrap();
         }
         let kept = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            kept == printed,
-            "src/config/{name} is stale: REWRITE=1 cargo test prints it anew"
-        );
+        assert!(kept == printed, "src/config/{name} is stale: REWRITE=1 cargo test prints it anew");
     }
 
     #[test]

@@ -71,10 +71,7 @@ impl Problem {
     /// A warning about `file`, without line and place.
     #[must_use]
     pub fn warning(file: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(file, message, remedy)
-        }
+        Self { severity: Severity::Warning, ..Self::error(file, message, remedy) }
     }
 
     /// The same, at `line`.
@@ -103,11 +100,7 @@ impl fmt::Display for Problem {
             write!(f, "{place}: ")?;
         }
         write!(f, "{}", self.message)?;
-        if self.remedy.is_empty() {
-            Ok(())
-        } else {
-            write!(f, "\n    {}", self.remedy)
-        }
+        if self.remedy.is_empty() { Ok(()) } else { write!(f, "\n    {}", self.remedy) }
     }
 }
 
@@ -130,10 +123,7 @@ impl Problems {
     /// How many stop the pipeline.
     #[must_use]
     pub fn errors(&self) -> usize {
-        self.0
-            .iter()
-            .filter(|problem| problem.severity == Severity::Error)
-            .count()
+        self.0.iter().filter(|problem| problem.severity == Severity::Error).count()
     }
 
     /// How many do not.
@@ -157,11 +147,7 @@ impl Problems {
     #[must_use]
     pub fn counts(&self) -> String {
         let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
-        format!(
-            "{}, {}",
-            count(self.errors(), "error"),
-            count(self.warnings(), "warning")
-        )
+        format!("{}, {}", count(self.errors(), "error"), count(self.warnings(), "warning"))
     }
 }
 
@@ -236,12 +222,8 @@ mod tests {
     fn problems_are_grouped_by_file_sorted_by_line_and_counted() {
         let problems: Problems = [
             Problem::error("a.toml", "second", "").at(9),
-            Problem::warning("b.csv", "a gap", "close it")
-                .at(2)
-                .about("valid_to"),
-            Problem::error("a.toml", "first", "write x")
-                .at(1)
-                .about("period"),
+            Problem::warning("b.csv", "a gap", "close it").at(2).about("valid_to"),
+            Problem::error("a.toml", "first", "write x").at(1).about("period"),
         ]
         .into_iter()
         .collect();

@@ -75,10 +75,7 @@ impl Section {
         match self.keys.key(name)?.absent {
             Absent::Default(literal) => {
                 let value = value::of_literal(self.keys.key(name)?.kind, literal);
-                Some(Located {
-                    value,
-                    line: self.line,
-                })
+                Some(Located { value, line: self.line })
             }
             Absent::Required | Absent::Means(_) => None,
         }
@@ -93,30 +90,20 @@ impl Section {
     /// The line of `name`, or of the section where it is absent.
     #[must_use]
     pub(super) fn line_of(&self, name: &str) -> usize {
-        self.values
-            .get(name)
-            .map_or(self.line, |written| written.line)
+        self.values.get(name).map_or(self.line, |written| written.line)
     }
 
     /// How messages call the key `name` of this section.
     #[must_use]
     pub(super) fn place(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.into()
-        } else {
-            format!("{}.{name}", self.path)
-        }
+        if self.path.is_empty() { name.into() } else { format!("{}.{name}", self.path) }
     }
 }
 
 /// Reads `text`, the contents of `file`. `None` if it is not TOML; every mistake is in `problems`.
 pub(super) fn read(file: &str, text: &str, problems: &mut Problems) -> Option<Raw> {
     let (root, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader {
-        file,
-        lines: Lines::of(text),
-        problems,
-    };
+    let mut reader = Reader { file, lines: Lines::of(text), problems };
     if !errors.is_empty() {
         reader.syntax_errors(&errors);
         return None;
@@ -129,11 +116,8 @@ struct Lines(Vec<usize>);
 
 impl Lines {
     fn of(text: &str) -> Self {
-        let ends = text
-            .bytes()
-            .enumerate()
-            .filter(|(_, byte)| *byte == b'\n')
-            .map(|(at, _)| at + 1);
+        let ends =
+            text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         Self(std::iter::once(0).chain(ends).collect())
     }
 
@@ -152,9 +136,7 @@ impl Reader<'_> {
     /// Reports syntax errors, one a line. The parser goes on after an error, which finds further ones;
     /// after a list that is not closed it reads the rest of the file as its elements, which is noise.
     fn syntax_errors(&mut self, errors: &[toml::de::Error]) {
-        let has_open_list = errors
-            .iter()
-            .any(|error| error.message().contains("unclosed array"));
+        let has_open_list = errors.iter().any(|error| error.message().contains("unclosed array"));
         // The parser finds torn structure first and bad values after, wherever they stand.
         let mut in_order: Vec<&toml::de::Error> = errors.iter().collect();
         in_order.sort_by_key(|error| error.span().map(|span| span.start));
@@ -189,15 +171,7 @@ impl Reader<'_> {
         let kinds = [&catalogue::DELTA, &catalogue::PROMETHEUS];
         let (sinks, sinks_written) = self.several(&mut root, &kinds);
         let pipeline = self.section(root, &catalogue::PIPELINE, String::new(), 1);
-        Raw {
-            pipeline,
-            http,
-            tables,
-            sources,
-            sources_written,
-            sinks,
-            sinks_written,
-        }
+        Raw { pipeline, http, tables, sources, sources_written, sinks, sinks_written }
     }
 
     /// Reads a section that may be there once, such as `[http]`.
@@ -210,11 +184,7 @@ impl Reader<'_> {
         let DeValue::Table(table) = value.into_inner() else {
             let remedy = format!("write a section headed {}", keys.header);
             let message = "is not a section";
-            self.problems.push(
-                Problem::error(self.file, message, remedy)
-                    .at(line)
-                    .about(name),
-            );
+            self.problems.push(Problem::error(self.file, message, remedy).at(line).about(name));
             return self.section(DeTable::new(), keys, name.into(), line);
         };
         self.section(table, keys, name.into(), line)
@@ -248,8 +218,7 @@ impl Reader<'_> {
             };
             if single_brackets {
                 let problem = Problem::error(self.file, "stands in single brackets", remedy());
-                self.problems
-                    .push(problem.at(line).about(format!("[{name}]")));
+                self.problems.push(problem.at(line).about(format!("[{name}]")));
             }
             found.extend(self.one_of_several(table, kinds, (name, index + 1), line));
         }
@@ -277,9 +246,7 @@ impl Reader<'_> {
             return Some(self.section(table, keys, label, line));
         }
         let known: Vec<&str> = kinds.iter().filter_map(|keys| keys.kind).collect();
-        let line = table
-            .get("type")
-            .map_or(line, |value| self.lines.at(&value.span()));
+        let line = table.get("type").map_or(line, |value| self.lines.at(&value.span()));
         let message = match &kind {
             Some(kind) => format!("`{kind}` is no type of {name}"),
             None if table.contains_key("type") => "is not a text".into(),
@@ -302,13 +269,7 @@ impl Reader<'_> {
         line: usize,
     ) -> Section {
         let (values, bad) = (BTreeMap::new(), BTreeSet::new());
-        let mut section = Section {
-            keys,
-            path,
-            line,
-            values,
-            bad,
-        };
+        let mut section = Section { keys, path, line, values, bad };
         for (name, item) in table {
             let line = self.lines.at(&name.span());
             let name = name.into_inner();
@@ -316,18 +277,12 @@ impl Reader<'_> {
                 None => {
                     // A misspelt key is neither missing nor left to its default: one mistake, one problem.
                     let meant = self.unknown(&section, &name, line);
-                    section
-                        .bad
-                        .extend(meant.and_then(|meant| keys.key(meant)).map(|key| key.name));
+                    section.bad.extend(meant.and_then(|meant| keys.key(meant)).map(|key| key.name));
                 }
                 Some(key) => self.value(&mut section, key, &item, line),
             }
         }
-        for key in keys
-            .keys
-            .iter()
-            .filter(|key| key.absent == Absent::Required)
-        {
+        for key in keys.keys.iter().filter(|key| key.absent == Absent::Required) {
             if !section.has(key.name) {
                 let remedy = format!("write {} = {}", key.name, key.example);
                 let problem = Problem::error(self.file, "is missing", remedy).at(section.line);
@@ -369,9 +324,7 @@ impl Reader<'_> {
     fn unknown(&mut self, section: &Section, name: &str, line: usize) -> Option<&'static str> {
         let is_top = section.keys.header.is_empty();
         let known = section.keys.keys.iter().map(|key| key.name);
-        let sections = ["http", "tables", "source", "sink"]
-            .into_iter()
-            .filter(|_| is_top);
+        let sections = ["http", "tables", "source", "sink"].into_iter().filter(|_| is_top);
         let other = keys::other_homes(section.keys, name).next();
         let meant = nearest(name, known.clone().chain(sections));
         let remedy = match (meant, other) {
@@ -385,10 +338,7 @@ impl Reader<'_> {
             (Some(meant @ ("http" | "tables")), None) => format!("did you mean [{meant}]?"),
             (Some(meant), None) => format!("did you mean `{meant}`?"),
             (None, None) => {
-                format!(
-                    "remove it; known are {}",
-                    known.collect::<Vec<_>>().join(", ")
-                )
+                format!("remove it; known are {}", known.collect::<Vec<_>>().join(", "))
             }
         };
         let message = format!("unknown key in {}", section.keys.title());

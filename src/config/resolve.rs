@@ -53,12 +53,7 @@ pub fn parse(
         return Err(problems);
     };
     let dir = path.parent().unwrap_or(Path::new("")).to_path_buf();
-    let mut resolver = Resolver {
-        file,
-        dir,
-        env,
-        problems,
-    };
+    let mut resolver = Resolver { file, dir, env, problems };
     let pipeline = resolver.pipeline(path, &raw);
     let problems = resolver.problems;
     if problems.errors() > 0 {
@@ -87,12 +82,7 @@ impl Resolver<'_> {
         remedy: impl Into<String>,
     ) {
         let line = section.line_of(key);
-        self.report(
-            Severity::Error,
-            section.place(key),
-            line,
-            (message.into(), remedy.into()),
-        );
+        self.report(Severity::Error, section.place(key), line, (message.into(), remedy.into()));
     }
 
     /// Reports what is probably not meant so with `key`.
@@ -104,12 +94,7 @@ impl Resolver<'_> {
         remedy: impl Into<String>,
     ) {
         let line = section.line_of(key);
-        self.report(
-            Severity::Warning,
-            section.place(key),
-            line,
-            (message.into(), remedy.into()),
-        );
+        self.report(Severity::Warning, section.place(key), line, (message.into(), remedy.into()));
     }
 
     /// Reports anything.
@@ -121,10 +106,7 @@ impl Resolver<'_> {
         (message, remedy): (String, String),
     ) {
         let problem = Problem::error(&self.file, message, remedy).at(line);
-        self.problems.push(Problem {
-            severity,
-            ..problem.about(place)
-        });
+        self.problems.push(Problem { severity, ..problem.about(place) });
     }
 
     /// The path under `key`, made relative to the pipeline file's directory.
@@ -204,10 +186,7 @@ impl Resolver<'_> {
         if let Ok(timezone) = TimeZone::get(&name) {
             return Some((timezone, name));
         }
-        let known: Vec<String> = jiff::tz::db()
-            .available()
-            .map(|name| name.to_string())
-            .collect();
+        let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
         let remedy = match nearest(&name, known.iter().map(String::as_str)) {
             Some(meant) => format!("did you mean \"{meant}\"?"),
             None => "write an IANA name, such as \"UTC\" or \"Europe/Berlin\"".into(),
@@ -280,14 +259,10 @@ impl Resolver<'_> {
         let divides = |steps: &i64| DAY_MS % (steps * step_ms) == 0;
         let steps = period_ms / step_ms;
         let shorter = (1..=steps).rev().find(divides).unwrap_or(1);
-        let longer = (steps + 1..=DAY_MS / step_ms)
-            .find(divides)
-            .unwrap_or(DAY_MS / step_ms);
+        let longer = (steps + 1..=DAY_MS / step_ms).find(divides).unwrap_or(DAY_MS / step_ms);
         let [shorter, longer] = [shorter, longer].map(|steps| format_duration(steps * step_ms));
-        let message = format!(
-            "{} does not divide a day into equal periods",
-            format_duration(period_ms)
-        );
+        let message =
+            format!("{} does not divide a day into equal periods", format_duration(period_ms));
         self.error(
             top,
             "period",
@@ -307,34 +282,20 @@ impl Resolver<'_> {
         let place = || top.place("windows");
         if spans.len() > WINDOWS_MAX {
             let message = format!("has {} windows", spans.len());
-            self.error(
-                top,
-                "windows",
-                message,
-                format!("write at most {WINDOWS_MAX}"),
-            );
+            self.error(top, "windows", message, format!("write at most {WINDOWS_MAX}"));
         }
         let mut windows: Vec<(String, i64)> = Vec::new();
         for ((label, line), span_ms) in spans {
-            let line = if line == 0 {
-                top.line_of("windows")
-            } else {
-                line
-            };
+            let line = if line == 0 { top.line_of("windows") } else { line };
             let mut wrong = |message: String, remedy: String| {
                 self.report(Severity::Error, place(), line, (message, remedy));
             };
             if let Some((other, _)) = windows.iter().find(|(_, ms)| *ms == span_ms) {
-                wrong(
-                    format!("\"{label}\" is there twice"),
-                    format!("keep \"{other}\" alone"),
-                );
+                wrong(format!("\"{label}\" is there twice"), format!("keep \"{other}\" alone"));
             }
             if let Some(retain) = retain_ms.filter(|retain| span_ms > *retain) {
-                let remedy = format!(
-                    "write at most {}, or a longer retain",
-                    format_duration(retain)
-                );
+                let remedy =
+                    format!("write at most {}, or a longer retain", format_duration(retain));
                 wrong(format!("\"{label}\" is longer than retain"), remedy);
             }
             if let Some(period) = period_ms.filter(|period| span_ms % period != 0 || span_ms == 0) {
@@ -352,20 +313,13 @@ impl Resolver<'_> {
         if let Ok(address) = text.parse() {
             return Some(address);
         }
-        let port = text
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse::<u16>().ok());
+        let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
         let remedy = match (text.parse::<std::net::IpAddr>(), port) {
             (Ok(_), _) => format!("add a port: \"{text}:9926\""),
             (Err(_), Some(port)) => format!("write a number for the host: \"127.0.0.1:{port}\""),
             (Err(_), None) => "write an address and a port: \"127.0.0.1:9926\"".into(),
         };
-        self.error(
-            http,
-            "listen",
-            format!("`{text}` is no address with a port"),
-            remedy,
-        );
+        self.error(http, "listen", format!("`{text}` is no address with a port"), remedy);
         None
     }
 }

@@ -35,18 +35,12 @@ fn defaults_are_those_of_the_contract() {
     let pipeline = of(SMALLEST).unwrap();
     let policy = &pipeline.policy;
     assert_eq!((policy.period_ms, policy.grace_ms), (900_000, 900_000));
-    assert_eq!(
-        (policy.retain_ms, policy.samples_ms),
-        (35 * DAY_MS, 7 * DAY_MS)
-    );
+    assert_eq!((policy.retain_ms, policy.samples_ms), (35 * DAY_MS, 7 * DAY_MS));
     assert_eq!(policy.windows_ms, [DAY_MS / 24, DAY_MS, 30 * DAY_MS]);
     assert_eq!(pipeline.window_labels, ["1h", "24h", "30d"]);
     assert_eq!((policy.gwp, pipeline.workers), (GwpSet::Ar6, 2));
     assert_eq!(pipeline.timezone_name, "UTC");
-    assert_eq!(
-        (pipeline.max_parked, pipeline.max_ahead_ms),
-        (1_000_000, 300_000)
-    );
+    assert_eq!((pipeline.max_parked, pipeline.max_ahead_ms), (1_000_000, 300_000));
     assert_eq!(pipeline.http.to_string(), "127.0.0.1:9926");
     assert_eq!(pipeline.state_dir, Path::new("dir/state"));
     assert_eq!(pipeline.tables, Tables::default());
@@ -78,31 +72,18 @@ fn the_contracts_sources_are_read() {
         "#,
     )
     .unwrap();
-    let SourceConfig::Mqtt(mqtt) = &pipeline.sources[1].config else {
-        panic!("an mqtt source")
-    };
+    let SourceConfig::Mqtt(mqtt) = &pipeline.sources[1].config else { panic!("an mqtt source") };
     assert_eq!(
         (mqtt.host.as_str(), mqtt.port, mqtt.tls, mqtt.qos),
         ("broker.example", 8883, true, 1)
     );
     assert_eq!(mqtt.client_id, "plumeline-a-plant");
-    assert_eq!(
-        (mqtt.session_expiry_s, mqtt.receive_maximum),
-        (604_800, 1000)
-    );
+    assert_eq!((mqtt.session_expiry_s, mqtt.receive_maximum), (604_800, 1000));
     assert_eq!(mqtt.max_packet_bytes, 1 << 20);
-    let SourceConfig::Kafka(kafka) = &pipeline.sources[2].config else {
-        panic!("a kafka source")
-    };
-    assert_eq!(
-        (kafka.carries, kafka.start),
-        (Carries::Factors, Start::Earliest)
-    );
+    let SourceConfig::Kafka(kafka) = &pipeline.sources[2].config else { panic!("a kafka source") };
+    assert_eq!((kafka.carries, kafka.start), (Carries::Factors, Start::Earliest));
     assert_eq!(kafka.properties["sasl.password"].expose(), "canary");
-    assert!(
-        !format!("{pipeline:?}").contains("canary"),
-        "secrets are never shown"
-    );
+    assert!(!format!("{pipeline:?}").contains("canary"), "secrets are never shown");
 }
 
 #[test]
@@ -111,10 +92,7 @@ fn every_problem_is_reported_at_once_with_its_line() {
         of("nmae = \"a\"\nperiod = \"7m\"\nworkers = 0\n\n[http]\nlisten = \"localhost:80\"\n")
             .unwrap_err()
             .to_string();
-    assert!(
-        !problems.contains("name: is missing"),
-        "one mistake is one problem"
-    );
+    assert!(!problems.contains("name: is missing"), "one mistake is one problem");
     for expected in [
         "dir/p.toml:1: error: nmae: unknown key in the top of the file\n    did you mean `name`?",
         "dir/p.toml:2: error: period: 7m does not divide a day",
@@ -125,10 +103,7 @@ fn every_problem_is_reported_at_once_with_its_line() {
         "[[source]]: there is none",
         "[[sink]]: there is none",
     ] {
-        assert!(
-            problems.contains(expected),
-            "{expected}\nis not in\n{problems}"
-        );
+        assert!(problems.contains(expected), "{expected}\nis not in\n{problems}");
     }
 }
 
@@ -136,46 +111,19 @@ fn every_problem_is_reported_at_once_with_its_line() {
 fn relations_of_keys_are_checked() {
     for (top, expected) in [
         ("retain = \"12h\"", "retain: 12h is out of range"),
-        (
-            "retain = \"31d\"\nsamples = \"32d\"",
-            "samples: is longer than retain = \"31d\"",
-        ),
-        (
-            "samples = \"5m\"",
-            "samples: is shorter than period = \"15m\"",
-        ),
-        (
-            "retain = \"30d\"\ngrace = \"30d\"",
-            "grace: is not shorter than retain = \"30d\"",
-        ),
-        (
-            "windows = [\"20m\"]",
-            "windows: \"20m\" is not a multiple of period = \"15m\"",
-        ),
-        (
-            "windows = [\"36d\"]",
-            "windows: \"36d\" is longer than retain",
-        ),
-        (
-            "windows = [\"24h\", \"1d\"]",
-            "windows: \"1d\" is there twice",
-        ),
-        (
-            "timezone = \"Europe/Berln\"",
-            "timezone: `Europe/Berln` is no time zone | ",
-        ),
+        ("retain = \"31d\"\nsamples = \"32d\"", "samples: is longer than retain = \"31d\""),
+        ("samples = \"5m\"", "samples: is shorter than period = \"15m\""),
+        ("retain = \"30d\"\ngrace = \"30d\"", "grace: is not shorter than retain = \"30d\""),
+        ("windows = [\"20m\"]", "windows: \"20m\" is not a multiple of period = \"15m\""),
+        ("windows = [\"36d\"]", "windows: \"36d\" is longer than retain"),
+        ("windows = [\"24h\", \"1d\"]", "windows: \"1d\" is there twice"),
+        ("timezone = \"Europe/Berln\"", "timezone: `Europe/Berln` is no time zone | "),
         ("gwp = \"ar7\"", "gwp: `ar7` is not one of its values"),
         ("period = 15", "period: is written as a whole number"),
         ("period = \"15\"", "period: `15` has no unit"),
         ("state_dir = \"${env:X}\"", "state_dir: holds a reference"),
-        (
-            "listen = \"127.0.0.1:1\"",
-            "`listen` belongs to [http]: move it there",
-        ),
-        (
-            "max_packet = \"1MiB\"",
-            "belongs to [[source]] of type \"mqtt\": move it there",
-        ),
+        ("listen = \"127.0.0.1:1\"", "`listen` belongs to [http]: move it there"),
+        ("max_packet = \"1MiB\"", "belongs to [[source]] of type \"mqtt\": move it there"),
     ] {
         let shown = only(with(top, ""));
         assert!(shown.contains(expected), "{top}: {shown}");
@@ -198,19 +146,10 @@ fn sources_and_sinks_are_checked() {
             "url = \"mqtt://h\"\ntopics = [\"{meter}\"]\nqos = 2",
             "m\".qos: 2 is refused: its state is lost",
         ),
-        (
-            &format!("url = \"tcp://h\"\n{topics}"),
-            "url: `tcp://` is not spoken",
-        ),
-        (
-            &format!("url = \"mqtt://u:canary@h\"\n{topics}"),
-            "url: holds a user name or password",
-        ),
+        (&format!("url = \"tcp://h\"\n{topics}"), "url: `tcp://` is not spoken"),
+        (&format!("url = \"mqtt://u:canary@h\"\n{topics}"), "url: holds a user name or password"),
         (&format!("url = \"h:1883\"\n{topics}"), "url: "),
-        (
-            &format!("url = \"mqtt://h\"\n{topics}ca = \"x\""),
-            "ca: has no effect without TLS",
-        ),
+        (&format!("url = \"mqtt://h\"\n{topics}ca = \"x\""), "ca: has no effect without TLS"),
         (
             &format!("url = \"mqtts://h\"\n{topics}ca = \"y\"\ncert = \"x\""),
             "cert: stands without `key`",
@@ -219,10 +158,7 @@ fn sources_and_sinks_are_checked() {
             &format!("url = \"mqtt://h\"\n{topics}password = \"${{env:PASSWORD}}\""),
             "password: would cross the network in the clear",
         ),
-        (
-            &format!("url = \"mqtt://h\"\n{topics}password = \"${{env:NO}}\""),
-            "`NO` is not set",
-        ),
+        (&format!("url = \"mqtt://h\"\n{topics}password = \"${{env:NO}}\""), "`NO` is not set"),
         (
             &format!("url = \"mqtt://h\"\n{topics}brokers = []"),
             "belongs to [[source]] of type \"kafka\"",
@@ -245,10 +181,7 @@ fn sources_and_sinks_are_checked() {
             "[[sink]]\ntype = \"delta\"\nurl = \"x\"",
             "is a second delta sink; the first is in line 7",
         ),
-        (
-            "[http]\nlisten = \"0.0.0.0\"",
-            "add a port: \"0.0.0.0:9926\"",
-        ),
+        ("[http]\nlisten = \"0.0.0.0\"", "add a port: \"0.0.0.0:9926\""),
         ("[htpp]\nlisten = \"127.0.0.1:1\"", "did you mean [http]?"),
     ] {
         let shown = only(with("", below));
@@ -259,14 +192,8 @@ fn sources_and_sinks_are_checked() {
 #[test]
 fn kafka_is_checked() {
     for (rest, expected) in [
-        (
-            "brokers = [\"h\"]\ntopics = [\"t\"]",
-            "\"h\" is not host:port",
-        ),
-        (
-            "brokers = [\"h:1\"]\ntopics = [\"^t.*\"]",
-            "\"^t.*\" is no name of a topic",
-        ),
+        ("brokers = [\"h\"]\ntopics = [\"t\"]", "\"h\" is not host:port"),
+        ("brokers = [\"h:1\"]\ntopics = [\"^t.*\"]", "\"^t.*\" is no name of a topic"),
         ("brokers = [\"h:1\"]\ntopics = []", "topics: is empty"),
         (
             "brokers = [\"h:1\"]\ntopics = [\"t\"]\ncarries = \"nodes\"\nstart = \"latest\"",
@@ -285,10 +212,7 @@ fn kafka_is_checked() {
             "SASL_PLAINTEXT would send credentials",
         ),
     ] {
-        let shown = only(with(
-            "",
-            &format!("[[source]]\nname = \"k\"\ntype = \"kafka\"\n{rest}"),
-        ));
+        let shown = only(with("", &format!("[[source]]\nname = \"k\"\ntype = \"kafka\"\n{rest}")));
         assert!(shown.contains(expected), "{rest}: {shown}");
     }
 }
@@ -308,35 +232,19 @@ fn a_plain_password_is_a_warning_and_is_not_shown() {
 
 #[test]
 fn what_is_not_toml_names_the_line() {
-    let shown = of("name = \"a\nperiod = \"15m\"\n")
-        .unwrap_err()
-        .to_string();
-    assert!(
-        shown.starts_with("dir/p.toml:1: error: not TOML: "),
-        "{shown}"
-    );
+    let shown = of("name = \"a\nperiod = \"15m\"\n").unwrap_err().to_string();
+    assert!(shown.starts_with("dir/p.toml:1: error: not TOML: "), "{shown}");
     // What follows a list that is not closed is noise of the parser's.
     let unclosed = "windows = [\"1h\"\n\n[http]\nlisten = \"x\"\n[tables]\nmeters = \"m\"\n";
     let shown = of(unclosed).unwrap_err().to_string();
-    assert!(
-        shown.contains("a list above is not closed: add the missing ]"),
-        "{shown}"
-    );
+    assert!(shown.contains("a list above is not closed: add the missing ]"), "{shown}");
     assert!(shown.ends_with("1 error, 0 warnings"), "{shown}");
     let shown = of("name = \"a\"\nname = \"b\"\n").unwrap_err().to_string();
-    assert!(
-        shown.contains("p.toml:2: error: not TOML: duplicate key"),
-        "{shown}"
-    );
+    assert!(shown.contains("p.toml:2: error: not TOML: duplicate key"), "{shown}");
 }
 
 #[test]
 fn a_single_bracket_is_recognised() {
-    let shown = of(&SMALLEST.replace("[[source]]", "[source]"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        shown.contains("p.toml:2: error: [source]: stands in single brackets"),
-        "{shown}"
-    );
+    let shown = of(&SMALLEST.replace("[[source]]", "[source]")).unwrap_err().to_string();
+    assert!(shown.contains("p.toml:2: error: [source]: stands in single brackets"), "{shown}");
 }

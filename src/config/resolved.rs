@@ -58,11 +58,7 @@ impl Pipeline {
             pipeline: self.name.clone(),
             timezone: self.timezone.clone(),
             policy: self.policy.clone(),
-            source_names: self
-                .sources
-                .iter()
-                .map(|source| source.name.clone())
-                .collect(),
+            source_names: self.sources.iter().map(|source| source.name.clone()).collect(),
             readings: delta.readings,
             replay_clock,
             workers: self.workers,

@@ -61,22 +61,15 @@ pub(super) fn resolve(
         (rest, is_reference) = (after, true);
     }
     value.push_str(rest);
-    Ok(Resolved {
-        value: Secret::new(value),
-        is_reference,
-    })
+    Ok(Resolved { value: Secret::new(value), is_reference })
 }
 
 fn read(path: &Path) -> Result<String, SecretError> {
-    let unreadable = |reason: String| SecretError::Unreadable {
-        path: path.display().to_string(),
-        reason,
-    };
+    let unreadable =
+        |reason: String| SecretError::Unreadable { path: path.display().to_string(), reason };
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     if text.len() > SECRET_BYTES_MAX {
-        return Err(unreadable(format!(
-            "it is larger than {SECRET_BYTES_MAX} bytes"
-        )));
+        return Err(unreadable(format!("it is larger than {SECRET_BYTES_MAX} bytes")));
     }
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.strip_suffix('\r').unwrap_or(text).into())
@@ -100,14 +93,8 @@ mod tests {
         assert!(found.is_reference && !format!("{found:?}").contains("canary"));
         assert!(!of("plain").unwrap().is_reference);
         assert_eq!(of("${env:NONE}"), Err(SecretError::NotSet("NONE".into())));
-        assert_eq!(
-            of("${vault:x}"),
-            Err(SecretError::UnknownReference("vault:x".into()))
-        );
+        assert_eq!(of("${vault:x}"), Err(SecretError::UnknownReference("vault:x".into())));
         assert_eq!(of("${env:X"), Err(SecretError::Unclosed));
-        assert!(matches!(
-            of("${file:none}"),
-            Err(SecretError::Unreadable { .. })
-        ));
+        assert!(matches!(of("${file:none}"), Err(SecretError::Unreadable { .. })));
     }
 }

@@ -17,33 +17,23 @@ impl Resolver<'_> {
             let remedy = "add one: [[sink]], type = \"delta\", url = \"lake\"".to_owned();
             self.report(Severity::Error, "[[sink]]".into(), 1, (message, remedy));
         }
-        let delta = self
-            .only(raw, "delta")
-            .and_then(|section| self.delta(section));
+        let delta = self.only(raw, "delta").and_then(|section| self.delta(section));
         let prometheus = self.only(raw, "prometheus").and_then(prometheus);
         (delta, prometheus)
     }
 
     fn only<'r>(&mut self, raw: &'r Raw, kind: &str) -> Option<&'r Section> {
-        let mut of_kind = raw
-            .sinks
-            .iter()
-            .filter(|section| section.keys.kind == Some(kind));
+        let mut of_kind = raw.sinks.iter().filter(|section| section.keys.kind == Some(kind));
         let first = of_kind.next()?;
         for further in of_kind {
-            let message = format!(
-                "is a second {kind} sink; the first is in line {}",
-                first.line
-            );
+            let message = format!("is a second {kind} sink; the first is in line {}", first.line);
             self.error(further, "type", message, "keep one of them");
         }
         Some(first)
     }
 
     fn delta(&mut self, section: &Section) -> Option<DeltaSink> {
-        let url = section
-            .text("url")
-            .and_then(|url| self.location(section, &url));
+        let url = section.text("url").and_then(|url| self.location(section, &url));
         let compression = match section.text("compression")?.as_str() {
             "snappy" => Compression::Snappy,
             "lz4_raw" => Compression::Lz4Raw,
@@ -66,12 +56,7 @@ impl Resolver<'_> {
             return match std::path::absolute(self.dir.join(Path::new(url))) {
                 Ok(path) => Some(path.display().to_string()),
                 Err(error) => {
-                    self.error(
-                        section,
-                        "url",
-                        format!("`{url}` is no path: {error}"),
-                        remedy,
-                    );
+                    self.error(section, "url", format!("`{url}` is no path: {error}"), remedy);
                     None
                 }
             };

@@ -20,23 +20,11 @@ const OURS: [(&str, &str); 8] = [
         "auto.offset.reset",
         "use the key `start`; a position that the broker has dropped is an error, never a jump",
     ),
-    (
-        "enable.auto.commit",
-        "positions are acknowledged when what they brought is committed",
-    ),
-    (
-        "enable.auto.offset.store",
-        "positions are acknowledged when what they brought is committed",
-    ),
-    (
-        "enable.partition.eof",
-        "it is set to know when a topic has been read to its end",
-    ),
+    ("enable.auto.commit", "positions are acknowledged when what they brought is committed"),
+    ("enable.auto.offset.store", "positions are acknowledged when what they brought is committed"),
+    ("enable.partition.eof", "it is set to know when a topic has been read to its end"),
     ("isolation.level", "aborted transactions are never read"),
-    (
-        "partition.assignment.strategy",
-        "partitions are assigned by hand, without a consumer group",
-    ),
+    ("partition.assignment.strategy", "partitions are assigned by hand, without a consumer group"),
 ];
 
 /// Longest name of a Kafka topic.
@@ -59,12 +47,7 @@ impl Resolver<'_> {
                 if let Some(first) = first_lines.get(name) {
                     let message =
                         format!("`{name}` is also the name of the source in line {first}");
-                    self.error(
-                        section,
-                        "name",
-                        message,
-                        "give each source a name of its own",
-                    );
+                    self.error(section, "name", message, "give each source a name of its own");
                 } else {
                     first_lines.insert(name.clone(), line);
                 }
@@ -72,11 +55,7 @@ impl Resolver<'_> {
             let config = self.source(section, pipeline.unwrap_or_default(), name.as_deref());
             if let (Some(name), Some(config)) = (name, config) {
                 self.same_session(section, &config, &sources);
-                sources.push(SourceEntry {
-                    name,
-                    line: section.line,
-                    config,
-                });
+                sources.push(SourceEntry { name, line: section.line, config });
             }
         }
         sources
@@ -93,16 +72,8 @@ impl Resolver<'_> {
             _ => false,
         };
         if let Some(other) = others.iter().find(is_same) {
-            let message = format!(
-                "is also that of source \"{}\" at the same broker",
-                other.name
-            );
-            self.error(
-                section,
-                "client_id",
-                message,
-                "give each source a client id of its own",
-            );
+            let message = format!("is also that of source \"{}\" at the same broker", other.name);
+            self.error(section, "client_id", message, "give each source a client id of its own");
         }
     }
 
@@ -128,9 +99,7 @@ impl Resolver<'_> {
 
     fn mqtt(&mut self, section: &Section, client_id: String) -> Option<MqttSource> {
         let broker = self.broker(section);
-        let topics = section
-            .texts("topics")
-            .map(|topics| self.mqtt_topics(section, topics));
+        let topics = section.texts("topics").map(|topics| self.mqtt_topics(section, topics));
         let username = self.own_secret(section, "username", false);
         let password = self.own_secret(section, "password", true);
         let [ca, cert, key] = ["ca", "cert", "key"].map(|file| self.path(section, file));
@@ -145,43 +114,23 @@ impl Resolver<'_> {
             for file in ["ca", "cert", "key"] {
                 if !broker.tls && section.has(file) {
                     let message = "has no effect without TLS";
-                    self.error(
-                        section,
-                        file,
-                        message,
-                        "write mqtts:// in url, or remove it",
-                    );
+                    self.error(section, file, message, "write mqtts:// in url, or remove it");
                 }
             }
         }
         for (one, other) in [("cert", "key"), ("key", "cert")] {
             if section.has(one) && !section.has(other) {
                 let message = format!("stands without `{other}`");
-                self.error(
-                    section,
-                    one,
-                    message,
-                    format!("add `{other}`: they go together"),
-                );
+                self.error(section, one, message, format!("add `{other}`: they go together"));
             }
         }
         if section.has("cert") && !section.has("ca") {
             let message = "stands without `ca`";
-            self.error(
-                section,
-                "cert",
-                message,
-                "add `ca`: the authority to trust with it",
-            );
+            self.error(section, "cert", message, "add `ca`: the authority to trust with it");
         }
         if section.whole("qos") == Some(2) {
             let message = "2 is refused: its state is lost when a connection breaks";
-            self.error(
-                section,
-                "qos",
-                message,
-                "write 1: duplicates are recognised anyway",
-            );
+            self.error(section, "qos", message, "write 1: duplicates are recognised anyway");
         }
         let session_expiry_ms = section.millis("session_expiry");
         if let Some(ms) = session_expiry_ms.filter(|ms| ms % 1_000 != 0) {
@@ -228,12 +177,7 @@ impl Resolver<'_> {
             }
             Ok(url) => url,
             Err(_) => {
-                self.error(
-                    section,
-                    "url",
-                    format!("`{}` is no URL", without_user(&text)),
-                    example,
-                );
+                self.error(section, "url", format!("`{}` is no URL", without_user(&text)), example);
                 return None;
             }
         };
@@ -241,12 +185,7 @@ impl Resolver<'_> {
             "mqtt" => false,
             "mqtts" => true,
             other => {
-                self.error(
-                    section,
-                    "url",
-                    format!("`{other}://` is not spoken"),
-                    example,
-                );
+                self.error(section, "url", format!("`{other}://` is not spoken"), example);
                 return None;
             }
         };
@@ -261,29 +200,16 @@ impl Resolver<'_> {
         };
         let host = host.trim_matches(['[', ']']).to_owned();
         let port = url.port().unwrap_or(if tls { 8883 } else { 1883 });
-        Some(Broker {
-            url: text,
-            host,
-            port,
-            tls,
-        })
+        Some(Broker { url: text, host, port, tls })
     }
 
     fn mqtt_topics(&mut self, section: &Section, topics: Vec<Item>) -> Vec<String> {
         if topics.is_empty() {
-            self.error(
-                section,
-                "topics",
-                "is empty",
-                "write topics = [\"meters/{meter}\"]",
-            );
+            self.error(section, "topics", "is empty", "write topics = [\"meters/{meter}\"]");
         }
         for (topic, line) in &topics {
             if let Err(error) = TopicPattern::parse(topic) {
-                let problem = (
-                    format!("\"{topic}\": {error}"),
-                    topic_remedy(error).to_owned(),
-                );
+                let problem = (format!("\"{topic}\": {error}"), topic_remedy(error).to_owned());
                 self.report(Severity::Error, section.place("topics"), *line, problem);
             }
         }
@@ -294,22 +220,15 @@ impl Resolver<'_> {
     fn no_doubles(&mut self, section: &Section, key: &str, items: &[Item]) {
         for (index, (item, line)) in items.iter().enumerate() {
             if items[..index].iter().any(|(other, _)| other == item) {
-                let problem = (
-                    format!("\"{item}\" is there twice"),
-                    "keep it once".to_owned(),
-                );
+                let problem = (format!("\"{item}\" is there twice"), "keep it once".to_owned());
                 self.report(Severity::Error, section.place(key), *line, problem);
             }
         }
     }
 
     fn kafka(&mut self, section: &Section) -> Option<KafkaSource> {
-        let brokers = section
-            .texts("brokers")
-            .map(|brokers| self.kafka_brokers(section, brokers));
-        let topics = section
-            .texts("topics")
-            .map(|topics| self.kafka_topics(section, topics));
+        let brokers = section.texts("brokers").map(|brokers| self.kafka_brokers(section, brokers));
+        let topics = section.texts("topics").map(|topics| self.kafka_topics(section, topics));
         let properties = self.kafka_properties(section, brokers.as_deref().unwrap_or_default());
         let carries = carries(section);
         let start = match section.text("start")?.as_str() {
@@ -319,35 +238,16 @@ impl Resolver<'_> {
         if let Some(facts) = carries.filter(|carries| *carries != Carries::Readings)
             && start == Start::Latest
         {
-            let message = format!(
-                "\"latest\" would miss the {} already published",
-                facts.name()
-            );
-            self.error(
-                section,
-                "start",
-                message,
-                "write \"earliest\", or remove the key",
-            );
+            let message = format!("\"latest\" would miss the {} already published", facts.name());
+            self.error(section, "start", message, "write \"earliest\", or remove the key");
         }
         let (brokers, topics, carries) = (brokers?, topics?, carries?);
-        Some(KafkaSource {
-            brokers,
-            topics,
-            carries,
-            start,
-            properties: properties?,
-        })
+        Some(KafkaSource { brokers, topics, carries, start, properties: properties? })
     }
 
     fn kafka_brokers(&mut self, section: &Section, brokers: Vec<Item>) -> Vec<String> {
         if brokers.is_empty() {
-            self.error(
-                section,
-                "brokers",
-                "is empty",
-                "write brokers = [\"127.0.0.1:9092\"]",
-            );
+            self.error(section, "brokers", "is empty", "write brokers = [\"127.0.0.1:9092\"]");
         }
         for (broker, line) in &brokers {
             let is_good = broker.rsplit_once(':').is_some_and(|(host, port)| {
@@ -364,21 +264,13 @@ impl Resolver<'_> {
 
     fn kafka_topics(&mut self, section: &Section, topics: Vec<Item>) -> Vec<String> {
         if topics.is_empty() {
-            self.error(
-                section,
-                "topics",
-                "is empty",
-                "write topics = [\"activities\"]",
-            );
+            self.error(section, "topics", "is empty", "write topics = [\"activities\"]");
         }
         for (topic, line) in &topics {
             let is_good = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
             if !topic.chars().all(is_good) || topic.len() > TOPIC_LENGTH_MAX {
                 let remedy = "write the full name of each topic: letters, digits, `.`, `-` and `_`";
-                let problem = (
-                    format!("\"{topic}\" is no name of a topic"),
-                    remedy.to_owned(),
-                );
+                let problem = (format!("\"{topic}\" is no name of a topic"), remedy.to_owned());
                 self.report(Severity::Error, section.place("topics"), *line, problem);
             }
         }
@@ -404,9 +296,7 @@ impl Resolver<'_> {
                 properties.insert(name, secret);
             }
         }
-        let protocol = properties
-            .get("security.protocol")
-            .map(|p| p.expose().to_lowercase());
+        let protocol = properties.get("security.protocol").map(|p| p.expose().to_lowercase());
         let is_local = brokers.iter().all(|broker| is_loopback(host_of(broker)));
         let is_allowed = section.flag("allow_insecure") != Some(false);
         match protocol.as_deref() {
@@ -438,9 +328,7 @@ struct Broker {
 }
 
 fn carries(section: &Section) -> Option<Carries> {
-    section
-        .text("carries")
-        .and_then(|name| Carries::parse(&name))
+    section.text("carries").and_then(|name| Carries::parse(&name))
 }
 
 fn is_sensitive(property: &str) -> bool {
@@ -451,10 +339,7 @@ fn is_sensitive(property: &str) -> bool {
 
 fn is_loopback(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The host of `kafka://host:9092/`, `host:9092`, `host`.
@@ -487,12 +372,9 @@ mod tests {
 
     #[test]
     fn hosts_are_found() {
-        for (broker, host) in [
-            ("a:9092", "a"),
-            ("kafka://a:9092/", "a"),
-            ("a", "a"),
-            ("[::1]:1", "[::1]"),
-        ] {
+        for (broker, host) in
+            [("a:9092", "a"), ("kafka://a:9092/", "a"), ("a", "a"), ("[::1]:1", "[::1]")]
+        {
             assert_eq!(host_of(broker), host);
         }
         assert!(is_loopback("[::1]") && is_loopback("127.0.0.1") && !is_loopback("10.0.0.1"));

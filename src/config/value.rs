@@ -45,17 +45,11 @@ pub(super) struct Fault {
 
 impl Fault {
     fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            remedy: None,
-        }
+        Self { message: message.into(), remedy: None }
     }
 
     fn with(message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            remedy: Some(remedy.into()),
-        }
+        Self { message: message.into(), remedy: Some(remedy.into()) }
     }
 }
 
@@ -85,9 +79,7 @@ pub(super) fn of(
         Kind::Choice(words) => choice(text(item)?, words),
         Kind::Texts => {
             let items = texts(item, line)?;
-            items
-                .iter()
-                .try_for_each(|(text, _)| plain(text.clone(), item).map(|_| ()))?;
+            items.iter().try_for_each(|(text, _)| plain(text.clone(), item).map(|_| ()))?;
             Ok(Value::Texts(items))
         }
         Kind::Whole { least, most } => whole(item, least, most),
@@ -140,11 +132,7 @@ pub(super) fn described(kind: Kind) -> String {
         }
         Kind::Durations => "a list of durations with units d, h, m, s, ms".into(),
         Kind::Size { least, most } => {
-            format!(
-                "a size from {} to {}",
-                format_size(least),
-                format_size(most)
-            )
+            format!("a size from {} to {}", format_size(least), format_size(most))
         }
         Kind::Properties => "a table of texts".into(),
     }
@@ -190,11 +178,7 @@ fn plain(text: String, item: &DeValue<'_>) -> Result<Value, Fault> {
     }
     if text.trim().is_empty() {
         let is_list = matches!(item, DeValue::Array(_));
-        return Err(Fault::new(if is_list {
-            "holds an empty text"
-        } else {
-            "is empty"
-        }));
+        return Err(Fault::new(if is_list { "holds an empty text" } else { "is empty" }));
     }
     Ok(Value::Text(text))
 }
@@ -213,10 +197,9 @@ fn choice(text: String, words: &'static [&'static str]) -> Result<Value, Fault> 
     }
     let message = format!("`{text}` is not one of its values");
     Err(match nearest(&text, words.iter().copied()) {
-        Some(meant) => Fault::with(
-            message,
-            format!("did you mean \"{meant}\"? It is {}", quoted(words)),
-        ),
+        Some(meant) => {
+            Fault::with(message, format!("did you mean \"{meant}\"? It is {}", quoted(words)))
+        }
         None => Fault::with(message, format!("write {}", quoted(words))),
     })
 }
@@ -251,22 +234,14 @@ fn properties(item: &DeValue<'_>, line: &dyn Fn(&Range<usize>) -> usize) -> Resu
     };
     let mut properties = BTreeMap::new();
     for (name, item) in table {
-        let remedy = || {
-            format!(
-                "write \"{}\" = \"...\", name and value in quotes",
-                name.get_ref()
-            )
-        };
+        let remedy = || format!("write \"{}\" = \"...\", name and value in quotes", name.get_ref());
         let text = match item.get_ref() {
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) => number.to_string(),
             DeValue::Boolean(flag) => flag.to_string(),
             DeValue::Table(_) => {
                 return Err(Fault::with(
-                    format!(
-                        "`{}` is a table: its name has a point and no quotes",
-                        name.get_ref()
-                    ),
+                    format!("`{}` is a table: its name has a point and no quotes", name.get_ref()),
                     format!(
                         "write \"{}.<the rest>\" = \"...\", name and value in quotes",
                         name.get_ref()

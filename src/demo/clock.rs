@@ -13,9 +13,7 @@ impl ReplayClock {
     /// A clock that stands at `start_ms`.
     #[must_use]
     pub fn new(start_ms: i64) -> Self {
-        Self {
-            now_ms: AtomicI64::new(start_ms),
-        }
+        Self { now_ms: AtomicI64::new(start_ms) }
     }
 
     /// The simulated instant, ms since the Unix epoch. Never goes back.
@@ -48,12 +46,7 @@ impl Pace {
     /// A pace that takes `simulated_ms` in `wall_ms`, from `start_ms` on.
     pub(super) fn new(start_ms: i64, simulated_ms: i64, wall_ms: i64, now: Instant) -> Self {
         let speed_milli = (simulated_ms * 1000 / wall_ms.max(1)).max(1000);
-        Self {
-            now_ms: start_ms,
-            rest_us: 0,
-            speed_milli,
-            last: now,
-        }
+        Self { now_ms: start_ms, rest_us: 0, speed_milli, last: now }
     }
 
     /// The simulated instant at `now`. While `held`, time creeps on as on the wall, so that nobody who
@@ -71,10 +64,7 @@ impl Pace {
 }
 
 /// The wall's clock, which only paces and measures: nothing that is booked depends on it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the demo plays a recording in real time"
-)]
+#[expect(clippy::disallowed_methods, reason = "the demo plays a recording in real time")]
 pub(super) fn wall() -> Instant {
     Instant::now()
 }

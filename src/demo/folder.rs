@@ -51,19 +51,13 @@ impl Folder {
             let folder = path.join(name);
             remove(&folder).map_err(in_file(&folder))?;
         }
-        let folder = Self {
-            path: path.to_owned(),
-            http: http_address()?,
-        };
+        let folder = Self { path: path.to_owned(), http: http_address()? };
         let pipeline = files::text("demo/pipeline.toml")
             .replace("{mqtt}", &servers.mqtt().to_string())
             .replace("{kafka}", &servers.kafka())
             .replace("{http}", &folder.http.to_string());
         let written = [
-            (
-                mark,
-                "A demo's folder: the next demo clears it.\n".to_owned(),
-            ),
+            (mark, "A demo's folder: the next demo clears it.\n".to_owned()),
             (folder.pipeline(), pipeline),
             (folder.table("meters.csv"), fleet.meters_csv()),
             (folder.table("nodes.csv"), fleet.nodes_csv()),
@@ -109,11 +103,7 @@ fn remove(folder: &Path) -> io::Result<()> {
 
 fn http_address() -> Result<SocketAddr, DemoError> {
     let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT));
-    if TcpListener::bind(usual).is_ok() {
-        Ok(usual)
-    } else {
-        Ok(free_address()?)
-    }
+    if TcpListener::bind(usual).is_ok() { Ok(usual) } else { Ok(free_address()?) }
 }
 
 /// An address of the loopback nobody listens on.

@@ -30,26 +30,19 @@ impl Interrupt {
 pub(super) fn listen() -> io::Result<Interrupt> {
     let interrupt = Interrupt::default();
     let heard = interrupt.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let (mut keyboard, mut supervisor) = {
         let _inside = runtime.enter();
-        (
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        )
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
     };
-    thread::Builder::new()
-        .name("demo-signals".to_owned())
-        .spawn(move || {
-            runtime.block_on(async move {
-                first_of(&mut keyboard, &mut supervisor).await;
-                heard.set();
-                first_of(&mut keyboard, &mut supervisor).await;
-                std::process::exit(INTERRUPTED);
-            });
-        })?;
+    thread::Builder::new().name("demo-signals".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            first_of(&mut keyboard, &mut supervisor).await;
+            heard.set();
+            first_of(&mut keyboard, &mut supervisor).await;
+            std::process::exit(INTERRUPTED);
+        });
+    })?;
     Ok(interrupt)
 }
 

@@ -29,11 +29,7 @@ impl Live {
     /// For a story that began at `start_ms`, on standard output.
     pub(super) fn new(start_ms: i64) -> Self {
         let columns = io::stdout().is_terminal().then(terminal_columns);
-        Self {
-            columns,
-            start_ms,
-            line: String::new(),
-        }
+        Self { columns, start_ms, line: String::new() }
     }
 
     /// Shows how the pipeline does at the simulated instant `now_ms`.
@@ -72,11 +68,8 @@ impl Live {
 
     /// Tells a sentence of the story.
     pub(super) fn tell(&self, at_ms: i64, sentence: &str, out: &mut dyn Write) -> io::Result<()> {
-        let (rewind, again) = if self.columns.is_some() {
-            (REWIND, self.line.as_str())
-        } else {
-            ("", "")
-        };
+        let (rewind, again) =
+            if self.columns.is_some() { (REWIND, self.line.as_str()) } else { ("", "") };
         write!(out, "{rewind}{}   {sentence}\n{again}", self.time(at_ms))?;
         out.flush()
     }
@@ -90,16 +83,10 @@ impl Live {
 
 /// The terminal's width, as `stty` tells it: the standard library does not.
 fn terminal_columns() -> usize {
-    let told = Command::new("stty")
-        .arg("size")
-        .stdin(Stdio::inherit())
-        .output();
+    let told = Command::new("stty").arg("size").stdin(Stdio::inherit()).output();
     let text = told.map(|output| output.stdout).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let columns = text
-        .split_whitespace()
-        .nth(1)
-        .and_then(|columns| columns.parse().ok());
+    let columns = text.split_whitespace().nth(1).and_then(|columns| columns.parse().ok());
     columns.filter(|&columns| columns > 1).unwrap_or(COLUMNS)
 }
 

@@ -150,10 +150,7 @@ pub fn run(args: &DemoArgs, launch: Box<Launch<'_>>, out: &mut dyn Write) -> Res
     }
     let interrupt = interrupt::listen()?;
     let fleet = Fleet::new(plan(length));
-    let dir = args
-        .dir
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(DEFAULT_DIR));
+    let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DIR));
     let servers = Servers::start()?;
     let folder = Folder::create(&dir, &fleet, &servers)?;
     introduce(&fleet, &folder, length, out)?;
@@ -167,13 +164,8 @@ pub fn run(args: &DemoArgs, launch: Box<Launch<'_>>, out: &mut dyn Write) -> Res
     let last = engine.progress();
     engine.stop();
     let end = engine.join().map_err(DemoError::Pipeline)?;
-    let summary = Summary {
-        fleet: &fleet,
-        folder: &folder,
-        played: &played,
-        last: &last,
-        end: &end,
-    };
+    let summary =
+        Summary { fleet: &fleet, folder: &folder, played: &played, last: &last, end: &end };
     summary.write(&args.program, out)?;
     Ok(())
 }
@@ -195,11 +187,7 @@ fn introduce(
     let (meters, sites) = (fleet.meters.len(), fleet.sites.len());
     let companies = plumeline_fixtures::fleet::COMPANIES.len();
     let days = fleet.plan.length_ms / plumeline_fixtures::text::DAY_MS;
-    let days = if days == 1 {
-        "a day".to_owned()
-    } else {
-        format!("{days} days")
-    };
+    let days = if days == 1 { "a day".to_owned() } else { format!("{days} days") };
     writeln!(
         out,
         "Plumeline demo: {meters} meters on {sites} sites of {companies} companies, {days} in {} s.\n\

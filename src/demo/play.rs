@@ -199,9 +199,8 @@ impl<'demo> Play<'demo> {
         if !matches!(self.phase, Phase::Playing) {
             return Ok(());
         }
-        while let Some(message) = self
-            .messages
-            .next_if(|m| m.due_ms <= until_ms && m.what != What::Revision)
+        while let Some(message) =
+            self.messages.next_if(|m| m.due_ms <= until_ms && m.what != What::Revision)
         {
             self.send(&message)?;
         }

@@ -56,12 +56,7 @@ impl Publisher {
             .set("compression.codec", "zstd")
             .set("linger.ms", "5")
             .create()?;
-        Ok(Self {
-            gateways,
-            systems,
-            folder: folder.path().to_owned(),
-            ended,
-        })
+        Ok(Self { gateways, systems, folder: folder.path().to_owned(), ended })
     }
 
     /// Sends one message; waits while queues are full.
@@ -75,11 +70,9 @@ impl Publisher {
                     PublishOptions::new(QoS::AtLeastOnce),
                 )
                 .map_err(|error| DemoError::Gateways(Box::new(error))),
-            Channel::Kafka {
-                topic,
-                key,
-                partition,
-            } => self.produce(topic, key, *partition, &message.payload),
+            Channel::Kafka { topic, key, partition } => {
+                self.produce(topic, key, *partition, &message.payload)
+            }
             Channel::Table { file } => {
                 let path = self.folder.join(file);
                 File::options()
@@ -98,10 +91,7 @@ impl Publisher {
         partition: i32,
         payload: &[u8],
     ) -> Result<(), DemoError> {
-        let mut record = BaseRecord::to(topic)
-            .key(key)
-            .payload(payload)
-            .partition(partition);
+        let mut record = BaseRecord::to(topic).key(key).payload(payload).partition(partition);
         loop {
             match self.systems.send(record) {
                 Ok(()) => return Ok(()),

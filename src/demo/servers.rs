@@ -42,10 +42,7 @@ impl Servers {
         for (topic, partitions) in TOPICS {
             kafka.create_topic(topic, partitions, 1)?;
         }
-        Ok(Self {
-            mqtt: start_broker()?,
-            kafka,
-        })
+        Ok(Self { mqtt: start_broker()?, kafka })
     }
 
     /// Address of the MQTT broker.
@@ -63,22 +60,18 @@ fn start_broker() -> Result<SocketAddr, DemoError> {
     let address = free_address()?;
     let mut broker = Broker::new(broker_config(address));
     // The broker has no way to be stopped: its thread ends with the process.
-    thread::Builder::new()
-        .name("demo-mqtt".to_owned())
-        .spawn(move || {
-            if let Err(error) = broker.start() {
-                tracing::error!(%error, "the embedded MQTT broker ended");
-            }
-        })?;
+    thread::Builder::new().name("demo-mqtt".to_owned()).spawn(move || {
+        if let Err(error) = broker.start() {
+            tracing::error!(%error, "the embedded MQTT broker ended");
+        }
+    })?;
     for _ in 0..TRIES {
         if TcpStream::connect(address).is_ok() {
             return Ok(address);
         }
         thread::sleep(TRY_EVERY);
     }
-    Err(DemoError::Broker {
-        address: address.to_string(),
-    })
+    Err(DemoError::Broker { address: address.to_string() })
 }
 
 fn broker_config(address: SocketAddr) -> Config {

@@ -17,10 +17,7 @@ const OUTCOMES: [(&str, &str); 5] = [
     ("duplicate", "duplicates: said what was known already"),
     ("parked", "parked: still waiting for a fact"),
     ("ignored", "ignored: null, nan, Online, empty"),
-    (
-        "rejected",
-        "rejected: each is a row in `rejects` with its reason",
-    ),
+    ("rejected", "rejected: each is a row in `rejects` with its reason"),
 ];
 
 /// What a demo has to say at its end.
@@ -51,21 +48,13 @@ impl Summary<'_> {
 
     fn came_in(&self, text: &mut String) -> std::fmt::Result {
         let hours = (self.played.until_ms - self.fleet.plan.start_ms) / text::HOUR_MS;
-        let early = if self.played.interrupted {
-            ", interrupted"
-        } else {
-            ""
-        };
+        let early = if self.played.interrupted { ", interrupted" } else { "" };
         writeln!(text, "\nWHAT CAME IN, in {hours} simulated hours{early}")?;
         for what in What::ALL {
             let Some(sent) = self.played.sent.get(&what) else {
                 continue;
             };
-            let count = if sent.elements == 0 {
-                sent.messages
-            } else {
-                sent.elements
-            };
+            let count = if sent.elements == 0 { sent.messages } else { sent.elements };
             writeln!(text, "{:>12}  {}", grouped(count.into()), words(what))?;
         }
         Ok(())
@@ -81,10 +70,7 @@ impl Summary<'_> {
     }
 
     fn footprints(&self, text: &mut String) -> std::fmt::Result {
-        writeln!(
-            text,
-            "\nFOOTPRINT, t CO2e, location-based, the last {WINDOW}"
-        )?;
+        writeln!(text, "\nFOOTPRINT, t CO2e, location-based, the last {WINDOW}")?;
         let columns = ["scope 1", "scope 2", "scope 3", "total"];
         let [one, two, three, total] = columns;
         writeln!(text, "{:18}{one:>12}{two:>12}{three:>12}{total:>12}", "")?;
@@ -107,10 +93,7 @@ impl Summary<'_> {
 
     fn restated(&self, text: &mut String) -> std::fmt::Result {
         let Some((before, after)) = &self.played.revision else {
-            return writeln!(
-                text,
-                "\nThe factors were not revised: the story ended before that."
-            );
+            return writeln!(text, "\nThe factors were not revised: the story ended before that.");
         };
         writeln!(text, "\nWHAT THE REVISED FACTORS RESTATED, t CO2e")?;
         for (node, name, _) in COMPANIES {
@@ -118,10 +101,7 @@ impl Summary<'_> {
             let is = after.total_grams(node).unwrap_or_default();
             let change = tonnes(is - was, 3);
             let (was, is) = (tonnes(was, 3), tonnes(is, 3));
-            writeln!(
-                text,
-                "  {name:16}{was:>12}  is now{is:>12}, a change of {change}"
-            )?;
+            writeln!(text, "  {name:16}{was:>12}  is now{is:>12}, a change of {change}")?;
         }
         let entries = after.restatements.saturating_sub(before.restatements);
         writeln!(
@@ -140,11 +120,7 @@ impl Summary<'_> {
             Some(ms) => format!("complete up to {}", text::utc(ms)),
             None => "nothing was committed".to_owned(),
         };
-        writeln!(
-            text,
-            "\nTHE TABLES are in {} ({committed}).",
-            lake.display()
-        )?;
+        writeln!(text, "\nTHE TABLES are in {} ({committed}).", lake.display())?;
         writeln!(text, "\nLOOK FURTHER")?;
         let http = self.folder.http();
         let rows = [

@@ -30,22 +30,14 @@ impl Counter {
         let gateways = count_readings(port, Arc::clone(&readings), Arc::clone(&ended));
         let counts = [Arc::clone(&facts), Arc::clone(&readings)];
         let desk = count_kafka(after("brokers = [\""), counts, Arc::clone(&ended));
-        Self {
-            readings,
-            facts,
-            ended,
-            threads: vec![gateways, desk],
-        }
+        Self { readings, facts, ended, threads: vec![gateways, desk] }
     }
 }
 
 /// Subscribes; returns when the broker has granted it.
 fn count_readings(port: u16, count: Arc<AtomicU64>, ended: Arc<AtomicBool>) -> JoinHandle<()> {
     let mut options = MqttOptions::new("counter", ("127.0.0.1", port));
-    options
-        .set_keep_alive(1)
-        .set_receive_maximum(Some(1000))
-        .set_max_packet_size(Some(1 << 20));
+    options.set_keep_alive(1).set_receive_maximum(Some(1000)).set_max_packet_size(Some(1 << 20));
     let (client, mut connection) = Client::builder(options).capacity(100).build();
     client.subscribe("meters/+", QoS::AtLeastOnce).unwrap();
     let (ready, subscribed) = std::sync::mpsc::channel();
@@ -55,10 +47,7 @@ fn count_readings(port: u16, count: Arc<AtomicU64>, ended: Arc<AtomicBool>) -> J
             match event.unwrap() {
                 Event::Incoming(Incoming::SubAck(_)) => ready.send(()).unwrap(),
                 Event::Incoming(Incoming::Publish(publish)) => {
-                    let stamps = publish
-                        .payload
-                        .windows(12)
-                        .filter(|w| w == b"\"observed_at");
+                    let stamps = publish.payload.windows(12).filter(|w| w == b"\"observed_at");
                     let stamps = u64::try_from(stamps.count()).unwrap();
                     count.fetch_add(stamps.max(1), Ordering::Relaxed);
                 }
@@ -80,25 +69,17 @@ fn count_kafka(
     ended: Arc<AtomicBool>,
 ) -> JoinHandle<()> {
     let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "counter");
+    config.set("bootstrap.servers", brokers).set("group.id", "counter");
     let consumer: BaseConsumer = config.create().unwrap();
     let mut assignment = TopicPartitionList::new();
     for (topic, partition) in [("factors", 0), ("activities", 0), ("activities", 1)] {
-        assignment
-            .add_partition_offset(topic, partition, Offset::Beginning)
-            .unwrap();
+        assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&assignment).unwrap();
     std::thread::spawn(move || {
         while !ended.load(Ordering::Relaxed) {
             if let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
-                let count = if message.topic() == "factors" {
-                    &facts
-                } else {
-                    &elements
-                };
+                let count = if message.topic() == "factors" { &facts } else { &elements };
                 count.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -126,9 +107,7 @@ impl Engine for Counter {
     }
 
     fn join(mut self: Box<Self>) -> Result<Snapshot, String> {
-        self.threads
-            .drain(..)
-            .for_each(|thread| thread.join().unwrap());
+        self.threads.drain(..).for_each(|thread| thread.join().unwrap());
         Ok(self.progress())
     }
 }
@@ -151,18 +130,9 @@ fn everything_arrives_over_real_sockets_and_nothing_lies_outside_the_folder() {
     run(&args, launch, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     let fleet = Fleet::new(plan(Duration::from_secs(10)));
-    let sent: u64 = fleet
-        .messages()
-        .map(|message| u64::from(message.elements))
-        .sum();
+    let sent: u64 = fleet.messages().map(|message| u64::from(message.elements)).sum();
     assert_eq!(received.load(Ordering::Relaxed), sent, "{text}");
-    for words in [
-        "WHAT CAME IN",
-        "WHAT BECAME OF IT",
-        "FOOTPRINT",
-        "RESTATED",
-        "LOOK FURTHER",
-    ] {
+    for words in ["WHAT CAME IN", "WHAT BECAME OF IT", "FOOTPRINT", "RESTATED", "LOOK FURTHER"] {
         assert!(text.contains(words), "{text}");
     }
     let names = |path: &Path| {
@@ -174,30 +144,12 @@ fn everything_arrives_over_real_sockets_and_nothing_lies_outside_the_folder() {
         names
     };
     assert_eq!(names(outside.path()), ["demo"]);
-    assert_eq!(
-        names(&dir),
-        [
-            ".plumeline-demo",
-            "meters.csv",
-            "nodes.csv",
-            "pipeline.toml"
-        ]
-    );
-    let factors = fleet
-        .messages()
-        .filter(|m| m.what == What::Revision)
-        .count();
+    assert_eq!(names(&dir), [".plumeline-demo", "meters.csv", "nodes.csv", "pipeline.toml"]);
+    let factors = fleet.messages().filter(|m| m.what == What::Revision).count();
     let changed = format!("a change of {factors}.000");
-    assert!(
-        text.contains(&changed),
-        "the revision alone made the difference: {text}"
-    );
+    assert!(text.contains(&changed), "the revision alone made the difference: {text}");
     let meters = std::fs::read_to_string(dir.join("meters.csv")).unwrap();
-    assert_eq!(
-        meters.lines().count(),
-        1 + fleet.meters.len(),
-        "the newcomer was added"
-    );
+    assert_eq!(meters.lines().count(), 1 + fleet.meters.len(), "the newcomer was added");
 }
 
 #[test]
@@ -220,15 +172,8 @@ fn a_folder_with_other_things_in_it_is_refused() {
 
 #[test]
 fn a_demo_that_is_too_short_is_refused() {
-    let args = DemoArgs {
-        length: Some(Duration::from_secs(1)),
-        ..DemoArgs::default()
-    };
-    let refused = run(
-        &args,
-        Box::new(|_, _| unreachable!("refused before")),
-        &mut Vec::new(),
-    );
+    let args = DemoArgs { length: Some(Duration::from_secs(1)), ..DemoArgs::default() };
+    let refused = run(&args, Box::new(|_, _| unreachable!("refused before")), &mut Vec::new());
     assert!(matches!(refused, Err(DemoError::TooShort { .. })));
 }
 
@@ -241,11 +186,7 @@ fn the_pace_keeps_time_and_creeps_while_held() {
     assert_eq!(pace.at(after(20), true), 14_410);
     assert_eq!(pace.at(after(20), false), 14_410);
     let slept = pace.at(after(3_600_000), false);
-    assert_eq!(
-        slept,
-        14_410 + 144_000,
-        "a sleep counts as a tenth of a second"
-    );
+    assert_eq!(slept, 14_410 + 144_000, "a sleep counts as a tenth of a second");
 }
 
 #[test]

@@ -57,23 +57,12 @@ pub struct Terms<'a> {
 pub fn read_file(table: Table, path: &Path, terms: Terms<'_>) -> Result<TableFile, Problems> {
     let file = path.display().to_string();
     let unreadable = |reason: String| {
-        let remedy = format!(
-            "create it, or correct `{}` under [tables]",
-            table_name(table)
-        );
-        Problems::from(Problem::error(
-            &file,
-            format!("cannot be read: {reason}"),
-            remedy,
-        ))
+        let remedy = format!("create it, or correct `{}` under [tables]", table_name(table));
+        Problems::from(Problem::error(&file, format!("cannot be read: {reason}"), remedy))
     };
-    let size = std::fs::metadata(path)
-        .map_err(|error| unreadable(error.to_string()))?
-        .len();
+    let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
     if size > FILE_BYTES_MAX {
-        return Err(unreadable(format!(
-            "{size} bytes are more than {FILE_BYTES_MAX}"
-        )));
+        return Err(unreadable(format!("{size} bytes are more than {FILE_BYTES_MAX}")));
     }
     let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
     read_bytes(table, &file, &bytes, terms)
@@ -90,10 +79,7 @@ pub fn read_bytes(
     terms: Terms<'_>,
 ) -> Result<TableFile, Problems> {
     let mut problems = Problems::new();
-    let mut reader = ReaderBuilder::new()
-        .flexible(true)
-        .trim(Trim::All)
-        .from_reader(bytes);
+    let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::All).from_reader(bytes);
     let mut rows = Vec::new();
     if let Some(header) = header(table, file, &mut reader, &mut problems) {
         for record in reader.into_records() {
@@ -109,11 +95,7 @@ pub fn read_bytes(
     if problems.errors() > 0 {
         return Err(problems);
     }
-    Ok(TableFile {
-        table,
-        file: file.into(),
-        rows,
-    })
+    Ok(TableFile { table, file: file.into(), rows })
 }
 
 /// The header line, understood.
@@ -141,18 +123,12 @@ fn header<'a>(
         problems.push(Problem::error(file, message, remedy).at(1).about("header"));
     };
     if found.iter().all(String::is_empty) {
-        wrong(
-            "is missing".into(),
-            format!("start with the line {}", known.join(",")),
-        );
+        wrong("is missing".into(), format!("start with the line {}", known.join(",")));
         return None;
     }
     if found.len() == 1 && found[0].contains([';', '\t']) {
         let remedy = "separate columns by commas, and write decimals with a point";
-        wrong(
-            "has one column with semicolons or tabs in it".into(),
-            remedy.into(),
-        );
+        wrong("has one column with semicolons or tabs in it".into(), remedy.into());
         return None;
     }
     for (index, column) in found.iter().enumerate() {
@@ -163,10 +139,7 @@ fn header<'a>(
             };
             wrong(format!("unknown column `{column}`"), remedy);
         } else if found[..index].contains(column) {
-            wrong(
-                format!("column `{column}` is there twice"),
-                "keep one of them".into(),
-            );
+            wrong(format!("column `{column}` is there twice"), "keep one of them".into());
         }
     }
     for name in required(table) {
@@ -177,11 +150,7 @@ fn header<'a>(
             );
         }
     }
-    Some(Header {
-        table,
-        file,
-        columns: found,
-    })
+    Some(Header { table, file, columns: found })
 }
 
 /// The columns without which no row of `table` says anything.
@@ -208,18 +177,9 @@ fn row(
     }
     let cell = |name: &str| -> Option<Cow<'_, str>> {
         let index = header.columns.iter().position(|column| column == name)?;
-        record
-            .get(index)
-            .filter(|cell| !cell.is_empty())
-            .map(Cow::Borrowed)
+        record.get(index).filter(|cell| !cell.is_empty()).map(Cow::Borrowed)
     };
-    match fact_from_fields(
-        header.table,
-        &cell,
-        terms.names,
-        terms.timezone,
-        terms.period_ms,
-    ) {
+    match fact_from_fields(header.table, &cell, terms.names, terms.timezone, terms.period_ms) {
         Ok(change) => Some(ReadRow { change, line }),
         Err(error) => {
             let problem = Problem::error(header.file, error.message, error.remedy).at(line);
@@ -237,12 +197,9 @@ fn first_line(bytes: &[u8], record: &StringRecord) -> usize {
     };
     let start = usize::try_from(position.byte()).unwrap_or(usize::MAX);
     let empty = bytes.get(start..).unwrap_or_default().iter();
-    let skipped = empty
-        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-        .filter(|byte| **byte == b'\n');
-    usize::try_from(position.line())
-        .unwrap_or(usize::MAX)
-        .saturating_add(skipped.count())
+    let skipped =
+        empty.take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n');
+    usize::try_from(position.line()).unwrap_or(usize::MAX).saturating_add(skipped.count())
 }
 
 fn not_csv(file: &str, error: &csv::Error) -> Problem {
@@ -253,10 +210,7 @@ fn not_csv(file: &str, error: &csv::Error) -> Problem {
     let line = line.and_then(|line| usize::try_from(line).ok());
     let (message, remedy) = match error.kind() {
         ErrorKind::Utf8 { .. } => ("is not UTF-8".to_owned(), "save the file as UTF-8"),
-        _ => (
-            format!("is not CSV: {error}"),
-            "write comma-separated lines under a header line",
-        ),
+        _ => (format!("is not CSV: {error}"), "write comma-separated lines under a header line"),
     };
     Problem::error(file, message, remedy).at(line)
 }

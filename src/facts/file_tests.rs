@@ -6,11 +6,7 @@ const HOUR_MS: i64 = 3_600_000;
 
 fn read(table: Table, text: &[u8]) -> Result<TableFile, Problems> {
     let names = Names::new();
-    let terms = Terms {
-        names: &names,
-        timezone: &TimeZone::UTC,
-        period_ms: HOUR_MS,
-    };
+    let terms = Terms { names: &names, timezone: &TimeZone::UTC, period_ms: HOUR_MS };
     read_bytes(table, "t.csv", text, terms)
 }
 
@@ -25,34 +21,18 @@ fn columns_may_stand_in_any_order_and_optional_ones_may_be_left_out() {
     let file = read(Table::Meters, text.as_bytes()).unwrap();
     let lines: Vec<usize> = file.rows.iter().map(|row| row.line).collect();
     assert_eq!(lines, [2, 4]);
-    let Fact::Meter(meter) = &file.rows[0].change.fact else {
-        panic!("a meter")
-    };
-    assert_eq!(
-        (meter.revision, meter.validity),
-        (2, plumeline_pipelines::model::Validity::ALWAYS)
-    );
-    let Fact::Meter(meter) = &file.rows[1].change.fact else {
-        panic!("a meter")
-    };
+    let Fact::Meter(meter) = &file.rows[0].change.fact else { panic!("a meter") };
+    assert_eq!((meter.revision, meter.validity), (2, plumeline_pipelines::model::Validity::ALWAYS));
+    let Fact::Meter(meter) = &file.rows[1].change.fact else { panic!("a meter") };
     assert!(meter.unit.is_none() && meter.factor.is_none());
 }
 
 #[test]
 fn a_bad_header_is_told() {
     for (text, expected) in [
-        (
-            "",
-            "t.csv:1: error: header: is missing\n    start with the line node,parent,",
-        ),
-        (
-            "node;parent\na;b\n",
-            "has one column with semicolons or tabs in it",
-        ),
-        (
-            "node,parnet\na,b\n",
-            "unknown column `parnet`\n    did you mean `parent`?",
-        ),
+        ("", "t.csv:1: error: header: is missing\n    start with the line node,parent,"),
+        ("node;parent\na;b\n", "has one column with semicolons or tabs in it"),
+        ("node,parnet\na,b\n", "unknown column `parnet`\n    did you mean `parent`?"),
         ("node,parent,node\na,b,c\n", "column `node` is there twice"),
         ("parent\na\n", "column `node` is missing"),
     ] {
@@ -83,10 +63,5 @@ fn every_bad_row_is_told_with_line_and_column() {
 #[test]
 fn what_is_no_text_is_told() {
     let problems = read(Table::Nodes, b"node,parent\na,\xff\nb,\n").unwrap_err();
-    assert!(
-        problems
-            .to_string()
-            .contains("t.csv:2: error: is not UTF-8"),
-        "{problems}"
-    );
+    assert!(problems.to_string().contains("t.csv:2: error: is not UTF-8"), "{problems}");
 }

@@ -74,15 +74,8 @@ pub fn joins(books: &Books, setting: Setting<'_>, problems: &mut Problems) {
 fn winners<R: TableRow>(rows: &[Held<R>]) -> impl Iterator<Item = (&Held<R>, Validity)> {
     let mut hulls: Vec<(&Held<R>, Validity)> = Vec::new();
     for (span, winners) in timeline(rows) {
-        for held in winners
-            .into_iter()
-            .filter(|held| held.place.origin == Origin::File)
-        {
-            match hulls
-                .iter_mut()
-                .rev()
-                .find(|(other, _)| std::ptr::eq(*other, held))
-            {
+        for held in winners.into_iter().filter(|held| held.place.origin == Origin::File) {
+            match hulls.iter_mut().rev().find(|(other, _)| std::ptr::eq(*other, held)) {
                 Some((_, hull)) => hull.to_ms = span.to_ms,
                 None => hulls.push((held, span)),
             }
@@ -102,17 +95,12 @@ impl Uses {
     /// One warning for all registers: a fleet has thousands.
     fn unbounded_registers(self, problems: &mut Problems) {
         let count = self.registers_without_bound.len();
-        let first = self
-            .registers_without_bound
-            .into_iter()
-            .min_by_key(|problem| problem.line);
+        let first = self.registers_without_bound.into_iter().min_by_key(|problem| problem.line);
         let Some(mut first) = first else { return };
         match count - 1 {
             0 => {}
             1 => first.message.push_str(", nor has 1 other register"),
-            others => first
-                .message
-                .push_str(&format!(", nor have {others} other registers")),
+            others => first.message.push_str(&format!(", nor have {others} other registers")),
         }
         problems.push(first);
     }
@@ -129,32 +117,21 @@ fn meter(
         let (row, place) = (&held.row, &held.place);
         nodes.covers((held, hull), row.node, "node", problems);
         if row.kind == MeterKind::Register && row.max_power.is_none() {
-            let message = format!(
-                "{} has no max_power",
-                nodes.words.key::<MeterRow>(row.meter)
-            );
+            let message = format!("{} has no max_power", nodes.words.key::<MeterRow>(row.meter));
             let remedy =
                 "write the most it can advance in an hour: without it a misread position is booked";
             let text = (message, remedy.to_owned());
-            uses.registers_without_bound
-                .push(at(place, Severity::Warning, "max_power", text));
+            uses.registers_without_bound.push(at(place, Severity::Warning, "max_power", text));
         }
         let booked = row.unit.map(|unit| {
-            if row.kind == MeterKind::Power {
-                unit.over_an_hour().unwrap_or(unit)
-            } else {
-                unit
-            }
+            if row.kind == MeterKind::Power { unit.over_an_hour().unwrap_or(unit) } else { unit }
         });
         if row.factor.is_none() {
             continue;
         }
         factors.covers((held, hull), row.factor, "factor", problems);
         if let Some(booked) = booked {
-            uses.units
-                .entry(row.factor)
-                .or_default()
-                .insert(booked.base());
+            uses.units.entry(row.factor).or_default().insert(booked.base());
             problems.extend(mismatch((held, hull, booked), recipes, nodes.words));
         }
     }
@@ -171,17 +148,9 @@ impl<'a> Recipes<'a> {
             for held in rows {
                 by_unit.entry(held.row.unit).or_default().push(held);
             }
-            by_unit
-                .into_values()
-                .map(|of_unit| (of_unit[0], coverage(of_unit)))
-                .collect()
+            by_unit.into_values().map(|of_unit| (of_unit[0], coverage(of_unit))).collect()
         };
-        Self(
-            factors
-                .iter()
-                .map(|(factor, rows)| (*factor, units(rows)))
-                .collect(),
-        )
+        Self(factors.iter().map(|(factor, rows)| (*factor, units(rows))).collect())
     }
 }
 
@@ -194,9 +163,7 @@ fn mismatch(
     let mut units = recipes.0.get(&meter.row.factor)?.iter();
     let (line, _) = units.find(|(line, covered)| {
         booked.ratio(line.row.unit).is_err()
-            && covered
-                .iter()
-                .any(|stretch| overlap(*stretch, hull).is_some())
+            && covered.iter().any(|stretch| overlap(*stretch, hull).is_some())
     })?;
     let place = match line.place.line {
         Some(number) => format!("{}:{number}", line.place.file),
@@ -214,11 +181,7 @@ fn mismatch(
         "correct the unit of one of them, or name the factor of the other quantity".to_owned();
     // A factor of a topic may be corrected there: the meter table must not wait for it.
     let is_of_file = line.place.origin == Origin::File;
-    let severity = if is_of_file {
-        Severity::Error
-    } else {
-        Severity::Warning
-    };
+    let severity = if is_of_file { Severity::Error } else { Severity::Warning };
     Some(at(&meter.place, severity, "unit", (message, remedy)))
 }
 
@@ -233,22 +196,15 @@ fn rates(
     let row = &line.row;
     for of in units.iter().copied() {
         let kg = row.kg_per_unit;
-        let is_too_large = [10, row.gas.gwp_tenths(setting.gwp)]
-            .into_iter()
-            .any(|gwp_tenths| {
-                row.unit.ratio(of).is_ok() && row.unit.rate(kg, of, gwp_tenths).is_err()
-            });
+        let is_too_large = [10, row.gas.gwp_tenths(setting.gwp)].into_iter().any(|gwp_tenths| {
+            row.unit.ratio(of).is_ok() && row.unit.rate(kg, of, gwp_tenths).is_err()
+        });
         if is_too_large {
             let factor = setting.words.key::<FactorRow>(row.factor);
             let gas = row.gas.name();
             let message = format!("{factor} emits more than 100,000 kg {gas} or CO2e per {of}");
             let remedy = format!("check `unit` and kg_per_unit: {kg} kg per {}", row.unit);
-            problems.push(at(
-                &line.place,
-                Severity::Error,
-                "kg_per_unit",
-                (message, remedy),
-            ));
+            problems.push(at(&line.place, Severity::Error, "kg_per_unit", (message, remedy)));
             return;
         }
     }
@@ -264,16 +220,8 @@ struct Directory<'a, R> {
 
 impl<'a, R: TableRow> Directory<'a, R> {
     fn of(book: &'a Book<R>, rest_comes_later: bool, words: Words<'a>) -> Self {
-        let covered = book
-            .iter()
-            .map(|(key, rows)| (*key, coverage(rows)))
-            .collect();
-        Self {
-            book,
-            covered,
-            rest_comes_later,
-            words,
-        }
+        let covered = book.iter().map(|(key, rows)| (*key, coverage(rows))).collect();
+        Self { book, covered, rest_comes_later, words }
     }
 
     /// Whether `wanted` is there while `held`, which refers to it by `column`, holds.
@@ -297,9 +245,7 @@ impl<'a, R: TableRow> Directory<'a, R> {
         let Some(missing) = uncovered(hull, covered) else {
             return;
         };
-        let is_never = covered
-            .iter()
-            .all(|stretch| overlap(*stretch, hull).is_none());
+        let is_never = covered.iter().all(|stretch| overlap(*stretch, hull).is_none());
         if is_never {
             let span = shown_span(hull, words.timezone);
             let message = format!("{key} \"{name}\" of {subject} holds at no time {span}");
@@ -310,28 +256,16 @@ impl<'a, R: TableRow> Directory<'a, R> {
             let message = format!("{key} \"{name}\" of {subject} does not hold {span}");
             let remedy =
                 format!("extend the {key}, or end this row there: what falls in it is not counted");
-            problems.push(at(
-                &held.place,
-                Severity::Warning,
-                column,
-                (message, remedy),
-            ));
+            problems.push(at(&held.place, Severity::Warning, column, (message, remedy)));
         }
     }
 
     fn suggestion(&self, name: &str) -> String {
-        let known: Vec<_> = self
-            .book
-            .keys()
-            .map(|key| self.words.names.name(*key))
-            .collect();
+        let known: Vec<_> = self.book.keys().map(|key| self.words.names.name(*key)).collect();
         match nearest(name, known.iter().map(|known| &**known)) {
             Some(meant) => format!("did you mean \"{meant}\"? Otherwise add a row for it"),
             None if known.is_empty() => {
-                format!(
-                    "name a file of {}s in [tables], and add a row for it",
-                    R::KEY
-                )
+                format!("name a file of {}s in [tables], and add a row for it", R::KEY)
             }
             None => format!("add a row for it to the table of {}s", R::KEY),
         }

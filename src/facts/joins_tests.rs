@@ -9,10 +9,7 @@ const START_MS: i64 = 1_767_225_600_000; // 2026-01-01
 const ALWAYS: Validity = Validity::ALWAYS;
 
 fn from_day(day: i64) -> Validity {
-    Validity {
-        from_ms: START_MS + day * DAY_MS,
-        to_ms: LATEST_MS,
-    }
+    Validity { from_ms: START_MS + day * DAY_MS, to_ms: LATEST_MS }
 }
 
 struct World {
@@ -33,9 +30,7 @@ impl World {
             origin: Origin::File,
             come_later: false,
         };
-        world
-            .node("site", "", ALWAYS)
-            .factor("grid", "kWh", "0.4", ALWAYS)
+        world.node("site", "", ALWAYS).factor("grid", "kWh", "0.4", ALWAYS)
     }
 
     fn place<R>(&mut self, file: &str, row: R) -> Held<R> {
@@ -45,13 +40,7 @@ impl World {
 
     fn node(mut self, node: &str, parent: &str, validity: Validity) -> Self {
         let [node, parent] = [node, parent].map(|name| self.names.intern(name));
-        let row = NodeRow {
-            node,
-            parent,
-            name: Id::NONE,
-            validity,
-            revision: 0,
-        };
+        let row = NodeRow { node, parent, name: Id::NONE, validity, revision: 0 };
         let held = self.place("n.csv", row);
         self.books.nodes.entry(node).or_default().push(held);
         self
@@ -111,17 +100,9 @@ impl World {
 
     fn problems(&self) -> Vec<String> {
         let mut problems = Problems::new();
-        let words = Words {
-            names: &self.names,
-            timezone: &TimeZone::UTC,
-        };
+        let words = Words { names: &self.names, timezone: &TimeZone::UTC };
         let (gwp, later) = (GwpSet::Ar6, self.come_later);
-        let setting = Setting {
-            words,
-            gwp,
-            factors_come_later: later,
-            nodes_come_later: later,
-        };
+        let setting = Setting { words, gwp, factors_come_later: later, nodes_come_later: later };
         joins(&self.books, setting, &mut problems);
         problems.iter().map(ToString::to_string).collect()
     }
@@ -168,12 +149,7 @@ fn what_may_come_from_a_topic_is_not_missed() {
 fn rows_of_topics_are_not_judged() {
     let mut world = World::new();
     world.origin = Origin::Source(0);
-    assert_eq!(
-        world
-            .meter("m", ["nowhere", "kg", "grid"], ALWAYS)
-            .problems(),
-        [""; 0]
-    );
+    assert_eq!(world.meter("m", ["nowhere", "kg", "grid"], ALWAYS).problems(), [""; 0]);
 }
 
 #[test]
@@ -189,9 +165,7 @@ fn a_unit_must_convert_into_that_of_the_factor() {
     world.origin = Origin::Source(3);
     world = world.factor("gas", "kg", "1", ALWAYS);
     world.origin = Origin::File;
-    world
-        .meter("m", ["site", "m3", "gas"], ALWAYS)
-        .only("m.csv:5: warning: unit: ");
+    world.meter("m", ["site", "m3", "gas"], ALWAYS).only("m.csv:5: warning: unit: ");
 }
 
 #[test]
@@ -201,14 +175,8 @@ fn validities_must_meet_and_should_cover() {
     );
     // Without valid_from a row holds from the beginning: that a factor does not is no news.
     let world = World::new().factor("new", "kWh", "1", from_day(0));
-    assert_eq!(
-        world.meter("m", ["site", "kWh", "new"], ALWAYS).problems(),
-        [""; 0]
-    );
-    let past = Validity {
-        from_ms: 0,
-        to_ms: START_MS,
-    };
+    assert_eq!(world.meter("m", ["site", "kWh", "new"], ALWAYS).problems(), [""; 0]);
+    let past = Validity { from_ms: 0, to_ms: START_MS };
     World::new()
         .node("old", "", past)
         .meter("m", ["old", "kWh", "grid"], from_day(0))

@@ -114,12 +114,5 @@ pub(super) fn is_same_line<R: TableRow>(a: &R, b: &R) -> bool {
 /// A row that stands in `file`, for tests.
 #[cfg(test)]
 pub(super) fn held_in<R>(file: &str, line: usize, origin: Origin, row: R) -> Held<R> {
-    Held {
-        row,
-        place: Place {
-            file: file.into(),
-            line: Some(line),
-            origin,
-        },
-    }
+    Held { row, place: Place { file: file.into(), line: Some(line), origin } }
 }

@@ -50,13 +50,8 @@ pub(super) fn at(
     column: &str,
     text: (String, String),
 ) -> Problem {
-    let problem = Problem::error(&place.file, text.0, text.1)
-        .at(place.line)
-        .about(column);
-    Problem {
-        severity,
-        ..problem
-    }
+    let problem = Problem::error(&place.file, text.0, text.1).at(place.line).about(column);
+    Problem { severity, ..problem }
 }
 
 /// Rows of one key that contradict each other: equal revisions that overlap and differ.
@@ -64,12 +59,7 @@ pub fn contradictions<R: TableRow>(rows: &[Held<R>], words: Words<'_>, problems:
     let mut sorted: Vec<&Held<R>> = rows.iter().collect();
     let order = |held: &&Held<R>| {
         let validity = held.row.validity();
-        (
-            held.row.revision(),
-            held.row.part(),
-            validity.from_ms,
-            validity.to_ms,
-        )
+        (held.row.revision(), held.row.part(), validity.from_ms, validity.to_ms)
     };
     sorted.sort_by_key(order);
     let mut furthest: Option<&Held<R>> = None;
@@ -102,18 +92,13 @@ pub(super) fn contradicted<R: TableRow>(
             && held.row != new.row
             && overlap(held.row.validity(), new.row.validity()).is_some()
     };
-    rows.iter()
-        .find(differs)
-        .map(|held| contradiction(held, new, words))
+    rows.iter().find(differs).map(|held| contradiction(held, new, words))
 }
 
 fn contradiction<R: TableRow>(one: &Held<R>, other: &Held<R>, words: Words<'_>) -> Problem {
     // Point at the later line: people append.
-    let (first, second) = if one.place.line <= other.place.line {
-        (one, other)
-    } else {
-        (other, one)
-    };
+    let (first, second) =
+        if one.place.line <= other.place.line { (one, other) } else { (other, one) };
     let place = match first.place.line {
         Some(line) if first.place.file == second.place.file => format!("line {line}"),
         Some(line) => format!("{}:{line}", first.place.file),
@@ -131,12 +116,7 @@ fn contradiction<R: TableRow>(one: &Held<R>, other: &Held<R>, words: Words<'_>) 
         "give the one that is right revision = {}, or end the earlier one where the later begins",
         second.row.revision().saturating_add(1)
     );
-    at(
-        &second.place,
-        Severity::Error,
-        "revision",
-        (message, remedy),
-    )
+    at(&second.place, Severity::Error, "revision", (message, remedy))
 }
 
 /// Stretches between the rows of one key in which nothing holds: a warning where it is a day, and always
@@ -149,26 +129,16 @@ pub fn gaps<R: TableRow>(
 ) {
     let covered = coverage(rows);
     for pair in covered.windows(2) {
-        let gap = Validity {
-            from_ms: pair[0].to_ms,
-            to_ms: pair[1].from_ms,
-        };
+        let gap = Validity { from_ms: pair[0].to_ms, to_ms: pair[1].from_ms };
         // A civil day is 23 to 25 hours long.
         let is_a_day = (23 * HOUR_MS..=25 * HOUR_MS).contains(&(gap.to_ms - gap.from_ms));
-        let ends = rows
-            .iter()
-            .find(|held| held.row.validity().to_ms == gap.from_ms);
+        let ends = rows.iter().find(|held| held.row.validity().to_ms == gap.from_ms);
         let Some(ends) = ends.filter(|_| is_a_day || every_gap) else {
             continue;
         };
-        let (from, to) = (
-            shown(gap.from_ms, words.timezone),
-            shown(gap.to_ms, words.timezone),
-        );
-        let message = format!(
-            "{} holds nowhere from {from} to {to}",
-            words.key::<R>(ends.row.key())
-        );
+        let (from, to) = (shown(gap.from_ms, words.timezone), shown(gap.to_ms, words.timezone));
+        let message =
+            format!("{} holds nowhere from {from} to {to}", words.key::<R>(ends.row.key()));
         let remedy = if is_a_day {
             format!(
                 "valid_to is the first instant after the row, and {from} is probably meant as its last \
@@ -179,12 +149,7 @@ pub fn gaps<R: TableRow>(
                 "write valid_to = {to}, or add a row for the gap; without one nothing is emitted in it"
             )
         };
-        problems.push(at(
-            &ends.place,
-            Severity::Warning,
-            "valid_to",
-            (message, remedy),
-        ));
+        problems.push(at(&ends.place, Severity::Warning, "valid_to", (message, remedy)));
     }
 }
 
@@ -196,18 +161,12 @@ pub fn tree(nodes: &Book<NodeRow>, words: Words<'_>, problems: &mut Problems) {
             let segments = timeline(rows).into_iter();
             (
                 *node,
-                segments
-                    .filter_map(|(span, winners)| Some((span, *winners.first()?)))
-                    .collect(),
+                segments.filter_map(|(span, winners)| Some((span, *winners.first()?))).collect(),
             )
         })
         .collect();
     for &node in nodes.keys() {
-        let mut walk = Walk {
-            parents: &parents,
-            path: vec![node],
-            found: None,
-        };
+        let mut walk = Walk { parents: &parents, path: vec![node], found: None };
         walk.up(Validity::ALWAYS);
         let Some((place, fault)) = walk.found else {
             continue;
@@ -237,26 +196,14 @@ impl Fault {
             Self::Cycle(path, span) => {
                 let path: Vec<_> = path.iter().map(|id| words.names.name(*id)).collect();
                 let span = shown_span(*span, words.timezone);
-                let message = format!(
-                    "the tree has a cycle {span}: {} > {}",
-                    path.join(" > "),
-                    path[0]
-                );
-                (
-                    message,
-                    "give one of them another parent, or none for a root".to_owned(),
-                )
+                let message =
+                    format!("the tree has a cycle {span}: {} > {}", path.join(" > "), path[0]);
+                (message, "give one of them another parent, or none for a root".to_owned())
             }
             Self::TooDeep(node, span) => {
-                let (node, span) = (
-                    words.key::<NodeRow>(*node),
-                    shown_span(*span, words.timezone),
-                );
+                let (node, span) = (words.key::<NodeRow>(*node), shown_span(*span, words.timezone));
                 let message = format!("{node} stands deeper than {LEVELS_MAX} levels {span}");
-                (
-                    message,
-                    "leave out levels that nobody reports on".to_owned(),
-                )
+                (message, "leave out levels that nobody reports on".to_owned())
             }
         };
         at(place, Severity::Error, "parent", text)
@@ -275,10 +222,9 @@ impl Walk<'_, '_> {
                 return;
             }
             let parent = held.row.parent;
-            let place = parents.get(&start).and_then(|rows| {
-                rows.iter()
-                    .find(|(holds, _)| overlap(*holds, common).is_some())
-            });
+            let place = parents
+                .get(&start)
+                .and_then(|rows| rows.iter().find(|(holds, _)| overlap(*holds, common).is_some()));
             let place = place.map_or(&held.place, |(_, first)| &first.place);
             if parent == start {
                 // Every node of a cycle meets itself: the one that was named first reports it.

@@ -52,20 +52,13 @@ impl FactStore {
     /// No facts yet, for `pipeline`.
     #[must_use]
     pub fn new(pipeline: &Pipeline, names: Arc<Names>) -> Self {
-        let carried = pipeline
-            .sources
-            .iter()
-            .map(|source| source.config.carries());
+        let carried = pipeline.sources.iter().map(|source| source.config.carries());
         Self {
             names,
             timezone: pipeline.timezone.clone(),
             gwp: pipeline.policy.gwp,
             come_later: carried.filter_map(Carries::table).collect(),
-            sources: pipeline
-                .sources
-                .iter()
-                .map(|source| Arc::from(&*source.name))
-                .collect(),
+            sources: pipeline.sources.iter().map(|source| Arc::from(&*source.name)).collect(),
             books: Books::default(),
         }
     }
@@ -79,11 +72,7 @@ impl FactStore {
     /// How many keys have rows: meters, factors, nodes.
     #[must_use]
     pub fn counts(&self) -> [usize; 3] {
-        [
-            self.books.meters.len(),
-            self.books.factors.len(),
-            self.books.nodes.len(),
-        ]
+        [self.books.meters.len(), self.books.factors.len(), self.books.nodes.len()]
     }
 
     /// How many rows `table` has.
@@ -122,10 +111,7 @@ impl FactStore {
             differences(&self.books.factors, &next.factors, takes_back, &mut changes);
         }
         self.books = next;
-        Ok(Applied {
-            changes,
-            warnings: problems,
-        })
+        Ok(Applied { changes, warnings: problems })
     }
 
     /// As [`Self::apply_files`], for one file.
@@ -148,20 +134,11 @@ impl FactStore {
         change: &FactChange,
     ) -> Result<Vec<FactChange>, Problem> {
         let name = self.sources.get(usize::from(source)).cloned();
-        let file = name.map_or_else(
-            || format!("source {source}"),
-            |name| format!("source \"{name}\""),
-        );
-        let place = Place {
-            file: file.into(),
-            line: None,
-            origin: Origin::Source(source),
-        };
+        let file =
+            name.map_or_else(|| format!("source {source}"), |name| format!("source \"{name}\""));
+        let place = Place { file: file.into(), line: None, origin: Origin::Source(source) };
         let (names, timezone) = (Arc::clone(&self.names), self.timezone.clone());
-        let words = Words {
-            names: &names,
-            timezone: &timezone,
-        };
+        let words = Words { names: &names, timezone: &timezone };
         let withdrawn = change.withdrawn;
         match &change.fact {
             Fact::Meter(row) => one(&mut self.books.meters, row, withdrawn, &place, words),
@@ -186,11 +163,7 @@ impl FactStore {
         let mut above: Book<NodeRow> = Book::new();
         let mut open = vec![row.node];
         while let Some(node) = open.pop() {
-            let Some(rows) = self
-                .books
-                .nodes
-                .get(&node)
-                .filter(|_| !above.contains_key(&node))
+            let Some(rows) = self.books.nodes.get(&node).filter(|_| !above.contains_key(&node))
             else {
                 continue;
             };
@@ -221,21 +194,13 @@ impl FactStore {
         let mut next: Book<R> = Book::new();
         for (row, line) in &fresh {
             let line = Some(*line);
-            let place = Place {
-                file: Arc::clone(&file.file),
-                line,
-                origin: Origin::File,
-            };
-            next.entry(row.key()).or_default().push(Held {
-                row: (*row).clone(),
-                place,
-            });
+            let place = Place { file: Arc::clone(&file.file), line, origin: Origin::File };
+            next.entry(row.key()).or_default().push(Held { row: (*row).clone(), place });
         }
         let words = self.words();
         for (key, rows) in std::mem::take(book) {
-            let (of_file, others): (Vec<_>, Vec<_>) = rows
-                .into_iter()
-                .partition(|held| held.place.origin == Origin::File);
+            let (of_file, others): (Vec<_>, Vec<_>) =
+                rows.into_iter().partition(|held| held.place.origin == Origin::File);
             let now = next.get(&key).map_or(&[][..], Vec::as_slice);
             for held in of_file {
                 let is_there = fresh.contains_key(&held.row);
@@ -270,10 +235,7 @@ impl FactStore {
     }
 
     fn words(&self) -> Words<'_> {
-        Words {
-            names: &self.names,
-            timezone: &self.timezone,
-        }
+        Words { names: &self.names, timezone: &self.timezone }
     }
 }
 
@@ -306,25 +268,18 @@ fn lost<R: TableRow>(held: &Held<R>, now: &[Held<R>], file: &str, words: Words<'
     };
     if let Some(new) = now.iter().find(is_edited) {
         let columns = row.differences(&new.row).join(", ");
-        let message = format!(
-            "{key}, revision {}, was changed in place: {columns}",
-            row.revision()
-        );
+        let message =
+            format!("{key}, revision {}, was changed in place: {columns}", row.revision());
         let remedy = format!(
             "restore the row and add the corrected one with revision = {}, so that both stay known",
             row.revision().saturating_add(1)
         );
         return at(&new.place, Severity::Error, "revision", (message, remedy));
     }
-    let line = held
-        .place
-        .line
-        .map_or_else(String::new, |line| format!(" (it stood in line {line})"));
+    let line =
+        held.place.line.map_or_else(String::new, |line| format!(" (it stood in line {line})"));
     let span = shown_span(row.validity(), words.timezone);
-    let message = format!(
-        "{key}, revision {}, {span}, has disappeared{line}",
-        row.revision()
-    );
+    let message = format!("{key}, revision {}, {span}, has disappeared{line}", row.revision());
     let remedy = "put it back; to take it back for all of its time, write withdrawn = true in it";
     Problem::error(file, message, remedy)
 }
@@ -350,19 +305,11 @@ fn one<R: TableRow>(
     if withdrawn {
         let is_exactly_there = rows.iter().any(|held| held.row == *row);
         let goes = |held: &Held<R>| {
-            if is_exactly_there {
-                held.row == *row
-            } else {
-                takes_back(row, &held.row)
-            }
+            if is_exactly_there { held.row == *row } else { takes_back(row, &held.row) }
         };
         let gone = rows.iter().filter(|held| goes(held));
-        let changes = gone
-            .map(|held| FactChange {
-                fact: held.row.fact(),
-                withdrawn: true,
-            })
-            .collect();
+        let changes =
+            gone.map(|held| FactChange { fact: held.row.fact(), withdrawn: true }).collect();
         rows.retain(|held| !goes(held));
         if rows.is_empty() {
             book.remove(&row.key());
@@ -372,18 +319,12 @@ fn one<R: TableRow>(
     if rows.iter().any(|held| held.row == *row) {
         return Ok(Vec::new());
     }
-    let held = Held {
-        row: row.clone(),
-        place: place.clone(),
-    };
+    let held = Held { row: row.clone(), place: place.clone() };
     if let Some(problem) = contradicted(rows, &held, words) {
         return Err(problem);
     }
     rows.push(held);
-    Ok(vec![FactChange {
-        fact: row.fact(),
-        withdrawn: false,
-    }])
+    Ok(vec![FactChange { fact: row.fact(), withdrawn: false }])
 }
 
 /// What is in `old` and not in `new` (`takes_back`), or the other way round.
@@ -395,17 +336,10 @@ fn differences<R: TableRow>(
 ) {
     let (these, those) = if takes_back { (old, new) } else { (new, old) };
     for (key, rows) in these {
-        let others: BTreeSet<&R> = those
-            .get(key)
-            .into_iter()
-            .flatten()
-            .map(|held| &held.row)
-            .collect();
+        let others: BTreeSet<&R> =
+            those.get(key).into_iter().flatten().map(|held| &held.row).collect();
         let missing = rows.iter().filter(|held| !others.contains(&held.row));
-        let change = |held: &Held<R>| FactChange {
-            fact: held.row.fact(),
-            withdrawn: takes_back,
-        };
+        let change = |held: &Held<R>| FactChange { fact: held.row.fact(), withdrawn: takes_back };
         changes.extend(missing.map(change));
     }
 }

@@ -19,10 +19,7 @@ fn store() -> FactStore {
 }
 
 fn days(from: i64, to: i64) -> Validity {
-    Validity {
-        from_ms: START_MS + from * DAY_MS,
-        to_ms: START_MS + to * DAY_MS,
-    }
+    Validity { from_ms: START_MS + from * DAY_MS, to_ms: START_MS + to * DAY_MS }
 }
 
 fn node(
@@ -33,24 +30,12 @@ fn node(
     revision: i64,
 ) -> FactChange {
     let [node, parent] = [node, parent].map(|name| store.names.intern(name));
-    let fact = Fact::Node(NodeRow {
-        node,
-        parent,
-        name: Id::NONE,
-        validity,
-        revision,
-    });
-    FactChange {
-        fact,
-        withdrawn: false,
-    }
+    let fact = Fact::Node(NodeRow { node, parent, name: Id::NONE, validity, revision });
+    FactChange { fact, withdrawn: false }
 }
 
 fn withdrawn(change: &FactChange) -> FactChange {
-    FactChange {
-        withdrawn: true,
-        ..change.clone()
-    }
+    FactChange { withdrawn: true, ..change.clone() }
 }
 
 fn file(changes: &[&FactChange]) -> TableFile {
@@ -59,20 +44,11 @@ fn file(changes: &[&FactChange]) -> TableFile {
         line: index + 2,
     };
     let rows = changes.iter().enumerate().map(row).collect();
-    TableFile {
-        table: Table::Nodes,
-        file: "n.csv".into(),
-        rows,
-    }
+    TableFile { table: Table::Nodes, file: "n.csv".into(), rows }
 }
 
 fn first_line(problems: &Problems) -> String {
-    problems
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    problems.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 #[test]
@@ -81,23 +57,14 @@ fn a_file_is_applied_as_its_differences() {
     let a = node(&store, "a", "", days(0, 30), 0);
     let b = node(&store, "b", "a", days(0, 30), 0);
     let corrected = node(&store, "b", "", days(10, 30), 1);
-    assert_eq!(
-        store.apply_file(&file(&[&a, &b])).unwrap().changes,
-        [a.clone(), b.clone()]
-    );
+    assert_eq!(store.apply_file(&file(&[&a, &b])).unwrap().changes, [a.clone(), b.clone()]);
     assert_eq!(store.apply_file(&file(&[&b, &a, &a])).unwrap().changes, []);
     assert_eq!(
-        store
-            .apply_file(&file(&[&a, &b, &corrected]))
-            .unwrap()
-            .changes,
+        store.apply_file(&file(&[&a, &b, &corrected])).unwrap().changes,
         [corrected.clone()]
     );
     let back = file(&[&a, &b, &withdrawn(&corrected)]);
-    assert_eq!(
-        store.apply_file(&back).unwrap().changes,
-        [withdrawn(&corrected)]
-    );
+    assert_eq!(store.apply_file(&back).unwrap().changes, [withdrawn(&corrected)]);
     // Once it is withdrawn, nothing is lost when it goes.
     assert_eq!(store.apply_file(&file(&[&a, &b])).unwrap().changes, []);
     assert_eq!((store.counts(), store.rows(Table::Nodes)), ([0, 0, 2], 2));
@@ -132,10 +99,7 @@ fn a_row_changed_in_place_is_told_how_to_correct() {
     ));
     assert!(shown.contains("add the corrected one with revision = 1"));
     // With the old row withdrawn it is a correction like any other.
-    let changes = store
-        .apply_file(&file(&[&withdrawn(&a), &ended]))
-        .unwrap()
-        .changes;
+    let changes = store.apply_file(&file(&[&withdrawn(&a), &ended])).unwrap().changes;
     assert_eq!(changes, [withdrawn(&a), ended]);
 }
 
@@ -149,9 +113,7 @@ fn a_key_comes_from_one_place() {
         first_line(&problems),
         "n.csv:2: error: key: node \"a\" also comes from source \"k\""
     );
-    let problem = store
-        .apply_change(0, &node(&store, "a", "", days(30, 40), 0))
-        .unwrap_err();
+    let problem = store.apply_change(0, &node(&store, "a", "", days(30, 40), 0)).unwrap_err();
     assert!(
         problem
             .to_string()
@@ -159,13 +121,7 @@ fn a_key_comes_from_one_place() {
     );
     let b = node(&store, "b", "", days(0, 30), 0);
     store.apply_file(&file(&[&b])).unwrap();
-    assert!(
-        store
-            .apply_change(1, &b)
-            .unwrap_err()
-            .message
-            .contains("also comes from n.csv")
-    );
+    assert!(store.apply_change(1, &b).unwrap_err().message.contains("also comes from n.csv"));
 }
 
 #[test]
@@ -176,16 +132,8 @@ fn messages_insert_repeat_contradict_and_withdraw() {
     assert_eq!(store.apply_change(1, &a).unwrap(), []);
     let other = node(&store, "a", "b", days(0, 30), 0);
     let problem = store.apply_change(1, &other).unwrap_err();
-    assert!(
-        problem
-            .message
-            .contains("differs from source \"k\" in parent"),
-        "{problem}"
-    );
-    assert_eq!(
-        store.apply_change(1, &withdrawn(&other)).unwrap(),
-        [withdrawn(&a)]
-    );
+    assert!(problem.message.contains("differs from source \"k\" in parent"), "{problem}");
+    assert_eq!(store.apply_change(1, &withdrawn(&other)).unwrap(), [withdrawn(&a)]);
     assert_eq!(store.apply_change(1, &withdrawn(&a)).unwrap(), []);
     assert_eq!(store.apply_change(1, &other).unwrap(), [other]);
 }
@@ -200,9 +148,7 @@ fn a_message_that_closes_a_cycle_is_refused() {
     store.apply_change(1, &b).unwrap();
     let problem = store.apply_change(1, &c).unwrap_err();
     assert!(
-        problem
-            .message
-            .contains("the tree has a cycle from 2026-01-21 to 2026-01-31"),
+        problem.message.contains("the tree has a cycle from 2026-01-21 to 2026-01-31"),
         "{problem}"
     );
     let root = node(&store, "c", "", days(20, 30), 0);

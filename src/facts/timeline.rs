@@ -41,10 +41,7 @@ pub fn timeline<R: TableRow>(rows: &[Held<R>]) -> Vec<Segment<'_, R>> {
             continue;
         };
         let to_ms = moments.get(position + 1).copied().unwrap_or(LATEST_MS);
-        let winners = active
-            .range((highest, 0)..)
-            .map(|(_, index)| &rows[*index])
-            .collect();
+        let winners = active.range((highest, 0)..).map(|(_, index)| &rows[*index]).collect();
         segments.push((Validity { from_ms, to_ms }, winners));
     }
     segments
@@ -87,10 +84,7 @@ pub(super) fn uncovered(wanted: Validity, covered: &[Validity]) -> Option<Validi
         }
         from_ms = from_ms.max(stretch.to_ms);
     }
-    let next = covered
-        .iter()
-        .map(|stretch| stretch.from_ms)
-        .find(|start| *start > from_ms);
+    let next = covered.iter().map(|stretch| stretch.from_ms).find(|start| *start > from_ms);
     let to_ms = next.map_or(wanted.to_ms, |next| next.min(wanted.to_ms));
     (from_ms < to_ms).then_some(Validity { from_ms, to_ms })
 }
@@ -108,21 +102,13 @@ pub(super) fn shown(ms: i64, timezone: &TimeZone) -> String {
         return format!("{ms} ms");
     };
     let civil = instant.to_zoned(timezone.clone());
-    if civil.time() == Time::midnight() {
-        civil.date().to_string()
-    } else {
-        instant.to_string()
-    }
+    if civil.time() == Time::midnight() { civil.date().to_string() } else { instant.to_string() }
 }
 
 /// A stretch, as `shown`.
 #[must_use]
 pub(super) fn shown_span(span: Validity, timezone: &TimeZone) -> String {
-    format!(
-        "from {} to {}",
-        shown(span.from_ms, timezone),
-        shown(span.to_ms, timezone)
-    )
+    format!("from {} to {}", shown(span.from_ms, timezone), shown(span.to_ms, timezone))
 }
 
 #[cfg(test)]
@@ -133,30 +119,15 @@ mod tests {
     use super::*;
 
     fn held(from_ms: i64, to_ms: i64, revision: i64) -> Held<NodeRow> {
-        let place = Place {
-            file: "n.csv".into(),
-            line: None,
-            origin: Origin::File,
-        };
+        let place = Place { file: "n.csv".into(), line: None, origin: Origin::File };
         let validity = Validity { from_ms, to_ms };
-        let row = NodeRow {
-            node: Id(1),
-            parent: Id::NONE,
-            name: Id::NONE,
-            validity,
-            revision,
-        };
+        let row = NodeRow { node: Id(1), parent: Id::NONE, name: Id::NONE, validity, revision };
         Held { row, place }
     }
 
     #[test]
     fn the_highest_revision_wins_where_rows_overlap() {
-        let rows = [
-            held(0, 100, 0),
-            held(20, 40, 1),
-            held(60, 70, 0),
-            held(120, 130, 5),
-        ];
+        let rows = [held(0, 100, 0), held(20, 40, 1), held(60, 70, 0), held(120, 130, 5)];
         let won: Vec<_> = timeline(&rows)
             .into_iter()
             .map(|(v, winners)| (v.from_ms, v.to_ms, winners[0].row.revision, winners.len()))
@@ -189,10 +160,7 @@ mod tests {
     fn instants_are_shown_as_dates_where_days_start() {
         let berlin = TimeZone::get("Europe/Berlin").unwrap();
         assert_eq!(shown(1_767_222_000_000, &berlin), "2026-01-01");
-        assert_eq!(
-            shown(1_767_222_000_000, &TimeZone::UTC),
-            "2025-12-31T23:00:00Z"
-        );
+        assert_eq!(shown(1_767_222_000_000, &TimeZone::UTC), "2025-12-31T23:00:00Z");
         assert_eq!(shown(LATEST_MS, &berlin), "the open end");
     }
 }

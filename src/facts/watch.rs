@@ -34,10 +34,7 @@ impl Stability {
     /// Starts from `stamp`, which counts as reported.
     #[must_use]
     pub fn new(stamp: Stamp) -> Self {
-        Self {
-            reported: stamp,
-            last: stamp,
-        }
+        Self { reported: stamp, last: stamp }
     }
 
     /// Takes in the file's state; whether it is new and has settled.
@@ -71,9 +68,7 @@ impl Watcher {
     /// The tables whose files have changed and settled since they were last reported.
     pub fn poll(&mut self) -> Vec<TableChanged> {
         let settled = self.0.iter_mut().filter_map(|(changed, stability)| {
-            stability
-                .observe(stamp(&changed.path))
-                .then(|| changed.clone())
+            stability.observe(stamp(&changed.path)).then(|| changed.clone())
         });
         settled.collect()
     }
@@ -82,10 +77,7 @@ impl Watcher {
 /// The state of the file at `path`.
 fn stamp(path: &Path) -> Stamp {
     let metadata = std::fs::metadata(path).ok()?;
-    Some((
-        metadata.len(),
-        metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-    ))
+    Some((metadata.len(), metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH)))
 }
 
 #[cfg(test)]
@@ -114,12 +106,7 @@ mod tests {
             at(30, 2),
         ];
         let reported: Vec<bool> = seen.into_iter().map(|stamp| file.observe(stamp)).collect();
-        assert_eq!(
-            reported,
-            [
-                false, false, false, true, false, false, true, false, false, true
-            ]
-        );
+        assert_eq!(reported, [false, false, false, true, false, false, true, false, false, true]);
     }
 
     #[test]
@@ -133,21 +120,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("nodes.csv");
         std::fs::write(&path, "node,parent\n").unwrap();
-        let tables = Tables {
-            nodes: Some(path.clone()),
-            ..Tables::default()
-        };
+        let tables = Tables { nodes: Some(path.clone()), ..Tables::default() };
         let mut watcher = Watcher::new(&tables);
         assert_eq!(watcher.poll(), []);
         std::fs::write(&path, "node,parent\na,\n").unwrap();
         assert_eq!(watcher.poll(), []);
-        assert_eq!(
-            watcher.poll(),
-            [TableChanged {
-                table: Table::Nodes,
-                path
-            }]
-        );
+        assert_eq!(watcher.poll(), [TableChanged { table: Table::Nodes, path }]);
         assert_eq!(watcher.poll(), []);
     }
 }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use plumeline_connectors::{Batch, FactChange, Receipt, SourceConfig, SourceHandle};
-use plumeline_pipelines::model::{
-    Fact, Names, Outcome, Record, RejectEntry, RejectEvent,
-};
+use plumeline_pipelines::model::{Fact, Names, Outcome, Record, RejectEntry, RejectEvent};
 use plumeline_sinks::delta::FactEntry;
 use tokio::sync::mpsc::Receiver;
 
@@ -80,7 +78,10 @@ impl Facts {
                 }
                 Err(problems) => {
                     telemetry.metrics.facts_reload_success(table).set(0);
-                    tracing::error!(table, "the table is not applied, the last good one stays\n{problems}");
+                    tracing::error!(
+                        table,
+                        "the table is not applied, the last good one stays\n{problems}"
+                    );
                 }
             }
         }
@@ -130,8 +131,7 @@ impl Intake {
             SourceConfig::Mqtt(mqtt) => u64::from(mqtt.receive_maximum),
             SourceConfig::Kafka(_) | SourceConfig::File(_) => 0,
         };
-        let windows =
-            pipeline.sources.iter().map(|s| AckWindow::new(window(&s.config))).collect();
+        let windows = pipeline.sources.iter().map(|s| AckWindow::new(window(&s.config))).collect();
         for table in TABLES.into_iter().filter(|t| table_path(&facts.tables, *t).is_some()) {
             telemetry.metrics.facts_reload_success(table_name(table)).set(1);
         }

@@ -143,15 +143,18 @@ pub async fn start(pipeline: Pipeline, clock: Arc<dyn Clock>) -> Result<Running,
         Arc::clone(&telemetry),
         Arc::clone(&stop),
     );
-    threads.push(("committer", spawn("committer", {
-        let failure = Arc::clone(&failure);
-        move || {
-            if let Err(error) = committer.run(&rows_inbox) {
-                tracing::error!(error = %crate::chain(&error), "the ledger cannot be written");
-                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.into());
+    threads.push((
+        "committer",
+        spawn("committer", {
+            let failure = Arc::clone(&failure);
+            move || {
+                if let Err(error) = committer.run(&rows_inbox) {
+                    tracing::error!(error = %crate::chain(&error), "the ledger cannot be written");
+                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.into());
+                }
             }
-        }
-    })?));
+        })?,
+    ));
     let (changes, changes_inbox) = sync_channel(PUBLICATIONS_MAX);
     let publisher = Publisher::new(&pipeline, Arc::clone(&names), Arc::clone(&telemetry));
     threads.push(("publisher", spawn("publisher", move || publisher.run(&changes_inbox))?));

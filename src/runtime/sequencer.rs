@@ -240,9 +240,7 @@ impl Sequencer {
     }
 
     fn settle(&mut self, committed: Tick) {
-        while let Some((_, receipts)) =
-            self.under_way.pop_front_if(|(cut, _)| *cut <= committed)
-        {
+        while let Some((_, receipts)) = self.under_way.pop_front_if(|(cut, _)| *cut <= committed) {
             self.parts.intake.acknowledge(receipts, self.wall_ms());
         }
     }

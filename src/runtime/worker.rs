@@ -56,11 +56,8 @@ pub struct Wiring {
 pub fn run(wiring: Wiring) {
     let Wiring { options, inboxes, rows, windows, names, telemetry } = wiring;
     let workers = inboxes.len();
-    let config = if workers == 1 {
-        timely::Config::thread()
-    } else {
-        timely::Config::process(workers)
-    };
+    let config =
+        if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
     let inboxes: Vec<_> = inboxes.into_iter().map(|inbox| Mutex::new(Some(inbox))).collect();
     // The senders are handed to the workers and go with them.
     let senders = Mutex::new(Some((rows, windows)));

@@ -53,11 +53,7 @@ impl Expected {
             .collect();
         let applied = store.apply_files(&files).expect("they join up");
         let policy = pipeline.policy.clone();
-        let history = History {
-            policy,
-            facts: Vec::new(),
-            records: Vec::new(),
-        };
+        let history = History { policy, facts: Vec::new(), records: Vec::new() };
         let mut expected = Self {
             names,
             pipeline,
@@ -80,9 +76,7 @@ impl Expected {
                 Fact::Factor(_) => Cause::Factors,
             };
             let diff = if withdrawn { -1 } else { 1 };
-            self.history
-                .facts
-                .push((Tick::new(self.learned_ms, cause), fact, diff));
+            self.history.facts.push((Tick::new(self.learned_ms, cause), fact, diff));
         }
     }
 
@@ -108,19 +102,11 @@ impl Expected {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let payload = Payload {
-                bytes: line,
-                size: line.len(),
-                topic_meter: None,
-                position,
-            };
+            let payload = Payload { bytes: line, size: line.len(), topic_meter: None, position };
             decoder.decode(payload, self.learned_ms, &mut decoded);
         }
         for change in &decoded.facts {
-            let changes = self
-                .store
-                .apply_change(source, change)
-                .expect("the facts are in order");
+            let changes = self.store.apply_change(source, change).expect("the facts are in order");
             self.learn(changes);
         }
         let tick = Tick::new(self.learned_ms, Cause::Readings);
@@ -141,10 +127,7 @@ impl Expected {
     pub(crate) fn balances(&self, ms: i64) -> [Balances; 3] {
         let balances = self.history.balances(Tick::new(ms, Cause::Cut), false);
         let activity = balances.activity.iter().map(|(key, measure)| {
-            (
-                self.subject(key),
-                vec![measure.amount.get(), measure.covered_ms.into()],
-            )
+            (self.subject(key), vec![measure.amount.get(), measure.covered_ms.into()])
         });
         let emissions = balances.emissions.iter().map(|(key, emission)| {
             let line = key.line;
@@ -173,18 +156,12 @@ impl Expected {
             ];
             (names, vec![emission.mass.get(), emission.co2e.get()])
         });
-        [
-            something(activity),
-            something(emissions),
-            something(footprints),
-        ]
+        [something(activity), something(emissions), something(footprints)]
     }
 
     fn subject(&self, key: &ActivityKey) -> Vec<String> {
         vec![
-            key.period
-                .start_ms(self.history.policy.period_ms)
-                .to_string(),
+            key.period.start_ms(self.history.policy.period_ms).to_string(),
             self.names.name(key.node).to_string(),
             self.names.name(key.subject.id()).to_string(),
             key.subject.kind().to_owned(),
@@ -195,9 +172,7 @@ impl Expected {
 
 /// Balances of nothing are no rows of a ledger's sums that anyone would miss.
 fn something(balances: impl Iterator<Item = (Vec<String>, Vec<i128>)>) -> Balances {
-    balances
-        .filter(|(_, sums)| sums.iter().any(|sum| *sum != 0))
-        .collect()
+    balances.filter(|(_, sums)| sums.iter().any(|sum| *sum != 0)).collect()
 }
 
 /// `1250` with three digits as `1.250`.

@@ -104,32 +104,18 @@ fn python_rows(python: &Path, words: &[&str], input: &[u8], env: &[(&str, String
         .stderr(Stdio::piped())
         .spawn()
         .expect("python starts");
-    child
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(input)
-        .expect("it reads its input");
+    child.stdin.take().expect("piped").write_all(input).expect("it reads its input");
     let output = child.wait_with_output().expect("it ends");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("text");
-    text.lines()
-        .map(|line| line.split('\t').map(str::to_owned).collect())
-        .collect()
+    text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
 /// Rows as balances, the first `key_columns` of each being its key; balances of nothing are left out.
 pub(crate) fn balances(rows: Rows, key_columns: usize) -> Balances {
     let balance = |mut row: Vec<String>| {
         let sums = row.split_off(key_columns);
-        (
-            row,
-            sums.iter().map(|sum| last_digits(sum)).collect::<Vec<_>>(),
-        )
+        (row, sums.iter().map(|sum| last_digits(sum)).collect::<Vec<_>>())
     };
     let is_something = |(_, sums): &(_, Vec<i128>)| sums.iter().any(|sum| *sum != 0);
     rows.into_iter().map(balance).filter(is_something).collect()
@@ -140,10 +126,7 @@ fn last_digits(decimal: &str) -> i128 {
     if decimal.is_empty() {
         return 0;
     }
-    decimal
-        .replace('.', "")
-        .parse()
-        .unwrap_or_else(|_| panic!("`{decimal}` is a decimal"))
+    decimal.replace('.', "").parse().unwrap_or_else(|_| panic!("`{decimal}` is a decimal"))
 }
 
 /// The Python that reads ledgers, or a line that says what is missing.
@@ -156,20 +139,13 @@ pub(crate) fn reader() -> Option<PathBuf> {
 pub(crate) fn assert_same(what: &str, found: &Balances, expected: &Balances) {
     let differs = |(key, sums): &(&Vec<String>, &Vec<i128>)| expected.get(*key) != Some(*sums);
     let wrong: Vec<_> = found.iter().filter(differs).take(5).collect();
-    let missing: Vec<_> = expected
-        .keys()
-        .filter(|key| !found.contains_key(*key))
-        .take(5)
-        .collect();
+    let missing: Vec<_> = expected.keys().filter(|key| !found.contains_key(*key)).take(5).collect();
     assert!(
         wrong.is_empty() && missing.is_empty(),
         "{what}: {} balances, {} expected\nwrong: {:#?}\nexpected: {:#?}\nmissing: {missing:#?}",
         found.len(),
         expected.len(),
         wrong,
-        wrong
-            .iter()
-            .map(|(key, _)| expected.get(*key))
-            .collect::<Vec<_>>(),
+        wrong.iter().map(|(key, _)| expected.get(*key)).collect::<Vec<_>>(),
     );
 }

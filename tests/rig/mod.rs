@@ -43,9 +43,7 @@ pub(crate) struct Rig {
 impl Rig {
     /// An empty folder.
     pub(crate) fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().expect("a temporary folder"),
-        }
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
     /// A pipeline of periods that are booked at once, with `sources` and a ledger in `lake`; its tables are
@@ -137,12 +135,7 @@ impl Rig {
         command.push(self.path("pipeline.toml").display().to_string());
         let process = Process::start(&command, &log, || port_in(&log, said).is_some());
         let port = port_in(&log, said).expect("waited for");
-        Running {
-            process,
-            port,
-            log,
-            said,
-        }
+        Running { process, port, log, said }
     }
 
     /// Runs `plumeline run` until it ends by itself.
@@ -151,13 +144,7 @@ impl Rig {
     /// If it does not end, or not well.
     pub(crate) fn run_to_end(&self) -> String {
         let mut child = Command::new("timeout")
-            .args([
-                "-k",
-                "1",
-                &LIMIT.as_secs().to_string(),
-                env!("CARGO_BIN_EXE_plumeline"),
-                "run",
-            ])
+            .args(["-k", "1", &LIMIT.as_secs().to_string(), env!("CARGO_BIN_EXE_plumeline"), "run"])
             .arg(self.path("pipeline.toml"))
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -208,11 +195,8 @@ impl Running {
     pub(crate) fn page(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()?;
         stream.set_read_timeout(Some(LIMIT)).expect("not zero");
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        )
-        .ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .ok()?;
         let mut response = String::new();
         stream.read_to_string(&mut response).ok()?;
         let (head, body) = response.split_once("\r\n\r\n")?;
@@ -261,15 +245,9 @@ pub(crate) fn sample(page: &str, name: &str, labels: &[(&str, &str)]) -> Option<
     let matches = |line: &&str| {
         let rest = line.strip_prefix(name).unwrap_or_default();
         (rest.starts_with('{') || rest.starts_with(' '))
-            && labels
-                .iter()
-                .all(|(label, value)| rest.contains(&format!("{label}=\"{value}\"")))
+            && labels.iter().all(|(label, value)| rest.contains(&format!("{label}=\"{value}\"")))
     };
-    page.lines()
-        .find(matches)?
-        .rsplit(' ')
-        .next()
-        .map(str::to_owned)
+    page.lines().find(matches)?.rsplit(' ').next().map(str::to_owned)
 }
 
 /// A source of JSON lines in `readings.jsonl`.
@@ -279,10 +257,7 @@ pub(crate) const FILE_SOURCE: &str =
 /// The reading number `number` of meter `m-0` to `m-3`: `number + 1` kWh, in a minute of its own on the day
 /// before yesterday.
 pub(crate) fn reading(number: i64) -> String {
-    let (meter, at_ms) = (
-        number % 4,
-        day_before_yesterday() + 60_000 * (1 + number / 4),
-    );
+    let (meter, at_ms) = (number % 4, day_before_yesterday() + 60_000 * (1 + number / 4));
     let value = number + 1;
     format!(r#"{{"meter":"m-{meter}","observed_at_ms":{at_ms},"value":{value},"unit":"kWh"}}"#)
 }
@@ -298,13 +273,8 @@ pub(crate) fn day_before_yesterday() -> i64 {
 }
 
 /// Now, ms since the Unix epoch.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the program under test lives in real time"
-)]
+#[expect(clippy::disallowed_methods, reason = "the program under test lives in real time")]
 pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     i64::try_from(since.as_millis()).expect("before the end of time")
 }

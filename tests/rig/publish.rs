@@ -13,14 +13,10 @@ use crate::support::{Kafka, Mosquitto};
 pub(crate) fn mqtt(broker: &Mosquitto, messages: &[(String, Vec<u8>)]) {
     let mut options = MqttOptions::new("publisher", ("127.0.0.1", broker.port()));
     options.set_keep_alive(30);
-    let (client, mut connection) = Client::builder(options)
-        .capacity(messages.len() + 10)
-        .build();
+    let (client, mut connection) = Client::builder(options).capacity(messages.len() + 10).build();
     for (topic, payload) in messages {
         let once = PublishOptions::new(QoS::AtLeastOnce);
-        client
-            .publish(topic.as_str(), payload.clone(), once)
-            .expect("there is room");
+        client.publish(topic.as_str(), payload.clone(), once).expect("there is room");
     }
     let mut acked = 0;
     for event in connection.iter() {
@@ -41,13 +37,8 @@ pub(crate) fn kafka(kafka: &Kafka, topic: &str, partition: i32, payloads: &[Stri
         .create()
         .expect("a valid configuration");
     for payload in payloads {
-        let record = BaseRecord::<(), str>::to(topic)
-            .payload(payload)
-            .partition(partition);
-        producer
-            .send(record)
-            .map_err(|(error, _)| error)
-            .expect("there is room");
+        let record = BaseRecord::<(), str>::to(topic).payload(payload).partition(partition);
+        producer.send(record).map_err(|(error, _)| error).expect("there is room");
         producer.poll(Duration::ZERO);
     }
     producer.flush(LIMIT).expect("the broker takes them");

@@ -32,10 +32,7 @@ impl Kafka {
     pub(crate) fn start() -> Option<Self> {
         let java = require("java (17 or newer)", program("java"))?;
         let jars = from_environment_or_cache("PLUMELINE_KAFKA_HOME", "kafka");
-        let jars = require(
-            "Apache Kafka",
-            jars.filter(|folder| holds(folder, "kafka_2.13-")),
-        )?;
+        let jars = require("Apache Kafka", jars.filter(|folder| holds(folder, "kafka_2.13-")))?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
         let config = folder.path().join("server.properties");
@@ -48,19 +45,9 @@ impl Kafka {
             .arg(&config)
             .output()
             .expect("java starts");
-        assert!(
-            status.status.success(),
-            "{}",
-            String::from_utf8_lossy(&status.stderr)
-        );
+        assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
         let process = run(&java, &jars, folder.path(), port);
-        Some(Self {
-            process,
-            java,
-            jars,
-            port,
-            folder,
-        })
+        Some(Self { process, java, jars, port, folder })
     }
 
     /// Its address.
@@ -119,10 +106,7 @@ impl Kafka {
         wait_until("partitions to have leaders", START_LIMIT, || {
             let metadata = consumer.fetch_metadata(Some(name), REQUEST_LIMIT);
             metadata.is_ok_and(|metadata| {
-                let led = metadata.topics()[0]
-                    .partitions()
-                    .iter()
-                    .filter(|p| p.leader() >= 0);
+                let led = metadata.topics()[0].partitions().iter().filter(|p| p.leader() >= 0);
                 i32::try_from(led.count()) == Ok(partitions)
             })
         });
@@ -166,20 +150,15 @@ fn run(java: &Path, jars: &Path, folder: &Path, port: u16) -> Process {
         folder.join("server.properties").display().to_string(),
     ];
     let knows_itself = || {
-        let consumer: Result<BaseConsumer, _> = ClientConfig::new()
-            .set("bootstrap.servers", format!("127.0.0.1:{port}"))
-            .create();
+        let consumer: Result<BaseConsumer, _> =
+            ClientConfig::new().set("bootstrap.servers", format!("127.0.0.1:{port}")).create();
         let metadata = consumer.and_then(|c| c.fetch_metadata(None, Duration::from_secs(2)));
         metadata.is_ok_and(|metadata| !metadata.brokers().is_empty())
     };
-    Process::start(&command, &folder.join("kafka.log"), || {
-        answers(port) && knows_itself()
-    })
+    Process::start(&command, &folder.join("kafka.log"), || answers(port) && knows_itself())
 }
 
 fn wait_for<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a small runtime").block_on(future)
 }

@@ -15,10 +15,7 @@
 //!
 //! `.ci/setup` installs all of it; the paths below are where it puts things.
 
-#![allow(
-    dead_code,
-    reason = "each test binary and bench uses its own share of the servers"
-)]
+#![allow(dead_code, reason = "each test binary and bench uses its own share of the servers")]
 
 pub(crate) mod kafka;
 pub(crate) mod mosquitto;
@@ -45,17 +42,11 @@ const REQUIRE_SERVERS: &str = "PLUMELINE_REQUIRE_SERVERS";
 pub(crate) fn require(what: &str, found: Option<PathBuf>) -> Option<PathBuf> {
     if found.is_none() {
         let required = env::var_os(REQUIRE_SERVERS).is_some_and(|value| value == "1");
-        assert!(
-            !required,
-            "{what} is missing, and {REQUIRE_SERVERS}=1: run .ci/setup"
-        );
+        assert!(!required, "{what} is missing, and {REQUIRE_SERVERS}=1: run .ci/setup");
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         // Past the harness, which swallows what a passing test prints.
-        writeln!(
-            std::io::stderr(),
-            "skipped: {test}: no {what} here; .ci/setup installs it"
-        )
-        .expect("stderr can be written");
+        writeln!(std::io::stderr(), "skipped: {test}: no {what} here; .ci/setup installs it")
+            .expect("stderr can be written");
     }
     found
 }
@@ -72,10 +63,7 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
 /// The Python with duckdb, deltalake, pyarrow and moto: `$PLUMELINE_PYTHON`, or the one of `.ci/setup`.
 pub(crate) fn python() -> Option<PathBuf> {
     let found = from_environment_or_cache("PLUMELINE_PYTHON", "venv/bin/python");
-    require(
-        "Python with duckdb, deltalake and moto",
-        found.filter(|file| file.is_file()),
-    )
+    require("Python with duckdb, deltalake and moto", found.filter(|file| file.is_file()))
 }
 
 /// `promtool` of Prometheus.
@@ -95,7 +83,5 @@ fn from_environment_or_cache(name: &str, below: &str) -> Option<PathBuf> {
 /// Whether a folder holds a file whose name begins with `prefix`.
 fn holds(folder: &Path, prefix: &str) -> bool {
     let begins = |name: &OsStr| name.to_string_lossy().starts_with(prefix);
-    folder
-        .read_dir()
-        .is_ok_and(|mut files| files.any(|f| f.is_ok_and(|f| begins(&f.file_name()))))
+    folder.read_dir().is_ok_and(|mut files| files.any(|f| f.is_ok_and(|f| begins(&f.file_name()))))
 }

@@ -38,12 +38,7 @@ impl Mosquitto {
         );
         std::fs::write(folder.path().join("mosquitto.conf"), config).expect("a new file");
         let process = run(&program, &folder, port);
-        Some(Self {
-            process,
-            program,
-            port,
-            folder,
-        })
+        Some(Self { process, program, port, folder })
     }
 
     /// Its address, as a pipeline file writes it.
@@ -74,12 +69,6 @@ impl Mosquitto {
 
 fn run(program: &std::path::Path, folder: &TempDir, port: u16) -> Process {
     let config = folder.path().join("mosquitto.conf");
-    let command = [
-        program.display().to_string(),
-        "-c".to_owned(),
-        config.display().to_string(),
-    ];
-    Process::start(&command, &folder.path().join("mosquitto.log"), || {
-        answers(port)
-    })
+    let command = [program.display().to_string(), "-c".to_owned(), config.display().to_string()];
+    Process::start(&command, &folder.path().join("mosquitto.log"), || answers(port))
 }

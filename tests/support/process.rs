@@ -51,11 +51,7 @@ impl Process {
     /// # Panics
     /// If it ends, or is not ready within [`START_LIMIT`]; the message ends with its last lines.
     pub(crate) fn start(command: &[String], log: &Path, ready: impl Fn() -> bool) -> Self {
-        let output = File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .expect("a log file");
+        let output = File::options().create(true).append(true).open(log).expect("a log file");
         let shell = Command::new("sh")
             .args(["-c", KEEPER, "sh"])
             .args(command)
@@ -64,19 +60,11 @@ impl Process {
             .stderr(output)
             .spawn()
             .expect("sh starts");
-        let mut process = Self {
-            name: command[0].clone(),
-            shell,
-            log: log.to_owned(),
-        };
+        let mut process = Self { name: command[0].clone(), shell, log: log.to_owned() };
         let started = now();
         while !ready() {
             if let Some(status) = process.shell.try_wait().expect("a child can be asked") {
-                panic!(
-                    "{} ended with {status}:\n{}",
-                    process.name,
-                    process.last_lines()
-                );
+                panic!("{} ended with {status}:\n{}", process.name, process.last_lines());
             }
             let waited = started.elapsed();
             assert!(
@@ -93,8 +81,7 @@ impl Process {
     /// Sends it a signal by name, for example `STOP`, `CONT`, `HUP`.
     pub(crate) fn signal(&mut self, name: &str) {
         let pipe = self.shell.stdin.as_mut().expect("open until it is killed");
-        pipe.write_all(format!("{name}\n").as_bytes())
-            .expect("the keeper listens");
+        pipe.write_all(format!("{name}\n").as_bytes()).expect("the keeper listens");
         pipe.flush().expect("the keeper listens");
     }
 
@@ -155,10 +142,7 @@ pub(crate) fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut(
 pub(crate) fn free_port() -> u16 {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the loopback has free ports");
-    listener
-        .local_addr()
-        .expect("a bound listener has an address")
-        .port()
+    listener.local_addr().expect("a bound listener has an address").port()
 }
 
 /// Whether somebody listens on a port of the loopback.
@@ -167,10 +151,7 @@ pub(crate) fn answers(port: u16) -> bool {
     TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests wait for real servers in real time"
-)]
+#[expect(clippy::disallowed_methods, reason = "tests wait for real servers in real time")]
 fn now() -> Instant {
     Instant::now()
 }

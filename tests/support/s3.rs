@@ -31,11 +31,7 @@ impl S3 {
         command.extend(words.map(str::to_owned));
         command.push(port.to_string());
         let process = Process::start(&command, &folder.path().join("s3.log"), || answers(port));
-        let server = Self {
-            process,
-            port,
-            _folder: folder,
-        };
+        let server = Self { process, port, _folder: folder };
         let response = server.request("PUT", &format!("/{}", Self::BUCKET));
         assert!(response.starts_with("HTTP/1.1 200"), "{response}");
         Some(server)
@@ -68,9 +64,7 @@ impl S3 {
         let head = "Host: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         write!(stream, "{method} {path} HTTP/1.1\r\n{head}").expect("it reads");
         let mut response = String::new();
-        stream
-            .read_to_string(&mut response)
-            .expect("it answers in text");
+        stream.read_to_string(&mut response).expect("it answers in text");
         response
     }
 }

@@ -32,11 +32,7 @@ impl Decoder {
             Ok(None) => return Err("value is missing".to_owned()),
         };
         let needed = |field: &str, is_there: bool| {
-            if is_there || is_withdrawn {
-                Ok(())
-            } else {
-                Err(format!("{field} is missing"))
-            }
+            if is_there || is_withdrawn { Ok(()) } else { Err(format!("{field} is missing")) }
         };
         let raw_activity = wire.activity.ok_or("activity is missing")?;
         let activity = name("activity", raw_activity)?;

@@ -12,10 +12,7 @@ const UNITS_MAX: usize = 64;
 
 /// Ids of names.
 #[derive(Debug)]
-#[expect(
-    clippy::disallowed_types,
-    reason = "looked up by name only, never iterated"
-)]
+#[expect(clippy::disallowed_types, reason = "looked up by name only, never iterated")]
 pub(super) struct Ids {
     names: Arc<Names>,
     seen: std::collections::HashMap<Arc<str>, Id>,
@@ -23,10 +20,7 @@ pub(super) struct Ids {
 
 impl Ids {
     pub(super) fn new(names: Arc<Names>) -> Self {
-        Self {
-            names,
-            seen: std::iter::empty().collect(),
-        }
+        Self { names, seen: std::iter::empty().collect() }
     }
 
     /// The id of `name`, which is a name from now on.
@@ -72,10 +66,7 @@ mod tests {
     fn what_is_kept_is_what_was_found() {
         let names = Arc::new(Names::new());
         let mut ids = Ids::new(Arc::clone(&names));
-        assert_eq!(
-            (ids.of("m-1"), ids.of("m-2"), ids.of("m-1")),
-            (Id(1), Id(2), Id(1))
-        );
+        assert_eq!((ids.of("m-1"), ids.of("m-2"), ids.of("m-1")), (Id(1), Id(2), Id(1)));
         let mut units = Units::default();
         for symbol in ["kWh", "kwh", "m3", "kWh", "m3", "m3", "kwh", "kW"] {
             assert_eq!(units.parse(symbol), Unit::parse(symbol), "{symbol}");

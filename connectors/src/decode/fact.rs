@@ -72,15 +72,8 @@ const FACTOR_COLUMNS: [&str; 12] = [
     "source",
     "withdrawn",
 ];
-const NODE_COLUMNS: [&str; 7] = [
-    "node",
-    "parent",
-    "name",
-    "valid_from",
-    "valid_to",
-    "revision",
-    "withdrawn",
-];
+const NODE_COLUMNS: [&str; 7] =
+    ["node", "parent", "name", "valid_from", "valid_to", "revision", "withdrawn"];
 
 /// A table of facts.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,11 +130,7 @@ pub fn check_column(table: Table, column: &str) -> Result<(), FactError> {
         Some(near) => format!("write `{near}`, or remove it"),
         None => format!("the columns are {}", known.join(", ")),
     };
-    Err(error(
-        &shortened(column),
-        "is no column of this table",
-        remedy,
-    ))
+    Err(error(&shortened(column), "is no column of this table", remedy))
 }
 
 /// A row of `table` from its fields, each a text as a CSV cell holds it; an empty or absent field is left
@@ -160,21 +149,13 @@ pub fn fact_from_fields<'f>(
     timezone: &TimeZone,
     period_ms: i64,
 ) -> Result<FactChange, FactError> {
-    let row = Fields {
-        field,
-        names,
-        timezone,
-        period_ms,
-    };
+    let row = Fields { field, names, timezone, period_ms };
     let fact = match table {
         Table::Meters => Fact::Meter(row.meter()?),
         Table::Factors => Fact::Factor(row.factor()?),
         Table::Nodes => Fact::Node(row.node()?),
     };
-    Ok(FactChange {
-        fact,
-        withdrawn: row.withdrawn()?,
-    })
+    Ok(FactChange { fact, withdrawn: row.withdrawn()? })
 }
 
 impl Fields<'_, '_> {
@@ -196,17 +177,11 @@ impl Fields<'_, '_> {
             "end" => Some(StampSide::End),
             _ => None,
         };
-        let stamp = self
-            .one_of("stamp", &["start", "end"], start)?
-            .unwrap_or(StampSide::End);
+        let stamp = self.one_of("stamp", &["start", "end"], start)?.unwrap_or(StampSide::End);
         let interval_ms = self.stretch("interval")?;
         if stamp == StampSide::Start && interval_ms.is_none() && kind == MeterKind::Interval {
             let remedy = "write the length of the interval in `interval`, such as 15m";
-            return Err(error(
-                "stamp",
-                "`start` needs to know where the interval ends",
-                remedy,
-            ));
+            return Err(error("stamp", "`start` needs to know where the interval ends", remedy));
         }
         let max_hold_ms = self.stretch("max_hold")?.unwrap_or(DEFAULT_MAX_HOLD_MS);
         let (modulus, max_power) = (self.positive("modulus")?, self.positive("max_power")?);
@@ -242,16 +217,10 @@ impl Fields<'_, '_> {
         if category > 0 && scope != 3 {
             let message =
                 format!("`{category}` is a category of scope 3, and the scope is {scope}");
-            return Err(error(
-                "category",
-                &message,
-                "leave it empty, or correct the scope",
-            ));
+            return Err(error("category", &message, "leave it empty, or correct the scope"));
         }
         let methods = Method::ALL.map(Method::name);
-        let method = self
-            .one_of("method", &methods, Method::parse)?
-            .unwrap_or(Method::Any);
+        let method = self.one_of("method", &methods, Method::parse)?.unwrap_or(Method::Any);
         let gases: Vec<&str> = Gas::ALL.iter().map(|gas| gas.name()).collect();
         let gas = self.one_of("gas", &gases, Gas::parse)?;
         let gas = gas.ok_or_else(|| missing("gas", "write co2, ch4, n2o, ..., or co2e"))?;
@@ -308,19 +277,11 @@ fn kind_fits(kind: MeterKind, unit: Unit) -> Result<(), FactError> {
     match (kind, unit.over_an_hour()) {
         (MeterKind::Power, None) => {
             let message = format!("`{unit}` is no unit of power or flow, and the kind is power");
-            Err(error(
-                "unit",
-                &message,
-                "write kW, m3/h, ..., or correct the kind",
-            ))
+            Err(error("unit", &message, "write kW, m3/h, ..., or correct the kind"))
         }
         (MeterKind::Interval | MeterKind::Register, Some(amount)) => {
             let message = format!("`{unit}` is a power, and the kind is {}", kind.name());
-            Err(error(
-                "unit",
-                &message,
-                format!("write `{amount}`, or kind = power"),
-            ))
+            Err(error("unit", &message, format!("write `{amount}`, or kind = power")))
         }
         _ => Ok(()),
     }
@@ -333,19 +294,10 @@ fn rate_fits(kg_per_unit: Decimal, unit: Unit, gas: Gas) -> Result<(), FactError
         return Err(error("unit", &message, format!("write `{amount}`")));
     }
     for set in [GwpSet::Ar4, GwpSet::Ar5, GwpSet::Ar6] {
-        if unit
-            .rate(kg_per_unit, unit.base(), gas.gwp_tenths(set).max(10))
-            .is_err()
-        {
-            let message = format!(
-                "`{kg_per_unit}` kg {} per {unit} is more than a rate can be",
-                gas.name()
-            );
-            return Err(error(
-                "kg_per_unit",
-                &message,
-                "check the unit: kilograms, per one unit",
-            ));
+        if unit.rate(kg_per_unit, unit.base(), gas.gwp_tenths(set).max(10)).is_err() {
+            let message =
+                format!("`{kg_per_unit}` kg {} per {unit} is more than a rate can be", gas.name());
+            return Err(error("kg_per_unit", &message, "check the unit: kilograms, per one unit"));
         }
     }
     Ok(())

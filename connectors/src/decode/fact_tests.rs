@@ -14,32 +14,20 @@ struct Bench {
 
 impl Bench {
     fn new(zone: &str) -> Self {
-        Self {
-            names: Names::new(),
-            timezone: TimeZone::get(zone).unwrap(),
-        }
+        Self { names: Names::new(), timezone: TimeZone::get(zone).unwrap() }
     }
 
     fn read(&self, table: Table, fields: &[(&str, &str)]) -> Result<FactChange, FactError> {
-        let fields: BTreeMap<String, String> = fields
-            .iter()
-            .map(|(key, value)| ((*key).into(), (*value).into()))
-            .collect();
+        let fields: BTreeMap<String, String> =
+            fields.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
         let field = |column: &str| fields.get(column).map(|text| Cow::Owned(text.clone()));
         fact_from_fields(table, &field, &self.names, &self.timezone, QUARTER_MS)
     }
 
     fn meter(&self, fields: &[(&str, &str)]) -> Result<MeterRow, FactError> {
-        let base = [
-            ("meter", "m-17"),
-            ("node", "york"),
-            ("kind", "register"),
-            ("unit", "kWh"),
-        ];
+        let base = [("meter", "m-17"), ("node", "york"), ("kind", "register"), ("unit", "kWh")];
         let all: Vec<_> = base.into_iter().chain(fields.iter().copied()).collect();
-        let Fact::Meter(row) = self.read(Table::Meters, &all)?.fact else {
-            panic!("a meter")
-        };
+        let Fact::Meter(row) = self.read(Table::Meters, &all)?.fact else { panic!("a meter") };
         Ok(row)
     }
 
@@ -52,9 +40,7 @@ impl Bench {
             ("unit", "kWh"),
         ];
         let all: Vec<_> = base.into_iter().chain(fields.iter().copied()).collect();
-        let Fact::Factor(row) = self.read(Table::Factors, &all)?.fact else {
-            panic!("a factor")
-        };
+        let Fact::Factor(row) = self.read(Table::Factors, &all)?.fact else { panic!("a factor") };
         Ok(row)
     }
 }
@@ -100,14 +86,8 @@ fn a_full_meter_row_is_read_exactly() {
             ("revision", "7"),
         ])
         .unwrap();
-    assert_eq!(
-        (row.stamp, row.interval_ms),
-        (StampSide::Start, Some(900_000))
-    );
-    assert_eq!(
-        (row.max_hold_ms, row.expected_every_ms),
-        (3_600_000, Some(30_000))
-    );
+    assert_eq!((row.stamp, row.interval_ms), (StampSide::Start, Some(900_000)));
+    assert_eq!((row.max_hold_ms, row.expected_every_ms), (3_600_000, Some(30_000)));
     assert_eq!(row.max_power.unwrap().to_string(), "12345.678901234500001");
     // Midnight in Berlin: one hour before UTC's in winter, two in summer.
     let hours = |text: &str| parse_instant_ms(text).unwrap();
@@ -119,9 +99,7 @@ fn a_full_meter_row_is_read_exactly() {
 #[test]
 fn a_factor_line_is_read_exactly() {
     let bench = Bench::new("UTC");
-    let row = bench
-        .factor(&[("revision", "2"), ("source", "DESNZ 2024")])
-        .unwrap();
+    let row = bench.factor(&[("revision", "2"), ("source", "DESNZ 2024")]).unwrap();
     assert_eq!((row.scope, row.category, row.method), (2, 0, Method::Any));
     assert_eq!(row.kg_per_unit.to_string(), "0.20707");
     assert_eq!(&*bench.names.name(row.source), "DESNZ 2024");
@@ -136,9 +114,7 @@ fn a_factor_line_is_read_exactly() {
     );
     let change = change.unwrap();
     assert!(change.withdrawn);
-    let Fact::Node(node) = change.fact else {
-        panic!("a node")
-    };
+    let Fact::Node(node) = change.fact else { panic!("a node") };
     assert_eq!(node.name, node.node);
 }
 
@@ -146,11 +122,7 @@ fn a_factor_line_is_read_exactly() {
 fn a_wrong_meter_field_is_named_with_its_remedy() {
     let bench = Bench::new("UTC");
     for (column, text, shown) in [
-        (
-            "kind",
-            "registr",
-            "kind: `registr` is not known; write `register`",
-        ),
+        ("kind", "registr", "kind: `registr` is not known; write `register`"),
         (
             "unit",
             "kW",
@@ -162,21 +134,13 @@ fn a_wrong_meter_field_is_named_with_its_remedy() {
             "0.0",
             "multiplier: `0` would lose every value; write the factor values are multiplied with, or leave it empty for 1",
         ),
-        (
-            "modulus",
-            "-1",
-            "modulus: `-1` is not above 0; leave it empty for none",
-        ),
+        ("modulus", "-1", "modulus: `-1` is not above 0; leave it empty for none"),
         (
             "max_power",
             "1e400",
             "max_power: `1e400` has more than 38 significant digits or 30 decimals; write digits with a point, such as 0.20707",
         ),
-        (
-            "interval",
-            "15",
-            "interval: `15` has no unit; write a length such as 15m, 1h or 1d",
-        ),
+        ("interval", "15", "interval: `15` has no unit; write a length such as 15m, 1h or 1d"),
         (
             "max_hold",
             "2000d",
@@ -197,23 +161,13 @@ fn a_wrong_meter_field_is_named_with_its_remedy() {
             "2026-01-01T00:20:00Z",
             "valid_to: `2026-01-01T00:20:00Z` is in the middle of an accounting period; write 2026-01-01T00:15:00Z, or choose a shorter `period`",
         ),
-        (
-            "revision",
-            "1.5",
-            "revision: `1.5` is no whole number; write 1, 2, 3, ...",
-        ),
-        (
-            "withdrawn",
-            "yes",
-            "withdrawn: `yes` is not known; write one of true, false",
-        ),
+        ("revision", "1.5", "revision: `1.5` is no whole number; write 1, 2, 3, ..."),
+        ("withdrawn", "yes", "withdrawn: `yes` is not known; write one of true, false"),
     ] {
         let error = bench.meter(&[(column, text)]).expect_err(text);
         assert_eq!(error.to_string(), shown);
     }
-    let error = bench
-        .meter(&[("kind", "interval"), ("stamp", "start")])
-        .unwrap_err();
+    let error = bench.meter(&[("kind", "interval"), ("stamp", "start")]).unwrap_err();
     assert_eq!(error.column, "stamp");
     let error = bench.meter(&[("kind", "power")]).unwrap_err();
     assert_eq!(error.column, "unit");
@@ -238,46 +192,20 @@ fn a_wrong_factor_or_node_field_is_named() {
         ("gas", ""),
         ("unit", ""),
     ] {
-        assert_eq!(
-            bench.factor(&[(column, text)]).expect_err(text).column,
-            column,
-            "{text}"
-        );
+        assert_eq!(bench.factor(&[(column, text)]).expect_err(text).column, column, "{text}");
     }
-    assert_eq!(
-        bench.factor(&[("gas", "co2_biogenic")]).unwrap_err().column,
-        "scope"
-    );
+    assert_eq!(bench.factor(&[("gas", "co2_biogenic")]).unwrap_err().column, "scope");
     let itself = [("node", "york"), ("parent", "york")];
-    assert_eq!(
-        bench.read(Table::Nodes, &itself).unwrap_err().column,
-        "parent"
-    );
+    assert_eq!(bench.read(Table::Nodes, &itself).unwrap_err().column, "parent");
     let long = "x".repeat(257);
-    assert_eq!(
-        bench
-            .read(Table::Nodes, &[("node", &long)])
-            .unwrap_err()
-            .column,
-        "node"
-    );
-    assert_eq!(
-        bench
-            .read(Table::Nodes, &[("node", "a\u{7}b")])
-            .unwrap_err()
-            .column,
-        "node"
-    );
+    assert_eq!(bench.read(Table::Nodes, &[("node", &long)]).unwrap_err().column, "node");
+    assert_eq!(bench.read(Table::Nodes, &[("node", "a\u{7}b")]).unwrap_err().column, "node");
 }
 
 #[test]
 fn a_refused_row_leaves_no_name_behind() {
     let bench = Bench::new("UTC");
-    assert!(
-        bench
-            .meter(&[("factor", "new"), ("withdrawn", "perhaps")])
-            .is_err()
-    );
+    assert!(bench.meter(&[("factor", "new"), ("withdrawn", "perhaps")]).is_err());
     assert_eq!(bench.names.find("m-17"), None);
     assert_eq!(bench.names.find("new"), None);
 }
@@ -288,9 +216,6 @@ fn unknown_columns_are_refused_with_the_nearest() {
     let error = check_column(Table::Meters, "max_hould").unwrap_err();
     assert_eq!(error.remedy, "write `max_hold`, or remove it");
     assert!(
-        check_column(Table::Nodes, "colour")
-            .unwrap_err()
-            .remedy
-            .starts_with("the columns are")
+        check_column(Table::Nodes, "colour").unwrap_err().remedy.starts_with("the columns are")
     );
 }

@@ -51,10 +51,8 @@ impl<'f> Fields<'_, 'f> {
             return Err(error(column, &message, "shorten it"));
         }
         if text.chars().any(char::is_control) {
-            let message = format!(
-                "`{}` holds a control character",
-                shortened(&text).escape_debug()
-            );
+            let message =
+                format!("`{}` holds a control character", shortened(&text).escape_debug());
             return Err(error(column, &message, "remove it"));
         }
         Ok(Some(text))
@@ -76,11 +74,7 @@ impl<'f> Fields<'_, 'f> {
             Some(near) => format!("write `{near}`"),
             None => format!("write one of {}", known.join(", ")),
         };
-        Err(error(
-            column,
-            &format!("`{}` is not known", shortened(&text)),
-            remedy,
-        ))
+        Err(error(column, &format!("`{}` is not known", shortened(&text)), remedy))
     }
 
     pub(super) fn unit(&self, column: &str) -> Result<Option<Unit>, FactError> {
@@ -93,19 +87,15 @@ impl<'f> Fields<'_, 'f> {
             return Ok(None);
         };
         let remedy = "write digits with a point, such as 0.20707";
-        Decimal::parse(&text)
-            .map(Some)
-            .map_err(|cause| error(column, &cause.to_string(), remedy))
+        Decimal::parse(&text).map(Some).map_err(|cause| error(column, &cause.to_string(), remedy))
     }
 
     pub(super) fn positive(&self, column: &str) -> Result<Option<Decimal>, FactError> {
         let value = self.decimal(column)?;
         match value {
-            Some(value) if value.mantissa() <= 0 => Err(error(
-                column,
-                &format!("`{value}` is not above 0"),
-                "leave it empty for none",
-            )),
+            Some(value) if value.mantissa() <= 0 => {
+                Err(error(column, &format!("`{value}` is not above 0"), "leave it empty for none"))
+            }
             _ => Ok(value),
         }
     }
@@ -116,9 +106,7 @@ impl<'f> Fields<'_, 'f> {
         };
         let number = text.parse().ok().filter(|number| *number <= max);
         let message = || format!("`{}` is no whole number from 0 to {max}", shortened(&text));
-        number
-            .map(Some)
-            .ok_or_else(|| error(column, &message(), format!("write 0 to {max}")))
+        number.map(Some).ok_or_else(|| error(column, &message(), format!("write 0 to {max}")))
     }
 
     pub(super) fn revision(&self) -> Result<i64, FactError> {
@@ -126,15 +114,12 @@ impl<'f> Fields<'_, 'f> {
             return Ok(DEFAULT_REVISION);
         };
         let message = || format!("`{}` is no whole number", shortened(&text));
-        text.parse()
-            .map_err(|_| error("revision", &message(), "write 1, 2, 3, ..."))
+        text.parse().map_err(|_| error("revision", &message(), "write 1, 2, 3, ..."))
     }
 
     pub(super) fn withdrawn(&self) -> Result<bool, FactError> {
         let parse = |text: &str| text.parse::<bool>().ok();
-        Ok(self
-            .one_of("withdrawn", &["true", "false"], parse)?
-            .unwrap_or(false))
+        Ok(self.one_of("withdrawn", &["true", "false"], parse)?.unwrap_or(false))
     }
 
     pub(super) fn stretch(&self, column: &str) -> Result<Option<i64>, FactError> {
@@ -152,16 +137,11 @@ impl<'f> Fields<'_, 'f> {
     }
 
     pub(super) fn validity(&self) -> Result<Validity, FactError> {
-        let from_ms = self
-            .boundary("valid_from")?
-            .unwrap_or(Validity::ALWAYS.from_ms);
+        let from_ms = self.boundary("valid_from")?.unwrap_or(Validity::ALWAYS.from_ms);
         let to_ms = self.boundary("valid_to")?.unwrap_or(LATEST_MS);
         if from_ms >= to_ms {
-            let message = format!(
-                "{} is not after valid_from, {}",
-                shown_ms(to_ms),
-                shown_ms(from_ms)
-            );
+            let message =
+                format!("{} is not after valid_from, {}", shown_ms(to_ms), shown_ms(from_ms));
             let remedy =
                 "write the first instant at which the row no longer holds, or leave it empty";
             return Err(error("valid_to", &message, remedy));
@@ -200,9 +180,7 @@ impl<'f> Fields<'_, 'f> {
             return parse_instant_ms(text).map_err(refused);
         }
         let message = || format!("`{text}` is not a day of the calendar");
-        let date: Date = text
-            .parse()
-            .map_err(|_| error(column, &message(), remedy))?;
+        let date: Date = text.parse().map_err(|_| error(column, &message(), remedy))?;
         let midnight = date.to_zoned(self.timezone.clone());
         let midnight = midnight.map_err(|_| error(column, &message(), remedy))?;
         Ok(midnight.timestamp().as_millisecond())
@@ -210,11 +188,7 @@ impl<'f> Fields<'_, 'f> {
 }
 
 pub(super) fn error(column: &str, message: &str, remedy: impl Into<String>) -> FactError {
-    FactError {
-        column: column.into(),
-        message: message.into(),
-        remedy: remedy.into(),
-    }
+    FactError { column: column.into(), message: message.into(), remedy: remedy.into() }
 }
 
 pub(super) fn missing(column: &str, remedy: &str) -> FactError {

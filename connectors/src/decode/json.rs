@@ -12,15 +12,7 @@ use serde_json::value::RawValue;
 use super::Refusal;
 
 /// Words of gateways for "no value".
-const NOTHING: [&str; 7] = [
-    "null",
-    "nan",
-    "none",
-    "online",
-    "offline",
-    "unavailable",
-    "unknown",
-];
+const NOTHING: [&str; 7] = ["null", "nan", "none", "online", "offline", "unavailable", "unknown"];
 /// Letters of a text that a reason shows.
 const SHOWN_MAX: usize = 64;
 
@@ -96,10 +88,7 @@ impl Wire<'_> {
         match self.withdraw.map(RawValue::get) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(other) => Err(format!(
-                "withdraw: `{}` is neither true nor false",
-                shown(other)
-            )),
+            Some(other) => Err(format!("withdraw: `{}` is neither true nor false", shown(other))),
         }
     }
 
@@ -109,13 +98,8 @@ impl Wire<'_> {
             return Ok(0);
         };
         let number = raw.get().parse().ok().filter(|version| *version >= 1);
-        let refusal = || {
-            format!(
-                "version: `{}` is no whole number from 1 to {}",
-                shown(raw.get()),
-                u32::MAX
-            )
-        };
+        let refusal =
+            || format!("version: `{}` is no whole number from 1 to {}", shown(raw.get()), u32::MAX);
         number.ok_or_else(refusal)
     }
 }
@@ -123,15 +107,10 @@ impl Wire<'_> {
 /// The text in a string field.
 pub(super) fn text<'w>(field: &str, raw: &'w RawValue) -> Result<Cow<'w, str>, Refusal> {
     let refusal = || format!("{field}: `{}` is not a text", shown(raw.get()));
-    let quoted = raw
-        .get()
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'));
+    let quoted = raw.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let inside = quoted.ok_or_else(refusal)?;
     if inside.contains('\\') {
-        return serde_json::from_str(raw.get())
-            .map(Cow::Owned)
-            .map_err(|_| refusal());
+        return serde_json::from_str(raw.get()).map(Cow::Owned).map_err(|_| refusal());
     }
     Ok(Cow::Borrowed(inside))
 }
@@ -144,10 +123,9 @@ pub(super) fn field_text<'w>(
     match raw.get().as_bytes()[0] {
         b'n' => Ok(None),
         b'"' => text(field, raw).map(Some),
-        b'{' | b'[' => Err(format!(
-            "{field}: `{}` is neither a text nor a number",
-            shown(raw.get())
-        )),
+        b'{' | b'[' => {
+            Err(format!("{field}: `{}` is neither a text nor a number", shown(raw.get())))
+        }
         _ => Ok(Some(Cow::Borrowed(raw.get()))),
     }
 }
@@ -171,9 +149,7 @@ pub(super) fn fields(text: &str) -> Result<BTreeMap<Cow<'_, str>, &RawValue>, Re
         }
     }
     let mut json = serde_json::Deserializer::from_str(text);
-    let found = json
-        .deserialize_map(Fields)
-        .and_then(|fields| json.end().map(|()| fields));
+    let found = json.deserialize_map(Fields).and_then(|fields| json.end().map(|()| fields));
     found.map_err(|error| refusal_of(&error, text))
 }
 
@@ -187,27 +163,16 @@ pub(super) fn carries_nothing(text: &str) -> bool {
     if matches!(first, Some(b'{' | b'[' | b'-' | b'0'..=b'9')) {
         return false;
     }
-    let quoted = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'));
+    let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let word = quoted.unwrap_or(text).trim();
-    word.is_empty()
-        || NOTHING
-            .iter()
-            .any(|nothing| word.eq_ignore_ascii_case(nothing))
+    word.is_empty() || NOTHING.iter().any(|nothing| word.eq_ignore_ascii_case(nothing))
 }
 
 /// Whether brackets outside of strings are nested more than `levels` deep.
 pub(super) fn too_deep(text: &str, levels: usize) -> bool {
     let is_opening = |byte: &u8| matches!(byte, b'{' | b'[');
     // Almost no element has that many brackets at all; counting them is much cheaper than following them.
-    if text
-        .as_bytes()
-        .iter()
-        .filter(|byte| is_opening(byte))
-        .count()
-        <= levels
-    {
+    if text.as_bytes().iter().filter(|byte| is_opening(byte)).count() <= levels {
         return false;
     }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
@@ -240,29 +205,14 @@ pub(super) fn refusal_of(error: &serde_json::Error, text: &str) -> Refusal {
             says.to_owned()
         };
     }
-    let line = text
-        .lines()
-        .nth(error.line().saturating_sub(1))
-        .unwrap_or(text);
+    let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or(text);
     let mut start = error.column().saturating_sub(1).min(line.len());
     while !line.is_char_boundary(start) {
         start -= 1;
     }
-    let near = if line[start..].trim().is_empty() {
-        line
-    } else {
-        &line[start..]
-    };
-    let what = if error.is_eof() {
-        "it ends too early"
-    } else {
-        "unexpected text"
-    };
-    format!(
-        "not JSON: {what} at column {}, near `{}`",
-        error.column(),
-        shown(near)
-    )
+    let near = if line[start..].trim().is_empty() { line } else { &line[start..] };
+    let what = if error.is_eof() { "it ends too early" } else { "unexpected text" };
+    format!("not JSON: {what} at column {}, near `{}`", error.column(), shown(near))
 }
 
 /// A text as a reason shows it.
@@ -290,21 +240,11 @@ mod tests {
 
     #[test]
     fn words_for_nothing_are_known_and_numbers_are_not() {
-        for text in [
-            "null",
-            "\"nan\"",
-            "NaN",
-            "\"None\"",
-            "Online",
-            "\"OFFLINE\"",
-            "\"\"",
-            "\" \"",
-        ] {
+        for text in ["null", "\"nan\"", "NaN", "\"None\"", "Online", "\"OFFLINE\"", "\"\"", "\" \""]
+        {
             assert!(carries_nothing(text), "{text}");
         }
-        for text in [
-            "0", "-1", "{}", "[]", "\"inf\"", "Infinity", "\"0\"", "true",
-        ] {
+        for text in ["0", "-1", "{}", "[]", "\"inf\"", "Infinity", "\"0\"", "true"] {
             assert!(!carries_nothing(text), "{text}");
         }
     }
@@ -315,13 +255,7 @@ mod tests {
         let refusal = refusal_of(&error, r#"{"value":NaN,"unit":"kWh"}"#);
         assert!(refusal.contains("NaN"), "{refusal}");
         let error = serde_json::from_str::<Wire<'_>>(r#"{"value":1,"value":2}"#).unwrap_err();
-        assert_eq!(
-            refusal_of(&error, r#"{"value":1,"value":2}"#),
-            "duplicate field `value`"
-        );
-        assert_eq!(
-            fields(r#"{"a":1,"a":2}"#).unwrap_err(),
-            "duplicate field `a`"
-        );
+        assert_eq!(refusal_of(&error, r#"{"value":1,"value":2}"#), "duplicate field `value`");
+        assert_eq!(fields(r#"{"a":1,"a":2}"#).unwrap_err(), "duplicate field `a`");
     }
 }

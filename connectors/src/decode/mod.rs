@@ -85,22 +85,8 @@ pub struct Decoded {
 impl Decoded {
     /// It, as a batch of source number `source`.
     pub(crate) fn into_batch(self, source: u16, receipt: Receipt) -> Batch {
-        let Self {
-            received,
-            ignored,
-            records,
-            facts,
-            rejects,
-        } = self;
-        Batch {
-            source,
-            received,
-            ignored,
-            records,
-            facts,
-            rejects,
-            receipt,
-        }
+        let Self { received, ignored, records, facts, rejects } = self;
+        Batch { source, received, ignored, records, facts, rejects, receipt }
     }
 }
 
@@ -139,14 +125,7 @@ impl Decoder {
     #[must_use]
     pub fn new(carries: Carries, source: u16, names: Arc<Names>, limits: Limits) -> Self {
         let ids = Ids::new(Arc::clone(&names));
-        Self {
-            source,
-            table: carries.table(),
-            names,
-            limits,
-            ids,
-            units: Units::default(),
-        }
+        Self { source, table: carries.table(), names, limits, ids, units: Units::default() }
     }
 
     /// Adds the elements of `payload` to `out`; stamps are judged against `now_ms`.
@@ -169,10 +148,8 @@ impl Decoder {
         let text = match std::str::from_utf8(payload.bytes) {
             Ok(text) => text.trim_start_matches('\u{feff}').trim(),
             Err(error) => {
-                let reason = format!(
-                    "not UTF-8: the byte at {} begins no letter",
-                    error.valid_up_to()
-                );
+                let reason =
+                    format!("not UTF-8: the byte at {} begins no letter", error.valid_up_to());
                 return refuse(payload.bytes, reason, &mut place, out);
             }
         };
@@ -254,11 +231,7 @@ impl Decoder {
             }
         }
         let field = |column: &str| texts.get(column).map(|text| Cow::Borrowed(&**text));
-        let Limits {
-            timezone,
-            period_ms,
-            ..
-        } = &self.limits;
+        let Limits { timezone, period_ms, .. } = &self.limits;
         fact_from_fields(table, &field, &self.names, timezone, *period_ms)
             .map(Element::Fact)
             .map_err(|error| error.to_string())

@@ -56,9 +56,7 @@ impl Decoder {
 
     pub(super) fn unit(&mut self, raw: &RawValue) -> Result<Unit, Refusal> {
         let symbol = text("unit", raw)?;
-        self.units
-            .parse(symbol.trim())
-            .map_err(|error| format!("unit: {error}"))
+        self.units.parse(symbol.trim()).map_err(|error| format!("unit: {error}"))
     }
 }
 
@@ -101,12 +99,8 @@ impl Wire<'_> {
             return Ok(Quality::default());
         };
         let name = text("quality", raw)?;
-        let refusal = || {
-            format!(
-                "quality: `{}` is none of measured, estimated, substituted",
-                shown(&name)
-            )
-        };
+        let refusal =
+            || format!("quality: `{}` is none of measured, estimated, substituted", shown(&name));
         Quality::parse(name.trim()).ok_or_else(refusal)
     }
 }
@@ -125,17 +119,11 @@ impl Stamp<'_> {
         let Self { field, raw, ms } = self;
         let text = || shown(raw.get().trim_matches('"'));
         if ms < EARLIEST_MS {
-            return Err(format!(
-                "{field}: `{}` is before 2000: device clock not set?",
-                text()
-            ));
+            return Err(format!("{field}: `{}` is before 2000: device clock not set?", text()));
         }
         if ms > latest_ms {
             let latest = shown_ms(latest_ms);
-            return Err(format!(
-                "{field}: `{}` is in the future, after {latest}",
-                text()
-            ));
+            return Err(format!("{field}: `{}` is in the future, after {latest}", text()));
         }
         Ok(ms)
     }
@@ -156,12 +144,8 @@ fn either<'w>(
             Ok(Some(Stamp { field, raw, ms }))
         }
         (None, Some(raw)) => {
-            let refusal = || {
-                format!(
-                    "{field}_ms: `{}` is no number of milliseconds",
-                    shown(raw.get())
-                )
-            };
+            let refusal =
+                || format!("{field}_ms: `{}` is no number of milliseconds", shown(raw.get()));
             let ms = whole_ms(raw).ok_or_else(refusal)?;
             Ok(Some(Stamp { field, raw, ms }))
         }
@@ -184,11 +168,9 @@ fn whole_ms(raw: &RawValue) -> Option<i64> {
 fn meter<'w>(raw: Option<&'w RawValue>, topic: Option<&'w str>) -> Result<Cow<'w, str>, Refusal> {
     let said = raw.map(|raw| name("meter", raw)).transpose()?;
     match (said, topic) {
-        (Some(said), Some(topic)) if *said != *topic => Err(format!(
-            "meter: the payload says `{}`, its topic `{}`",
-            shown(&said),
-            shown(topic)
-        )),
+        (Some(said), Some(topic)) if *said != *topic => {
+            Err(format!("meter: the payload says `{}`, its topic `{}`", shown(&said), shown(topic)))
+        }
         (Some(said), _) => Ok(said),
         (None, Some(topic)) => checked_name("meter", Cow::Borrowed(topic)),
         (None, None) => Err("meter is missing".to_owned()),
@@ -198,11 +180,7 @@ fn meter<'w>(raw: Option<&'w RawValue>, topic: Option<&'w str>) -> Result<Cow<'w
 /// A name in a field; a number is taken as its digits.
 pub(super) fn name<'w>(field: &str, raw: &'w RawValue) -> Result<Cow<'w, str>, Refusal> {
     let is_number = raw.get().bytes().all(|byte| byte.is_ascii_digit());
-    let said = if is_number {
-        Cow::Borrowed(raw.get())
-    } else {
-        text(field, raw)?
-    };
+    let said = if is_number { Cow::Borrowed(raw.get()) } else { text(field, raw)? };
     checked_name(field, said)
 }
 
@@ -211,10 +189,7 @@ fn checked_name<'w>(field: &str, name: Cow<'w, str>) -> Result<Cow<'w, str>, Ref
         return Err(format!("{field} is empty"));
     }
     if name.len() > NAME_BYTES_MAX {
-        return Err(format!(
-            "{field}: `{}` is longer than {NAME_BYTES_MAX} bytes",
-            shown(&name)
-        ));
+        return Err(format!("{field}: `{}` is longer than {NAME_BYTES_MAX} bytes", shown(&name)));
     }
     if name.chars().any(char::is_control) {
         let name = shown(&name).escape_debug().to_string();

@@ -21,12 +21,7 @@ fn decoder(carries: Carries) -> Decoder {
 
 fn decode_with(decoder: &mut Decoder, topic_meter: Option<&str>, bytes: &[u8]) -> Decoded {
     let mut out = Decoded::default();
-    let payload = Payload {
-        bytes,
-        size: bytes.len(),
-        topic_meter,
-        position: 77,
-    };
+    let payload = Payload { bytes, size: bytes.len(), topic_meter, position: 77 };
     decoder.decode(payload, now_ms(), &mut out);
     let parts = out.records.len() + out.facts.len() + out.rejects.len();
     assert_eq!(out.received, u64::try_from(parts).unwrap() + out.ignored);
@@ -39,11 +34,7 @@ fn decode(bytes: &[u8]) -> Decoded {
 
 fn reason(payload: &str) -> String {
     let out = decode(payload.as_bytes());
-    assert_eq!(
-        (out.received, out.rejects.len()),
-        (1, 1),
-        "{payload}: {out:?}"
-    );
+    assert_eq!((out.received, out.rejects.len()), (1, 1), "{payload}: {out:?}");
     assert_eq!(out.rejects[0].raw, payload.trim().as_bytes());
     out.rejects[0].reason.clone()
 }
@@ -86,12 +77,7 @@ fn a_reading_is_read_exactly() {
         unit: Unit::parse("kWh").ok(),
         version: 2,
         quality: Quality::Estimated,
-        arrival: Arrival {
-            index: 0,
-            source: 3,
-            element: 0,
-            position: 77,
-        },
+        arrival: Arrival { index: 0, source: 3, element: 0, position: 77 },
     };
     assert_eq!(reading(&mut decoder, payload), expected);
     assert_eq!(decoder.names.find("m-17"), Some(Id(1)));
@@ -120,10 +106,7 @@ fn spellings_of_gateways_mean_the_same() {
     let span = with(r#""from":"2025-12-31T23:45:00Z","to":"2026-01-01T00:00:00Z""#)
         .replace(r#","observed_at":"2026-01-01T00:00:00Z""#, "");
     let span = reading(&mut decoder, &span);
-    assert_eq!(
-        (span.at_ms, span.from_ms),
-        (usual.at_ms, Some(usual.at_ms - 900_000))
-    );
+    assert_eq!((span.at_ms, span.from_ms), (usual.at_ms, Some(usual.at_ms - 900_000)));
     let withdrawn = reading(&mut decoder, &with(r#""withdraw":true,"value":"anything""#));
     assert_eq!((withdrawn.value, withdrawn.at_ms), (None, usual.at_ms));
 }
@@ -137,10 +120,7 @@ fn the_topic_may_name_the_meter() {
     let out = decode_with(&mut decoder, Some("m-17"), with("").as_bytes());
     assert_eq!(out.records.len(), 1);
     let out = decode_with(&mut decoder, Some("m-18"), with("").as_bytes());
-    assert_eq!(
-        out.rejects[0].reason,
-        "meter: the payload says `m-17`, its topic `m-18`"
-    );
+    assert_eq!(out.rejects[0].reason, "meter: the payload says `m-17`, its topic `m-18`");
     assert_eq!(reason(nameless), "meter is missing");
 }
 
@@ -162,14 +142,7 @@ fn what_carries_nothing_is_ignored() {
         let out = decode(payload.as_bytes());
         assert_eq!((out.received, out.ignored), (1, 1), "{payload}");
     }
-    for value in [
-        "null",
-        r#""nan""#,
-        r#""None""#,
-        r#""Online""#,
-        r#""unavailable""#,
-        r#""""#,
-    ] {
+    for value in ["null", r#""nan""#, r#""None""#, r#""Online""#, r#""unavailable""#, r#""""#] {
         let out = decode(with(&format!(r#""value":{value}"#)).as_bytes());
         assert_eq!((out.received, out.ignored), (1, 1), "{value}");
     }
@@ -179,28 +152,13 @@ fn what_carries_nothing_is_ignored() {
 fn bad_readings_are_refused_with_the_text() {
     let forty = "1".repeat(40);
     for (fields, says) in [
-        (
-            r#""value":NaN"#.to_owned(),
-            "not JSON: unexpected text at column 10, near `NaN,",
-        ),
+        (r#""value":NaN"#.to_owned(), "not JSON: unexpected text at column 10, near `NaN,"),
         (r#""value":Infinity"#.to_owned(), "near `Infinity,"),
-        (
-            r#""value":"inf""#.to_owned(),
-            "value: `inf` is not a decimal number",
-        ),
-        (
-            r#""value":1e400"#.to_owned(),
-            "value: `1e400` has more than 38",
-        ),
+        (r#""value":"inf""#.to_owned(), "value: `inf` is not a decimal number"),
+        (r#""value":1e400"#.to_owned(), "value: `1e400` has more than 38"),
         (format!(r#""value":{forty}"#), "value: `1111111111"),
-        (
-            r#""value":"1,5""#.to_owned(),
-            "value: `1,5` is not a decimal number",
-        ),
-        (
-            r#""value":true"#.to_owned(),
-            "value: `true` is not a number",
-        ),
+        (r#""value":"1,5""#.to_owned(), "value: `1,5` is not a decimal number"),
+        (r#""value":true"#.to_owned(), "value: `true` is not a number"),
         (r#""value":[1]"#.to_owned(), "value: `[1]` is not a number"),
         (r#""unit":"kw/h""#.to_owned(), "unit: unknown unit `kw/h`"),
         (r#""unit":7"#.to_owned(), "unit: `7` is not a text"),
@@ -212,10 +170,7 @@ fn bad_readings_are_refused_with_the_text() {
             r#""observed_at":"yesterday""#.to_owned(),
             "observed_at: `yesterday` is not an RFC 3339 instant",
         ),
-        (
-            r#""observed_at":1767225600"#.to_owned(),
-            "observed_at: `1767225600` is not a text",
-        ),
+        (r#""observed_at":1767225600"#.to_owned(), "observed_at: `1767225600` is not a text"),
         (
             r#""observed_at":"1970-01-01T00:00:07Z""#.to_owned(),
             "observed_at: `1970-01-01T00:00:07Z` is before 2000: device clock not set?",
@@ -232,36 +187,15 @@ fn bad_readings_are_refused_with_the_text() {
             r#""observed_at_ms":"soon""#.to_owned(),
             "observed_at_ms: `\"soon\"` is no number of milliseconds",
         ),
-        (
-            r#""quality":"good""#.to_owned(),
-            "quality: `good` is none of measured",
-        ),
-        (
-            r#""version":0"#.to_owned(),
-            "version: `0` is no whole number from 1",
-        ),
-        (
-            r#""version":4294967296"#.to_owned(),
-            "version: `4294967296` is no whole number",
-        ),
-        (
-            r#""withdraw":"yes""#.to_owned(),
-            "withdraw: `\"yes\"` is neither true nor false",
-        ),
+        (r#""quality":"good""#.to_owned(), "quality: `good` is none of measured"),
+        (r#""version":0"#.to_owned(), "version: `0` is no whole number from 1"),
+        (r#""version":4294967296"#.to_owned(), "version: `4294967296` is no whole number"),
+        (r#""withdraw":"yes""#.to_owned(), "withdraw: `\"yes\"` is neither true nor false"),
         (r#""meter":"""#.to_owned(), "meter is empty"),
         (r#""meter":{}"#.to_owned(), "meter: `{}` is not a text"),
-        (
-            format!(r#""meter":"{}""#, "m".repeat(257)),
-            "is longer than 256 bytes",
-        ),
-        (
-            r#""meter":"a\u0000b""#.to_owned(),
-            "holds a control character",
-        ),
-        (
-            r#""value":1,"value":2"#.to_owned(),
-            "duplicate field `value`",
-        ),
+        (format!(r#""meter":"{}""#, "m".repeat(257)), "is longer than 256 bytes"),
+        (r#""meter":"a\u0000b""#.to_owned(), "holds a control character"),
+        (r#""value":1,"value":2"#.to_owned(), "duplicate field `value`"),
         (
             r#""observed_at":"2026-01-01T00:00:00Z","observed_at_ms":1"#.to_owned(),
             "observed_at and observed_at_ms exclude each other",
@@ -282,23 +216,15 @@ fn bad_readings_are_refused_with_the_text() {
 #[test]
 fn intervals_have_bounds() {
     let span = |from: &str, to: &str| {
-        reason(&format!(
-            r#"{{"meter":"m","value":1,"from":"{from}","to":"{to}"}}"#
-        ))
+        reason(&format!(r#"{{"meter":"m","value":1,"from":"{from}","to":"{to}"}}"#))
     };
     let (a, b) = ("2025-01-01T00:00:00Z", "2025-01-01T01:00:00Z");
     assert!(span(a, a).starts_with("to: 2025-01-01T00:00:00Z is not after from"));
     assert!(span(b, a).contains("is not after from"));
     assert!(span("2024-12-30T00:00:00Z", "2026-01-01T00:00:00Z").contains("more than 366 days"));
     assert!(span(a, "2026-02-01T00:00:00Z").contains("in the future"));
-    assert_eq!(
-        reason(&format!(r#"{{"meter":"m","value":1,"from":"{a}"}}"#)),
-        "to is missing"
-    );
-    assert_eq!(
-        reason(&format!(r#"{{"meter":"m","value":1,"to":"{a}"}}"#)),
-        "from is missing"
-    );
+    assert_eq!(reason(&format!(r#"{{"meter":"m","value":1,"from":"{a}"}}"#)), "to is missing");
+    assert_eq!(reason(&format!(r#"{{"meter":"m","value":1,"to":"{a}"}}"#)), "from is missing");
 }
 
 #[test]
@@ -313,16 +239,10 @@ fn what_is_no_object_is_refused_whole() {
         "too deep: nested more than 32 levels"
     );
     let out = decode(b"{\"meter\":\"\xff\"}");
-    assert_eq!(
-        out.rejects[0].reason,
-        "not UTF-8: the byte at 10 begins no letter"
-    );
+    assert_eq!(out.rejects[0].reason, "not UTF-8: the byte at 10 begins no letter");
     let large = vec![b' '; (1 << 20) + 1];
     let out = decode(&large);
-    assert_eq!(
-        out.rejects[0].reason,
-        "too large: 1048577 bytes, at most 1048576 are taken"
-    );
+    assert_eq!(out.rejects[0].reason, "too large: 1048577 bytes, at most 1048576 are taken");
     assert_eq!(out.rejects[0].raw.len(), RAW_BYTES_MAX);
 }
 
@@ -342,9 +262,7 @@ fn each_element_stands_for_itself() {
             Record::Reading(reading) => reading.arrival.element,
             Record::Activity(activity) => activity.arrival.element,
         });
-        records
-            .chain(out.rejects.iter().map(|reject| reject.element))
-            .collect()
+        records.chain(out.rejects.iter().map(|reject| reject.element)).collect()
     };
     let array = format!("[{good}, 7, null, {{\"meter\":\"m\"}}, {good}]");
     let out = decode(array.as_bytes());
@@ -358,10 +276,7 @@ fn each_element_stands_for_itself() {
     let pretty = good.replace(',', ",\n  ");
     assert_eq!(decode(pretty.as_bytes()).records.len(), 1);
     assert_eq!(decode(b"[]"), Decoded::default());
-    assert_eq!(
-        decode(format!("\u{feff}{good}").as_bytes()).records.len(),
-        1
-    );
+    assert_eq!(decode(format!("\u{feff}{good}").as_bytes()).records.len(), 1);
 }
 
 #[test]
@@ -380,38 +295,19 @@ fn an_activity_is_read_exactly() {
         unit: Unit::parse("t.km").unwrap(),
         version: 1,
         quality: Quality::Measured,
-        arrival: Arrival {
-            index: 0,
-            source: 3,
-            element: 0,
-            position: 77,
-        },
+        arrival: Arrival { index: 0, source: 3, element: 0, position: 77 },
     };
     assert_eq!(out.records, [Record::Activity(expected)]);
-    let out = decode_with(
-        &mut decoder,
-        None,
-        br#"{"activity":"a-991","withdraw":true,"version":2}"#,
-    );
-    let Record::Activity(withdrawn) = &out.records[0] else {
-        panic!("an activity")
-    };
-    assert_eq!(
-        (withdrawn.value, withdrawn.version, withdrawn.activity),
-        (None, 2, Id(1))
-    );
+    let out =
+        decode_with(&mut decoder, None, br#"{"activity":"a-991","withdraw":true,"version":2}"#);
+    let Record::Activity(withdrawn) = &out.records[0] else { panic!("an activity") };
+    assert_eq!((withdrawn.value, withdrawn.version, withdrawn.activity), (None, 2, Id(1)));
     for (change, says) in [
         ((r#""node":"dc-7""#, r#""other":1"#), "node is missing"),
         ((r#""unit":"t.km""#, r#""other":1"#), "unit is missing"),
-        (
-            (r#""unit":"t.km""#, r#""unit":"kW""#),
-            "unit: `kW` is a power",
-        ),
+        ((r#""unit":"t.km""#, r#""unit":"kW""#), "unit: `kW` is a power"),
         ((r#""value":1234.5"#, r#""value":1e30"#), "value: 1"),
-        (
-            (r#""factor":"hgv-artic""#, r#""meter":"m""#),
-            "activity and meter exclude each other",
-        ),
+        ((r#""factor":"hgv-artic""#, r#""meter":"m""#), "activity and meter exclude each other"),
         ((r#""from":"2025-12-01T00:00:00Z","#, ""), "from is missing"),
     ] {
         let reason = reason(&payload.replace(change.0, change.1));
@@ -422,11 +318,7 @@ fn an_activity_is_read_exactly() {
 #[test]
 fn a_refused_element_leaves_no_name_behind() {
     let mut decoder = decoder(Carries::Readings);
-    decode_with(
-        &mut decoder,
-        None,
-        with(r#""meter":"new","version":0"#).as_bytes(),
-    );
+    decode_with(&mut decoder, None, with(r#""meter":"new","version":0"#).as_bytes());
     assert_eq!(decoder.names.find("new"), None);
 }
 
@@ -436,44 +328,23 @@ fn facts_are_rows_with_the_columns_of_the_tables() {
     let line = r#"{"factor":"grid","revision":2,"scope":2,"gas":"co2","kg_per_unit":0.20707000000000000001,
         "unit":"kWh","valid_from":"2026-01-01","source":null,"withdrawn":false}"#;
     let out = decode_with(&mut factors, None, line.as_bytes());
-    let [
-        FactChange {
-            fact: plumeline_pipelines::model::Fact::Factor(row),
-            withdrawn: false,
-        },
-    ] = out.facts.as_slice()
+    let [FactChange { fact: plumeline_pipelines::model::Fact::Factor(row), withdrawn: false }] =
+        out.facts.as_slice()
     else {
         panic!("{out:?}")
     };
     assert_eq!(row.kg_per_unit.to_string(), "0.20707000000000000001");
     for (change, says) in [
-        (
-            ("\"gas\"", "\"gass\""),
-            "gass: is no column of this table; write `gas`, or remove it",
-        ),
+        (("\"gas\"", "\"gass\""), "gass: is no column of this table; write `gas`, or remove it"),
         (
             ("\"2026-01-01\"", "\"2026-01-01T00:07:00Z\""),
             "valid_from: `2026-01-01T00:07:00Z` is in the middle",
         ),
-        (
-            ("\"kWh\"", "{}"),
-            "unit: `{}` is neither a text nor a number",
-        ),
-        (
-            ("\"scope\":2", "\"revision\":3"),
-            "duplicate field `revision`",
-        ),
+        (("\"kWh\"", "{}"), "unit: `{}` is neither a text nor a number"),
+        (("\"scope\":2", "\"revision\":3"), "duplicate field `revision`"),
     ] {
-        let out = decode_with(
-            &mut factors,
-            None,
-            line.replace(change.0, change.1).as_bytes(),
-        );
-        assert!(
-            out.rejects[0].reason.starts_with(says),
-            "{}",
-            out.rejects[0].reason
-        );
+        let out = decode_with(&mut factors, None, line.replace(change.0, change.1).as_bytes());
+        assert!(out.rejects[0].reason.starts_with(says), "{}", out.rejects[0].reason);
     }
     let out = decode_with(&mut factors, None, b"null");
     assert_eq!(out.ignored, 1);
@@ -482,9 +353,7 @@ fn facts_are_rows_with_the_columns_of_the_tables() {
     assert_eq!(decode_with(&mut meters, None, row).facts.len(), 1);
     let mut nodes = decoder(Carries::Nodes);
     assert_eq!(
-        decode_with(&mut nodes, None, br#"{"node":"york","withdrawn":true}"#)
-            .facts
-            .len(),
+        decode_with(&mut nodes, None, br#"{"node":"york","withdrawn":true}"#).facts.len(),
         1
     );
 }

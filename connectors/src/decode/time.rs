@@ -90,10 +90,7 @@ pub fn parse_instant_ms(text: &str) -> Result<i64, InstantError> {
     }
     let mut ms = 0;
     if let Some((b'.' | b',', after)) = rest.split_first() {
-        let count = after
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let count = after.iter().take_while(|byte| byte.is_ascii_digit()).count();
         if !(1..=DECIMALS_MAX).contains(&count) {
             return Err(InstantError::Malformed);
         }
@@ -133,19 +130,13 @@ pub fn parse_duration_ms(text: &str) -> Result<i64, DurationError> {
         if unit.is_empty() {
             return Err(DurationError::NoUnit(shown()));
         }
-        let &(_, unit_ms) = SPANS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or_else(|| DurationError::UnknownUnit {
-                text: shown(),
-                unit: unit.chars().take(16).collect(),
-            })?;
+        let &(_, unit_ms) = SPANS.iter().find(|(name, _)| *name == unit).ok_or_else(|| {
+            DurationError::UnknownUnit { text: shown(), unit: unit.chars().take(16).collect() }
+        })?;
         if unit_ms >= last {
             return Err(DurationError::Order(shown()));
         }
-        let number: i64 = number
-            .parse()
-            .map_err(|_| DurationError::TooLong(shown()))?;
+        let number: i64 = number.parse().map_err(|_| DurationError::TooLong(shown()))?;
         total = number
             .checked_mul(unit_ms)
             .and_then(|part| total.checked_add(part))
@@ -168,11 +159,7 @@ pub fn shown_ms(ms: i64) -> String {
 
 /// Year, month and day of `YYYY-MM-DD...`, if these are digits.
 fn date_of(head: &[u8]) -> Option<(i64, i64, i64)> {
-    Some((
-        digits(&head[..4])?,
-        digits(&head[5..7])?,
-        digits(&head[8..10])?,
-    ))
+    Some((digits(&head[..4])?, digits(&head[5..7])?, digits(&head[8..10])?))
 }
 
 /// Seconds east of UTC: `Z`, `+03:00`, `+0300`, `+03`.
@@ -260,10 +247,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(
-            last,
-            days_since_epoch(1999, 12, 31).unwrap() + DAYS_OF_AN_ERA
-        );
+        assert_eq!(last, days_since_epoch(1999, 12, 31).unwrap() + DAYS_OF_AN_ERA);
     }
 
     #[test]
@@ -308,41 +292,19 @@ mod tests {
 
     #[test]
     fn lengths_of_time_need_a_unit() {
-        for (text, ms) in [
-            ("15m", 900_000),
-            ("1h30m", 5_400_000),
-            ("7d", 604_800_000),
-            ("250ms", 250),
-            ("0s", 0),
-        ] {
+        for (text, ms) in
+            [("15m", 900_000), ("1h30m", 5_400_000), ("7d", 604_800_000), ("250ms", 250), ("0s", 0)]
+        {
             assert_eq!(parse_duration_ms(text), Ok(ms), "{text}");
         }
-        assert_eq!(
-            parse_duration_ms("15"),
-            Err(DurationError::NoUnit("15".into()))
-        );
-        assert_eq!(
-            parse_duration_ms("m"),
-            Err(DurationError::NoNumber("m".into()))
-        );
-        assert_eq!(
-            parse_duration_ms(""),
-            Err(DurationError::NoNumber(String::new()))
-        );
-        assert_eq!(
-            parse_duration_ms("1m1h"),
-            Err(DurationError::Order("1m1h".into()))
-        );
+        assert_eq!(parse_duration_ms("15"), Err(DurationError::NoUnit("15".into())));
+        assert_eq!(parse_duration_ms("m"), Err(DurationError::NoNumber("m".into())));
+        assert_eq!(parse_duration_ms(""), Err(DurationError::NoNumber(String::new())));
+        assert_eq!(parse_duration_ms("1m1h"), Err(DurationError::Order("1m1h".into())));
         assert_eq!(
             parse_duration_ms("1.5h"),
-            Err(DurationError::UnknownUnit {
-                text: "1.5h".into(),
-                unit: ".".into()
-            })
+            Err(DurationError::UnknownUnit { text: "1.5h".into(), unit: ".".into() })
         );
-        assert!(matches!(
-            parse_duration_ms("99999999999999w"),
-            Err(DurationError::TooLong(_))
-        ));
+        assert!(matches!(parse_duration_ms("99999999999999w"), Err(DurationError::TooLong(_))));
     }
 }

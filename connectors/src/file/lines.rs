@@ -27,12 +27,7 @@ pub(super) struct Line<'l> {
 
 impl Lines {
     pub(super) fn new(line_bytes_max: usize) -> Self {
-        Self {
-            rest: Vec::new(),
-            size: 0,
-            line_bytes_max,
-            count: 0,
-        }
+        Self { rest: Vec::new(), size: 0, line_bytes_max, count: 0 }
     }
 
     /// How many lines are complete.
@@ -46,18 +41,10 @@ impl Lines {
             let (line, after) = (&chunk[..end], &chunk[end + 1..]);
             self.count += 1;
             if self.size == 0 {
-                give(Line {
-                    bytes: line,
-                    size: line.len(),
-                    number: self.count,
-                });
+                give(Line { bytes: line, size: line.len(), number: self.count });
             } else {
                 self.keep(line);
-                give(Line {
-                    bytes: &self.rest,
-                    size: self.size,
-                    number: self.count,
-                });
+                give(Line { bytes: &self.rest, size: self.size, number: self.count });
                 self.rest.clear();
                 self.size = 0;
             }
@@ -70,11 +57,7 @@ impl Lines {
     pub(super) fn finish(&mut self, mut give: impl FnMut(Line<'_>)) {
         if self.size > 0 {
             self.count += 1;
-            give(Line {
-                bytes: &self.rest,
-                size: self.size,
-                number: self.count,
-            });
+            give(Line { bytes: &self.rest, size: self.size, number: self.count });
             self.rest.clear();
             self.size = 0;
         }
@@ -115,14 +98,9 @@ mod tests {
     fn any_chunks_give_the_same_lines() {
         let text = "first\n\nthird, longer\nlast";
         let whole = lines(&[text], 100);
-        let numbers: Vec<_> = whole
-            .iter()
-            .map(|(text, _, number)| (text.as_str(), *number))
-            .collect();
-        assert_eq!(
-            numbers,
-            [("first", 1), ("", 2), ("third, longer", 3), ("last", 4)]
-        );
+        let numbers: Vec<_> =
+            whole.iter().map(|(text, _, number)| (text.as_str(), *number)).collect();
+        assert_eq!(numbers, [("first", 1), ("", 2), ("third, longer", 3), ("last", 4)]);
         for cut in 0..text.len() {
             assert_eq!(lines(&[&text[..cut], &text[cut..]], 100), whole, "{cut}");
         }

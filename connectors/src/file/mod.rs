@@ -45,11 +45,7 @@ pub(crate) fn start(
     context: Context,
     status: Arc<SourceStatus>,
 ) -> Result<Running, SourceError> {
-    let file = if config.follow {
-        None
-    } else {
-        Some(open(&config)?)
-    };
+    let file = if config.follow { None } else { Some(open(&config)?) };
     let (stop, stopped) = stop_sign();
     let (end, ended) = oneshot::channel::<()>();
     let name = format!("file {}", context.name);
@@ -59,15 +55,8 @@ pub(crate) fn start(
         // Whoever waits is told, or is gone.
         drop(end);
     };
-    std::thread::Builder::new()
-        .name(name)
-        .spawn(work)
-        .map_err(SourceError::Thread)?;
-    Ok(Running {
-        stop,
-        ended,
-        acked_lines: AtomicU64::new(0),
-    })
+    std::thread::Builder::new().name(name).spawn(work).map_err(SourceError::Thread)?;
+    Ok(Running { stop, ended, acked_lines: AtomicU64::new(0) })
 }
 
 impl Running {
@@ -99,10 +88,7 @@ pub(crate) fn probe(config: &FileSource) -> Result<(), SourceError> {
 }
 
 fn open(config: &FileSource) -> Result<File, SourceError> {
-    let unreadable = |cause| SourceError::Unreadable {
-        path: config.path.clone(),
-        cause,
-    };
+    let unreadable = |cause| SourceError::Unreadable { path: config.path.clone(), cause };
     let file = File::open(&config.path).map_err(unreadable)?;
     if file.metadata().map_err(unreadable)?.is_dir() {
         return Err(unreadable(std::io::ErrorKind::IsADirectory.into()));

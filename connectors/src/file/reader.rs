@@ -132,11 +132,7 @@ impl Reader {
             Ok(0) => Progress::End,
             Ok(count) => {
                 self.byte += u64::try_from(count).unwrap_or(u64::MAX);
-                if self.hand_over(Some(&chunk[..count])) {
-                    Progress::Read
-                } else {
-                    Progress::Over
-                }
+                if self.hand_over(Some(&chunk[..count])) { Progress::Read } else { Progress::Over }
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Progress::Read,
             Err(error) => {
@@ -144,11 +140,7 @@ impl Reader {
                 tracing::error!(source = self.context.name, problem);
                 self.status.down(problem);
                 self.stop.pause(FOLLOW_EVERY);
-                if self.config.follow {
-                    Progress::End
-                } else {
-                    Progress::Over
-                }
+                if self.config.follow { Progress::End } else { Progress::Over }
             }
         };
         self.chunk = chunk;
@@ -186,10 +178,7 @@ impl Reader {
             return true;
         }
         self.status.heard(now_ms);
-        let mark = Mark::File {
-            line: self.lines.count(),
-            byte: self.byte,
-        };
+        let mark = Mark::File { line: self.lines.count(), byte: self.byte };
         let batch = decoded.into_batch(self.context.index, Receipt(mark));
         let (out, stop) = (&self.context.out, &mut self.stop);
         self.runtime.block_on(async {
@@ -204,10 +193,7 @@ impl Reader {
     /// The file that has the name of `file` now, if that is another one, or it was cut.
     fn replacement(&self, file: &File) -> Option<File> {
         let is_same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
-        let (old, new) = (
-            file.metadata().ok()?,
-            std::fs::metadata(&self.config.path).ok()?,
-        );
+        let (old, new) = (file.metadata().ok()?, std::fs::metadata(&self.config.path).ok()?);
         if is_same(&old, &new) && new.len() >= self.byte {
             return None;
         }

@@ -19,20 +19,12 @@ impl Directory {
 
     fn config(&self, follow: bool) -> SourceConfig {
         let path = self.0.join("readings.jsonl");
-        SourceConfig::File(FileSource {
-            path,
-            follow,
-            carries: Carries::Readings,
-        })
+        SourceConfig::File(FileSource { path, follow, carries: Carries::Readings })
     }
 
     fn append(&self, text: &str) {
         let path = self.0.join("readings.jsonl");
-        let mut file = fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path)
-            .unwrap();
+        let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
         file.write_all(text.as_bytes()).unwrap();
     }
 }
@@ -50,11 +42,7 @@ async fn a_file_is_read_to_its_end_and_ends() {
     let mut text = String::new();
     for number in 0..20_000 {
         text.push_str(&reading(number));
-        text.push_str(if number == 9_999 {
-            "\n\nbroken\n"
-        } else {
-            "\n"
-        });
+        text.push_str(if number == 9_999 { "\n\nbroken\n" } else { "\n" });
     }
     directory.append(text.trim_end());
     let (context, mut batches) = context("history", 2);
@@ -65,12 +53,7 @@ async fn a_file_is_read_to_its_end_and_ends() {
     assert_eq!(numbers, (0..20_000).collect::<Vec<i128>>());
     let rejects: Vec<_> = all.iter().flat_map(|batch| &batch.rejects).collect();
     assert_eq!((rejects.len(), rejects[0].position), (1, 10_002));
-    assert!(
-        tokio::time::timeout(LONG, batches.recv())
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(tokio::time::timeout(LONG, batches.recv()).await.unwrap().is_none());
     assert!(handle.status.ended.load(Ordering::Acquire));
     for batch in all {
         handle.ack(batch.receipt);
@@ -84,10 +67,7 @@ async fn a_followed_file_grows_and_begins_anew() {
     let (context, mut batches) = context("history", 2);
     let handle = registry::start(directory.config(true), context).unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(
-        !handle.status.connected.load(Ordering::Relaxed),
-        "it is not there yet"
-    );
+    assert!(!handle.status.connected.load(Ordering::Relaxed), "it is not there yet");
     let (first, second) = (reading(12), reading(34));
     directory.append(&first[..50]);
     connected(&handle.status).await;
@@ -97,9 +77,7 @@ async fn a_followed_file_grows_and_begins_anew() {
     let all = receive(&mut batches, 2).await;
     assert_eq!(all.iter().flat_map(values).collect::<Vec<_>>(), [12, 34]);
     let config = directory.config(true);
-    let SourceConfig::File(file) = &config else {
-        panic!("a file")
-    };
+    let SourceConfig::File(file) = &config else { panic!("a file") };
     fs::write(&file.path, format!("{}\n", reading(5))).unwrap();
     let all = receive(&mut batches, 1).await;
     assert_eq!(all.iter().flat_map(values).collect::<Vec<_>>(), [5]);
@@ -118,10 +96,7 @@ async fn a_full_channel_holds_the_file_back_and_stopping_is_quick() {
     handle.stop().await;
     assert!(begin.elapsed() < STOP_MAX);
     assert!(batches.recv().await.is_some());
-    assert!(
-        batches.recv().await.is_none(),
-        "one batch is all the channel holds"
-    );
+    assert!(batches.recv().await.is_none(), "one batch is all the channel holds");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,19 +84,13 @@ impl ClientContext for Watch {
     }
 
     fn stats(&self, statistics: Statistics) {
-        if statistics
-            .brokers
-            .values()
-            .any(|broker| broker.nodeid >= 0 && broker.state == "UP")
-        {
+        if statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
             self.brokers_up();
         }
         let mut ends = lock(&self.ends);
         for (name, topic) in statistics.topics {
-            let known = topic
-                .partitions
-                .into_iter()
-                .filter(|(_, partition)| partition.hi_offset >= 0);
+            let known =
+                topic.partitions.into_iter().filter(|(_, partition)| partition.hi_offset >= 0);
             ends.extend(
                 known.map(|(number, partition)| ((name.clone(), number), partition.hi_offset)),
             );

@@ -75,9 +75,7 @@ pub(crate) struct Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
-            .field("acked", &self.acked)
-            .finish_non_exhaustive()
+        f.debug_struct("Shared").field("acked", &self.acked).finish_non_exhaustive()
     }
 }
 
@@ -90,10 +88,7 @@ pub(crate) fn start(
     let group = format!("plumeline-{}-{}", context.pipeline, context.name);
     let watch = Watch::new(Arc::clone(&status), context.name.clone());
     let client: Client = created(settings(config, &group).create_with_context(watch))?;
-    let client = Arc::new(Shared {
-        client,
-        acked: Mutex::default(),
-    });
+    let client = Arc::new(Shared { client, acked: Mutex::default() });
     let (stop, stopped) = stop_sign();
     let (end, ended) = oneshot::channel::<()>();
     status.down("not connected yet");
@@ -104,15 +99,8 @@ pub(crate) fn start(
         // Whoever waits is told, or is gone.
         drop(end);
     };
-    std::thread::Builder::new()
-        .name(name)
-        .spawn(work)
-        .map_err(SourceError::Thread)?;
-    Ok(Running {
-        client,
-        stop,
-        ended,
-    })
+    std::thread::Builder::new().name(name).spawn(work).map_err(SourceError::Thread)?;
+    Ok(Running { client, stop, ended })
 }
 
 impl Running {
@@ -124,18 +112,11 @@ impl Running {
     }
 
     pub(crate) async fn stop(self) {
-        let Self {
-            client,
-            stop,
-            ended,
-        } = self;
+        let Self { client, stop, ended } = self;
         // The thread is the last to hold the client: letting go of it may wait for the broker.
         drop(client);
         stop.send_replace(true);
-        if tokio::time::timeout(STOP_MAX - Duration::from_millis(500), ended)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(STOP_MAX - Duration::from_millis(500), ended).await.is_err() {
             tracing::warn!("Kafka does not answer: its thread is left to end by itself");
         }
     }
@@ -144,18 +125,9 @@ impl Running {
 impl Shared {
     /// Commits `offsets` without waiting; how that went is told to [`Watch`].
     fn commit(&self, offsets: Vec<NextOffset>) {
-        let list = list(
-            offsets
-                .iter()
-                .map(|next| (&*next.topic, next.partition, next.offset)),
-        );
+        let list = list(offsets.iter().map(|next| (&*next.topic, next.partition, next.offset)));
         let mut acked = lock(&self.acked);
-        for NextOffset {
-            topic,
-            partition,
-            offset,
-        } in offsets
-        {
+        for NextOffset { topic, partition, offset } in offsets {
             acked.insert((topic, partition), offset);
         }
         drop(acked);
@@ -169,11 +141,8 @@ impl Shared {
     /// Commits all acknowledged offsets once more, and waits for the answer.
     fn commit_at_last(&self) {
         let acked = lock(&self.acked).clone();
-        let list = list(
-            acked
-                .iter()
-                .map(|((topic, partition), offset)| (&**topic, *partition, *offset)),
-        );
+        let list =
+            list(acked.iter().map(|((topic, partition), offset)| (&**topic, *partition, *offset)));
         if list.count() > 0
             && let Err(error) = self.client.commit(&list, CommitMode::Sync)
         {

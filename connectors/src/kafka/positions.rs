@@ -25,30 +25,17 @@ pub(super) enum PositionError {
 
 /// The partitions of `topic`.
 pub(super) fn partitions(client: &Client, topic: &str) -> Result<Vec<i32>, PositionError> {
-    let unanswered = |error| PositionError::Unanswered {
-        what: format!("the topic `{topic}`"),
-        error,
-    };
-    let metadata = client
-        .fetch_metadata(Some(topic), ANSWER_MAX)
-        .map_err(unanswered)?;
-    let refused = |reason: String| PositionError::Topic {
-        topic: topic.to_owned(),
-        reason,
-    };
+    let unanswered =
+        |error| PositionError::Unanswered { what: format!("the topic `{topic}`"), error };
+    let metadata = client.fetch_metadata(Some(topic), ANSWER_MAX).map_err(unanswered)?;
+    let refused = |reason: String| PositionError::Topic { topic: topic.to_owned(), reason };
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let found = found.ok_or_else(|| refused("the broker does not know it".to_owned()))?;
     if let Some(error) = found.error() {
-        return Err(refused(format!(
-            "{:?}",
-            rdkafka::types::RDKafkaErrorCode::from(error)
-        )));
+        return Err(refused(format!("{:?}", rdkafka::types::RDKafkaErrorCode::from(error))));
     }
-    let mut partitions: Vec<i32> = found
-        .partitions()
-        .iter()
-        .map(|partition| partition.id())
-        .collect();
+    let mut partitions: Vec<i32> =
+        found.partitions().iter().map(|partition| partition.id()).collect();
     if partitions.is_empty() {
         return Err(refused("it has no partition".to_owned()));
     }
@@ -66,28 +53,17 @@ pub(super) fn resolve(
     for (topic, partition) in partitions {
         asked.add_partition(topic, *partition);
     }
-    let unanswered = |error| PositionError::Unanswered {
-        what: "stored offsets".to_owned(),
-        error,
-    };
-    let stored = client
-        .committed_offsets(asked, ANSWER_MAX)
-        .map_err(unanswered)?;
+    let unanswered = |error| PositionError::Unanswered { what: "stored offsets".to_owned(), error };
+    let stored = client.committed_offsets(asked, ANSWER_MAX).map_err(unanswered)?;
     partitions
         .iter()
         .map(|(topic, partition)| {
-            let found = stored
-                .find_partition(topic, *partition)
-                .map(|found| found.offset());
+            let found = stored.find_partition(topic, *partition).map(|found| found.offset());
             let offset = match found {
                 Some(Offset::Offset(offset)) => offset,
                 _ => first(client, topic, *partition, start)?,
             };
-            Ok(NextOffset {
-                topic: Arc::clone(topic),
-                partition: *partition,
-                offset,
-            })
+            Ok(NextOffset { topic: Arc::clone(topic), partition: *partition, offset })
         })
         .collect()
 }
@@ -95,13 +71,8 @@ pub(super) fn resolve(
 /// The offset of a partition's first message, or of its next one.
 fn first(client: &Client, topic: &str, partition: i32, start: Start) -> Result<i64, PositionError> {
     let what = || format!("the ends of partition {partition} of `{topic}`");
-    let unanswered = |error| PositionError::Unanswered {
-        what: what(),
-        error,
-    };
-    let (low, high) = client
-        .fetch_watermarks(topic, partition, ANSWER_MAX)
-        .map_err(unanswered)?;
+    let unanswered = |error| PositionError::Unanswered { what: what(), error };
+    let (low, high) = client.fetch_watermarks(topic, partition, ANSWER_MAX).map_err(unanswered)?;
     Ok(match start {
         Start::Earliest => low,
         Start::Latest => high,

@@ -34,10 +34,9 @@ fn probe_blocking(config: &KafkaSource) -> Result<(), SourceError> {
     let client: Client = created(settings.create_with_context(watch))?;
     let address = || config.brokers.join(",");
     let refusal = |error: PositionError| match error {
-        PositionError::Unanswered { .. } => SourceError::Unreachable {
-            address: address(),
-            reason: error.to_string(),
-        },
+        PositionError::Unanswered { .. } => {
+            SourceError::Unreachable { address: address(), reason: error.to_string() }
+        }
         PositionError::Topic { topic, reason } => refused(&topic, reason),
     };
     let mut assigned = TopicPartitionList::new();
@@ -74,18 +73,12 @@ fn fetch(client: &BaseConsumer<Watch>, config: &KafkaSource) -> Result<(), Sourc
         }
         if begin.elapsed() > FETCH_MAX {
             let reason = format!("no end of a topic within {} s", FETCH_MAX.as_secs());
-            return Err(SourceError::Unreachable {
-                address: config.brokers.join(","),
-                reason,
-            });
+            return Err(SourceError::Unreachable { address: config.brokers.join(","), reason });
         }
     }
     Ok(())
 }
 
 fn refused(topic: &str, reason: String) -> SourceError {
-    SourceError::Refused {
-        what: format!("reading the topic `{topic}`"),
-        reason,
-    }
+    SourceError::Refused { what: format!("reading the topic `{topic}`"), reason }
 }

@@ -54,11 +54,7 @@ impl Reader {
         let names = Arc::clone(&context.names);
         let decoder = Decoder::new(config.carries, context.index, names, limits);
         Self {
-            topics: config
-                .topics
-                .iter()
-                .map(|topic| Arc::from(topic.as_str()))
-                .collect(),
+            topics: config.topics.iter().map(|topic| Arc::from(topic.as_str())).collect(),
             start: config.start,
             context,
             shared,
@@ -114,21 +110,15 @@ impl Reader {
                 }
             }
         }
-        if new.is_empty() {
-            Ok(Vec::new())
-        } else {
-            resolve(&self.shared.client, &new, start)
-        }
+        if new.is_empty() { Ok(Vec::new()) } else { resolve(&self.shared.client, &new, start) }
     }
 
     /// Reads `new` partitions besides those it reads already.
     fn assign(&mut self, new: Vec<NextOffset>) -> Result<(), PositionError> {
         let all = self.nexts.iter().chain(&new);
         let list = list(all.map(|next| (&*next.topic, next.partition, next.offset)));
-        let unanswered = |error| PositionError::Unanswered {
-            what: "the assignment".to_owned(),
-            error,
-        };
+        let unanswered =
+            |error| PositionError::Unanswered { what: "the assignment".to_owned(), error };
         self.shared.client.assign(&list).map_err(unanswered)?;
         self.nexts.extend(new);
         Ok(())
@@ -178,9 +168,8 @@ impl Reader {
         let mut deadline: Option<Instant> = None;
         let mut now_ms = 0;
         for _ in 0..BATCH_MAX {
-            let wait = deadline.map_or(IDLE, |deadline| {
-                deadline.saturating_duration_since(monotonic())
-            });
+            let wait =
+                deadline.map_or(IDLE, |deadline| deadline.saturating_duration_since(monotonic()));
             match shared.client.poll(wait) {
                 None if deadline.is_none_or(|deadline| monotonic() >= deadline) => break,
                 None => {}
@@ -192,19 +181,9 @@ impl Reader {
                     }
                     let bytes = message.payload().unwrap_or_default();
                     let position = u64::try_from(message.offset()).unwrap_or(0);
-                    let payload = Payload {
-                        bytes,
-                        size: bytes.len(),
-                        topic_meter: None,
-                        position,
-                    };
+                    let payload = Payload { bytes, size: bytes.len(), topic_meter: None, position };
                     self.decoder.decode(payload, now_ms, &mut decoded);
-                    self.advance(
-                        message.topic(),
-                        message.partition(),
-                        message.offset(),
-                        &mut read,
-                    );
+                    self.advance(message.topic(), message.partition(), message.offset(), &mut read);
                 }
             }
         }

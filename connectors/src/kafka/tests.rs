@@ -29,9 +29,7 @@ impl Cluster {
     }
 
     fn send(&self, partition: i32, payload: &str) {
-        let record = BaseRecord::<(), str>::to("readings")
-            .partition(partition)
-            .payload(payload);
+        let record = BaseRecord::<(), str>::to("readings").partition(partition).payload(payload);
         self.producer.send(record).unwrap();
         self.producer.flush(LONG).unwrap();
     }
@@ -106,11 +104,7 @@ async fn bad_messages_are_rejects_and_the_others_go_on() {
     assert_eq!(all_values(&all), [1, 2]);
     let rejects: Vec<_> = all.iter().flat_map(|batch| &batch.rejects).collect();
     assert_eq!(
-        (
-            rejects.len(),
-            rejects[0].position,
-            rejects[0].raw.as_slice()
-        ),
+        (rejects.len(), rejects[0].position, rejects[0].raw.as_slice()),
         (1, 0, &b"broken {"[..])
     );
     assert_eq!(all.iter().map(|batch| batch.ignored).sum::<u64>(), 1);
@@ -139,9 +133,7 @@ async fn a_broker_that_comes_back_is_read_on() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(LONG, down)
-        .await
-        .expect("it is told that the broker is down");
+    tokio::time::timeout(LONG, down).await.expect("it is told that the broker is down");
     assert!(handle.status.problem().is_some());
     cluster.mock.broker_up(1).unwrap();
     cluster.send(0, &reading(2));
@@ -163,10 +155,7 @@ async fn a_stored_position_that_is_gone_is_an_error_that_stays() {
     group.commit(&stored, CommitMode::Sync).unwrap();
     let (handle, mut batches) = begin(&cluster.config(Carries::Readings, Start::Earliest));
     let told = async {
-        while !handle
-            .status
-            .problem()
-            .is_some_and(|problem| problem.contains("reset the offsets"))
+        while !handle.status.problem().is_some_and(|problem| problem.contains("reset the offsets"))
         {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -210,10 +199,7 @@ async fn a_full_channel_holds_the_thread_back_and_stopping_is_quick() {
     handle.stop().await;
     assert!(begun.elapsed() < STOP_MAX);
     assert!(batches.recv().await.is_some());
-    assert!(
-        batches.recv().await.is_none(),
-        "one batch is all the channel holds"
-    );
+    assert!(batches.recv().await.is_none(), "one batch is all the channel holds");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,20 +207,10 @@ async fn a_probe_tells_whether_topics_can_be_read() {
     let cluster = Cluster::new(1);
     let config = cluster.config(Carries::Readings, Start::Earliest);
     registry::probe(&config).await.unwrap();
-    let SourceConfig::Kafka(mut kafka) = config else {
-        panic!("kafka")
-    };
-    kafka.properties.insert(
-        "no.such.property".into(),
-        crate::config::Secret::new("canary"),
-    );
-    let error = registry::probe(&SourceConfig::Kafka(kafka))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "librdkafka refuses the property `no.such.property`"
-    );
+    let SourceConfig::Kafka(mut kafka) = config else { panic!("kafka") };
+    kafka.properties.insert("no.such.property".into(), crate::config::Secret::new("canary"));
+    let error = registry::probe(&SourceConfig::Kafka(kafka)).await.unwrap_err();
+    assert_eq!(error.to_string(), "librdkafka refuses the property `no.such.property`");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,8 +29,7 @@ pub(crate) trait PubAcks: Send {
 
 impl PubAcks for AsyncClient {
     fn puback(&self, packet: u16) -> bool {
-        self.try_manual_ack(ManualAck::PubAck(PubAck::new(packet, None)))
-            .is_ok()
+        self.try_manual_ack(ManualAck::PubAck(PubAck::new(packet, None))).is_ok()
     }
 }
 
@@ -46,10 +45,7 @@ struct Inner<C> {
 
 impl<C: PubAcks> Acks<C> {
     pub(crate) fn new(client: C) -> Self {
-        Self(Mutex::new(Inner {
-            generation: 0,
-            client,
-        }))
+        Self(Mutex::new(Inner { generation: 0, client }))
     }
 
     /// Begins the next connection; from now on, acks of the last are dropped. Returns its number.
@@ -91,10 +87,7 @@ mod tests {
     #[test]
     fn acks_of_an_older_connection_are_dropped() {
         let acks = Acks::new(Queue::default());
-        let sheaf = |generation, packets: &[u16]| Sheaf {
-            generation,
-            packets: packets.into(),
-        };
+        let sheaf = |generation, packets: &[u16]| Sheaf { generation, packets: packets.into() };
         assert_eq!(acks.ack(&[sheaf(0, &[1, 2])]), 0);
         assert_eq!(acks.next_generation(), 1);
         assert_eq!(acks.ack(&[sheaf(0, &[3, 4]), sheaf(1, &[3])]), 2);

@@ -58,14 +58,7 @@ impl Gatherer {
         };
         let names = Arc::clone(&context.names);
         let decoder = Decoder::new(Carries::Readings, context.index, names, limits);
-        Self {
-            context,
-            status,
-            patterns: Arc::clone(patterns),
-            stop,
-            decoder,
-            count: 0,
-        }
+        Self { context, status, patterns: Arc::clone(patterns), stop, decoder, count: 0 }
     }
 
     pub(super) async fn run(mut self, mut queued: Receiver<Received>) {
@@ -106,15 +99,10 @@ impl Gatherer {
             if publish.packet == 0 {
                 continue;
             }
-            match sheaves
-                .last_mut()
-                .filter(|sheaf| sheaf.generation == publish.generation)
-            {
+            match sheaves.last_mut().filter(|sheaf| sheaf.generation == publish.generation) {
                 Some(sheaf) => sheaf.packets.push(publish.packet),
-                None => sheaves.push(Sheaf {
-                    generation: publish.generation,
-                    packets: vec![publish.packet],
-                }),
+                None => sheaves
+                    .push(Sheaf { generation: publish.generation, packets: vec![publish.packet] }),
             }
         }
         decoded.into_batch(self.context.index, Receipt(Mark::Mqtt(sheaves)))

@@ -62,10 +62,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// Slots of the queue above the Receive Maximum: for QoS 0 traffic.
 const QUEUE_SPARE: usize = 1_024;
 
-const _: () = assert!(
-    DRAIN_MAX.as_secs() < STOP_MAX.as_secs(),
-    "stopping includes draining"
-);
+const _: () = assert!(DRAIN_MAX.as_secs() < STOP_MAX.as_secs(), "stopping includes draining");
 
 /// A running MQTT source.
 #[derive(Debug)]
@@ -92,32 +89,17 @@ pub(crate) fn start(
     status.down("not connected yet");
     let capacity = usize::from(config.receive_maximum) + QUEUE_SPARE;
     let (queue, queued) = mpsc::channel(capacity);
-    let gatherer = Gatherer::new(
-        &config,
-        &patterns,
-        context.clone(),
-        Arc::clone(&status),
-        stopped.clone(),
-    );
+    let gatherer =
+        Gatherer::new(&config, &patterns, context.clone(), Arc::clone(&status), stopped.clone());
     let gather = spawn(gatherer.run(queued));
     let poller = Poller::new(
-        poll::Parts {
-            client: client.clone(),
-            events,
-            acks: Arc::clone(&acks),
-            queue,
-        },
+        poll::Parts { client: client.clone(), events, acks: Arc::clone(&acks), queue },
         config,
         &patterns,
         (context.name, status, stopped),
     );
     let poll = spawn(poller.run());
-    Ok(Running {
-        acks,
-        client,
-        stop,
-        tasks: [poll, gather],
-    })
+    Ok(Running { acks, client, stop, tasks: [poll, gather] })
 }
 
 impl Running {
@@ -127,10 +109,7 @@ impl Running {
         };
         let dropped = self.acks.ack(&sheaves);
         if dropped > 0 {
-            tracing::debug!(
-                dropped,
-                "acks of an older connection: these messages come again"
-            );
+            tracing::debug!(dropped, "acks of an older connection: these messages come again");
         }
     }
 
@@ -144,10 +123,7 @@ impl Running {
                 drop(task.await);
             }
         };
-        if tokio::time::timeout(STOP_MAX - Duration::from_millis(500), ended)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(STOP_MAX - Duration::from_millis(500), ended).await.is_err() {
             handles.iter().for_each(tokio::task::AbortHandle::abort);
         }
     }
@@ -158,10 +134,7 @@ fn patterns(topics: &[String]) -> Result<Arc<[TopicPattern]>, SourceError> {
     topics
         .iter()
         .map(|topic| {
-            let refused = |cause| SourceError::Topic {
-                topic: topic.clone(),
-                cause,
-            };
+            let refused = |cause| SourceError::Topic { topic: topic.clone(), cause };
             TopicPattern::parse(topic).map_err(refused)
         })
         .collect()

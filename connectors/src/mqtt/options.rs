@@ -68,9 +68,7 @@ impl SessionStore for NothingUnderWay {
 /// For a probe: nothing is kept.
 pub(super) fn probe(config: &MqttSource) -> Result<MqttOptions, SourceError> {
     let mut options = common(config, &format!("{}{PROBE_SUFFIX}", config.client_id))?;
-    options
-        .set_connect_properties(properties(config, 0))
-        .set_clean_start(true);
+    options.set_connect_properties(properties(config, 0)).set_clean_start(true);
     Ok(options)
 }
 
@@ -87,18 +85,12 @@ pub(super) fn filters(patterns: &[TopicPattern], qos: u8) -> Vec<SubscribeFilter
 }
 
 fn quality(qos: u8) -> QoS {
-    if qos == 0 {
-        QoS::AtMostOnce
-    } else {
-        QoS::AtLeastOnce
-    }
+    if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce }
 }
 
 fn common(config: &MqttSource, client_id: &str) -> Result<MqttOptions, SourceError> {
     let mut options = MqttOptions::new(client_id, (config.host.clone(), config.port));
-    options
-        .set_keep_alive(KEEP_ALIVE_S)
-        .set_ack_mode(AckMode::Manual);
+    options.set_keep_alive(KEEP_ALIVE_S).set_ack_mode(AckMode::Manual);
     match (&config.username, &config.password) {
         (Some(username), Some(password)) => {
             let password = password.expose().as_bytes().to_vec();
@@ -141,16 +133,9 @@ fn transport(config: &MqttSource) -> Result<Transport, SourceError> {
         Some((certificate, key)) => Some((read(certificate)?, read(key)?)),
         None => None,
     };
-    Ok(Transport::Tls(TlsConfiguration::Simple {
-        ca: read(ca)?,
-        alpn: None,
-        client_auth,
-    }))
+    Ok(Transport::Tls(TlsConfiguration::Simple { ca: read(ca)?, alpn: None, client_auth }))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
-    std::fs::read(path).map_err(|cause| SourceError::Unreadable {
-        path: path.into(),
-        cause,
-    })
+    std::fs::read(path).map_err(|cause| SourceError::Unreadable { path: path.into(), cause })
 }

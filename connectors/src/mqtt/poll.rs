@@ -153,28 +153,14 @@ impl Poller {
     }
 
     fn received(&self, publish: Publish) -> Received {
-        let Publish {
-            topic,
-            payload,
-            pkid,
-            ..
-        } = publish;
+        let Publish { topic, payload, pkid, .. } = publish;
         let size = payload.len();
         let is_too_large =
             u32::try_from(size).is_ok_and(|size| size > self.config.max_packet_bytes);
         // A copy of the part that is kept lets the rest go at once.
-        let payload = if is_too_large {
-            payload[..size.min(RAW_BYTES_MAX)].to_vec().into()
-        } else {
-            payload
-        };
-        Received {
-            generation: self.generation,
-            packet: pkid,
-            topic,
-            payload,
-            size,
-        }
+        let payload =
+            if is_too_large { payload[..size.min(RAW_BYTES_MAX)].to_vec().into() } else { payload };
+        Received { generation: self.generation, packet: pkid, topic, payload, size }
     }
 
     /// Begins the next connection: without the acks of the last one, after a pause.
@@ -200,18 +186,10 @@ impl Poller {
                 source = self.name,
                 "the broker sends more than the maximum packet size it was told; the limit is lifted"
             );
-            self.parts
-                .events
-                .options
-                .set_unlimited_incoming_packet_size();
+            self.parts.events.options.set_unlimited_incoming_packet_size();
         }
         let problem = format!("cannot reach {}: {}", self.config.url, told(error));
-        tracing::warn!(
-            source = self.name,
-            problem,
-            pause_ms = pause.as_millis(),
-            "not connected"
-        );
+        tracing::warn!(source = self.name, problem, pause_ms = pause.as_millis(), "not connected");
         self.status.down(problem);
         tokio::select! {
             () = self.stop.given() => {}

@@ -13,23 +13,15 @@ const PROBE_MAX: Duration = Duration::from_secs(10);
 
 /// See [`crate::registry::probe`].
 pub(crate) async fn probe(config: &MqttSource) -> Result<(), SourceError> {
-    let unreachable = |reason: String| SourceError::Unreachable {
-        address: config.url.clone(),
-        reason,
-    };
+    let unreachable =
+        |reason: String| SourceError::Unreachable { address: config.url.clone(), reason };
     let patterns = patterns(&config.topics)?;
-    let built = AsyncClient::builder(options::probe(config)?)
-        .unbounded()
-        .try_build();
+    let built = AsyncClient::builder(options::probe(config)?).unbounded().try_build();
     let (client, mut events) = built.map_err(|error| SourceError::Settings(error.to_string()))?;
     let filters = options::filters(&patterns, config.qos);
     let tried = async {
         loop {
-            match events
-                .poll()
-                .await
-                .map_err(|error| refusal(config, &error))?
-            {
+            match events.poll().await.map_err(|error| refusal(config, &error))? {
                 Event::Incoming(Packet::ConnAck(_)) => {
                     let sent = client.try_subscribe_many(filters.clone());
                     sent.map_err(|error| unreachable(error.to_string()))?;
@@ -52,10 +44,7 @@ fn granted(config: &MqttSource, codes: &[SubscribeReasonCode]) -> Result<(), Sou
     for (code, topic) in codes.iter().zip(&config.topics) {
         if !matches!(code, SubscribeReasonCode::Success(_)) {
             let what = format!("the topic \"{topic}\" at {}", config.url);
-            return Err(SourceError::Refused {
-                what,
-                reason: format!("{code:?}"),
-            });
+            return Err(SourceError::Refused { what, reason: format!("{code:?}") });
         }
     }
     Ok(())
@@ -69,10 +58,7 @@ fn refusal(config: &MqttSource, error: &ConnectionError) -> SourceError {
     );
     let (address, reason) = (config.url.clone(), poll::told(error));
     if is_refusal {
-        SourceError::Refused {
-            what: format!("the connection to {address}"),
-            reason,
-        }
+        SourceError::Refused { what: format!("the connection to {address}"), reason }
     } else {
         SourceError::Unreachable { address, reason }
     }

@@ -68,12 +68,7 @@ impl TopicPattern {
                 other => Level::Text(other.to_owned()),
             });
         }
-        if levels
-            .iter()
-            .filter(|level| !matches!(level, Level::Text(_)))
-            .count()
-            > 1
-        {
+        if levels.iter().filter(|level| !matches!(level, Level::Text(_))).count() > 1 {
             return Err(TopicError::TwoMeters);
         }
         Ok(Self { levels })
@@ -118,10 +113,7 @@ impl TopicPattern {
 
 /// The meter that `topic` names by the first pattern it fits.
 pub(crate) fn meter_of<'t>(patterns: &[TopicPattern], topic: &'t str) -> Option<&'t str> {
-    patterns
-        .iter()
-        .find_map(|pattern| pattern.meter(topic))
-        .flatten()
+    patterns.iter().find_map(|pattern| pattern.meter(topic)).flatten()
 }
 
 #[cfg(test)]
@@ -131,29 +123,14 @@ mod tests {
     #[test]
     fn topics_name_their_meter() {
         for (pattern, filter, topic, meter) in [
-            (
-                "meters/{meter}",
-                "meters/+",
-                "meters/m-17",
-                Some(Some("m-17")),
-            ),
+            ("meters/{meter}", "meters/+", "meters/m-17", Some(Some("m-17"))),
             ("meters/{meter}", "meters/+", "meters/a/b", None),
             ("meters/{meter}", "meters/+", "meters", None),
-            (
-                "z/{meter...}",
-                "z/#",
-                "z/floor 1/lamp",
-                Some(Some("floor 1/lamp")),
-            ),
+            ("z/{meter...}", "z/#", "z/floor 1/lamp", Some(Some("floor 1/lamp"))),
             ("{meter}/power", "+/power", "m-1/power", Some(Some("m-1"))),
             ("{meter}/power", "+/power", "m-1/energy", None),
             ("{meter...}", "#", "a/b", Some(Some("a/b"))),
-            (
-                "/milesight/{meter}",
-                "/milesight/+",
-                "/milesight/x",
-                Some(Some("x")),
-            ),
+            ("/milesight/{meter}", "/milesight/+", "/milesight/x", Some(Some("x"))),
             ("all", "all", "all", Some(None)),
         ] {
             let parsed = TopicPattern::parse(pattern).unwrap();

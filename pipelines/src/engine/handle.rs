@@ -45,9 +45,7 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine")
-            .field("now", &self.now)
-            .finish_non_exhaustive()
+        f.debug_struct("Engine").field("now", &self.now).finish_non_exhaustive()
     }
 }
 
@@ -147,9 +145,7 @@ impl Engine {
     #[must_use]
     pub fn close(mut self) -> Closed {
         self.flush();
-        Closed {
-            outbox: Rc::clone(&self.outbox),
-        }
+        Closed { outbox: Rc::clone(&self.outbox) }
     }
 
     fn flush(&mut self) {

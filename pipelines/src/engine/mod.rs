@@ -70,18 +70,10 @@ pub(crate) fn footprints<'scope>(
     inputs: Inputs<'scope>,
     options: &EngineOptions,
 ) -> Outputs<'scope> {
-    let Inputs {
-        readings,
-        activities,
-        meters,
-        factors,
-        nodes,
-    } = inputs;
+    let Inputs { readings, activities, meters, factors, nodes } = inputs;
     let policy = Arc::new(options.policy.clone());
-    let metering_options = Arc::new(Options {
-        policy: options.policy.clone(),
-        keep_readings: options.keep_readings,
-    });
+    let metering_options =
+        Arc::new(Options { policy: options.policy.clone(), keep_readings: options.keep_readings });
     let metered = metering::metering(readings, meters, Arc::clone(&metering_options));
     let spread = activities::activities(activities, metering_options);
     let (activity, notices) = activity_of([metered, spread]);
@@ -100,10 +92,7 @@ pub(crate) fn footprints<'scope>(
 
     Outputs {
         activity: settled(
-            activity.map(|key| ActivityKey {
-                factor: Id::NONE,
-                ..key
-            }),
+            activity.map(|key| ActivityKey { factor: Id::NONE, ..key }),
             "settle activity",
             &policy,
             |key| key.period,
@@ -136,17 +125,12 @@ fn activity_of(metered: [Metered<'_>; 2]) -> (Collection<'_, ActivityKey, Measur
     let [meters, activities] = metered;
     let scope = meters.activity.scope();
     let notices = scope.concatenate([meters.notices, activities.notices]);
-    let pieces: Collection<'_, Piece1, Measure> = scope
-        .concatenate([meters.activity, activities.activity])
-        .as_collection();
-    let activity = delay_until(
-        pieces,
-        "hold",
-        |&(key, held_until_ms), tick, measure, give| {
-            let due = Tick::new(held_until_ms, Cause::Time);
-            give(key, tick.max(due), *measure);
-        },
-    );
+    let pieces: Collection<'_, Piece1, Measure> =
+        scope.concatenate([meters.activity, activities.activity]).as_collection();
+    let activity = delay_until(pieces, "hold", |&(key, held_until_ms), tick, measure, give| {
+        let due = Tick::new(held_until_ms, Cause::Time);
+        give(key, tick.max(due), *measure);
+    });
     (activity, notices)
 }
 
@@ -160,34 +144,19 @@ fn emissions<'scope>(
     rates: Collection<'scope, (rates::Use, Line), crate::model::Rate>,
 ) -> Collection<'scope, EmissionKey, Emission> {
     let activity = activity
-        .map(
-            |ActivityKey {
-                 period,
-                 node,
-                 subject,
-                 unit,
-                 factor,
-             }| { ((factor, unit, period, bucket(subject)), (node, subject)) },
-        )
+        .map(|ActivityKey { period, node, subject, unit, factor }| {
+            ((factor, unit, period, bucket(subject)), (node, subject))
+        })
         .arrange_by_key_named("activity by factor and period");
     let rates = rates
         .flat_map(|((factor, unit, period), line)| {
             (0..BUCKETS).map(move |bucket| ((factor, unit, period, bucket), line))
         })
         .arrange_by_key_named("rates by bucket");
-    activity.join_core(
-        rates,
-        |&(factor, unit, period, _), &(node, subject), &line| {
-            let activity = ActivityKey {
-                period,
-                node,
-                subject,
-                unit,
-                factor,
-            };
-            Some(EmissionKey { activity, line })
-        },
-    )
+    activity.join_core(rates, |&(factor, unit, period, _), &(node, subject), &line| {
+        let activity = ActivityKey { period, node, subject, unit, factor };
+        Some(EmissionKey { activity, line })
+    })
 }
 
 fn bucket(subject: Subject) -> u64 {
@@ -219,28 +188,11 @@ impl NodeKey {
     /// The key of `footprints`: by the hour, or by the period where that is longer.
     #[must_use]
     pub fn by_the_hour(&self, policy: &Policy) -> FootprintKey {
-        let Self {
-            period,
-            node,
-            depth,
-            scope,
-            category,
-            method,
-            gas,
-        } = *self;
+        let Self { period, node, depth, scope, category, method, gas } = *self;
         let length = policy.period_ms.max(HOUR_MS);
         let start_ms = period.start_ms(policy.period_ms).div_euclid(length) * length;
         let end_ms = start_ms + length;
-        FootprintKey {
-            start_ms,
-            end_ms,
-            node,
-            depth,
-            scope,
-            category,
-            method,
-            gas,
-        }
+        FootprintKey { start_ms, end_ms, node, depth, scope, category, method, gas }
     }
 }
 
@@ -261,22 +213,8 @@ fn node_emissions<'scope>(
         .arrange_by_key_named("node activity by factor and period");
     let rates = rates.arrange_by_key_named("rates");
     rolled.join_core(rates, |&(_, _, period), &(node, depth), line| {
-        let &Line {
-            scope,
-            category,
-            method,
-            gas,
-            ..
-        } = line;
-        Some(NodeKey {
-            period,
-            node,
-            depth,
-            scope,
-            category,
-            method,
-            gas,
-        })
+        let &Line { scope, category, method, gas, .. } = line;
+        Some(NodeKey { period, node, depth, scope, category, method, gas })
     })
 }
 
@@ -298,11 +236,7 @@ fn settled<'scope, D: Data, K: Data, R: Semigroup + Clone + 'static>(
         let period = period_of(data);
         if is_live(&policy, period, tick) {
             let settles = Tick::new(policy.settles_ms(period), Cause::Time);
-            let reason = if tick < settles {
-                Reason::Booked
-            } else {
-                Reason::Restated
-            };
+            let reason = if tick < settles { Reason::Booked } else { Reason::Restated };
             give(key(data, reason), settles.max(tick), diff.clone());
         }
     })
@@ -316,49 +250,27 @@ fn windows(
     policy: Arc<Policy>,
     by_gas: bool,
 ) -> Collection<'_, WindowKey, Emission> {
-    delay_until(
-        node_emissions,
-        "windows",
-        move |key: &NodeKey, tick, emission, give| {
-            if !is_live(&policy, key.period, tick) {
-                return;
+    delay_until(node_emissions, "windows", move |key: &NodeKey, tick, emission, give| {
+        if !is_live(&policy, key.period, tick) {
+            return;
+        }
+        let gas = if by_gas { key.gas } else { Gas::Co2e };
+        let NodeKey { node, depth, scope, method, .. } = *key;
+        for (window, enters_ms, leaves_ms) in stays(&policy, key.period) {
+            let (enters, leaves) =
+                (Tick::new(enters_ms, Cause::Time), Tick::new(leaves_ms, Cause::Time));
+            if leaves > tick {
+                let key = WindowKey { window, node, depth, scope, method, gas };
+                give(key, enters.max(tick), *emission);
+                give(key, leaves, emission.negated());
             }
-            let gas = if by_gas { key.gas } else { Gas::Co2e };
-            let NodeKey {
-                node,
-                depth,
-                scope,
-                method,
-                ..
-            } = *key;
-            for (window, enters_ms, leaves_ms) in stays(&policy, key.period) {
-                let (enters, leaves) = (
-                    Tick::new(enters_ms, Cause::Time),
-                    Tick::new(leaves_ms, Cause::Time),
-                );
-                if leaves > tick {
-                    let key = WindowKey {
-                        window,
-                        node,
-                        depth,
-                        scope,
-                        method,
-                        gas,
-                    };
-                    give(key, enters.max(tick), *emission);
-                    give(key, leaves, emission.negated());
-                }
-            }
-        },
-    )
+        }
+    })
 }
 
 /// When a period enters and leaves each window: `(window, enters ms, leaves ms)`.
 pub fn stays(policy: &Policy, period: Period) -> impl Iterator<Item = (u8, i64, i64)> {
-    let (start_ms, end_ms) = (
-        period.start_ms(policy.period_ms),
-        period.end_ms(policy.period_ms),
-    );
+    let (start_ms, end_ms) = (period.start_ms(policy.period_ms), period.end_ms(policy.period_ms));
     let rolling = policy.windows_ms.iter().zip(1_u8..);
     let rolling = rolling.map(move |(span_ms, window)| (window, end_ms, end_ms + span_ms));
     std::iter::once((0, start_ms, end_ms)).chain(rolling)

@@ -63,21 +63,13 @@ pub trait IntoEntry<R> {
 impl IntoEntry<Measure> for (ActivityKey, Reason) {
     type Entry = ActivityEntry;
     fn entry(self, change: Measure) -> ActivityEntry {
-        ActivityEntry {
-            key: self.0,
-            reason: self.1,
-            change,
-        }
+        ActivityEntry { key: self.0, reason: self.1, change }
     }
 }
 impl IntoEntry<Emission> for (EmissionKey, Reason) {
     type Entry = EmissionEntry;
     fn entry(self, change: Emission) -> EmissionEntry {
-        EmissionEntry {
-            key: self.0,
-            reason: self.1,
-            change,
-        }
+        EmissionEntry { key: self.0, reason: self.1, change }
     }
 }
 impl IntoEntry<Emission> for FootprintKey {
@@ -96,42 +88,18 @@ pub fn window_entry((key, tick, change): (WindowKey, Tick, Emission)) -> WindowE
 impl Outputs<'_> {
     /// Gathers what is derived in `outbox`, and lets `probe` say how far it is complete.
     pub(super) fn collect(self, probe: &Probe<Tick>, outbox: &Rc<RefCell<Outbox>>) {
-        gather(
-            self.activity.inner,
-            "activity entries",
-            probe,
-            outbox,
-            |outbox, batch| {
-                outbox.activity.append(batch);
-            },
-        );
-        gather(
-            self.emissions.inner,
-            "emission entries",
-            probe,
-            outbox,
-            |outbox, batch| {
-                outbox.emissions.append(batch);
-            },
-        );
-        gather(
-            self.footprints.inner,
-            "footprint entries",
-            probe,
-            outbox,
-            |outbox, batch| {
-                outbox.footprints.append(batch);
-            },
-        );
-        gather(
-            self.windows.inner,
-            "window entries",
-            probe,
-            outbox,
-            |outbox, batch| {
-                outbox.windows.append(batch);
-            },
-        );
+        gather(self.activity.inner, "activity entries", probe, outbox, |outbox, batch| {
+            outbox.activity.append(batch);
+        });
+        gather(self.emissions.inner, "emission entries", probe, outbox, |outbox, batch| {
+            outbox.emissions.append(batch);
+        });
+        gather(self.footprints.inner, "footprint entries", probe, outbox, |outbox, batch| {
+            outbox.footprints.append(batch);
+        });
+        gather(self.windows.inner, "window entries", probe, outbox, |outbox, batch| {
+            outbox.windows.append(batch);
+        });
         gather(self.notices, "notices", probe, outbox, |outbox, batch| {
             outbox.notices.append(batch);
         });

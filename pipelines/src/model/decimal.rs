@@ -80,9 +80,7 @@ impl Decimal {
             });
         }
         let (body, exponent) = match text.split_once(['e', 'E']) {
-            Some((body, exponent)) => {
-                (body, exponent.parse::<i32>().map_err(|_| not_a_number())?)
-            }
+            Some((body, exponent)) => (body, exponent.parse::<i32>().map_err(|_| not_a_number())?),
             None => (text, 0),
         };
         let (negative, digits) = match body.as_bytes().first() {
@@ -178,7 +176,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_number_and_names_it() {
-        for text in ["", "nan", "NaN", "inf", "-inf", "1,5", ".5", "5.", "1e", "0x10", "--1", "1.2.3"] {
+        for text in
+            ["", "nan", "NaN", "inf", "-inf", "1,5", ".5", "5.", "1e", "0x10", "--1", "1.2.3"]
+        {
             let error = Decimal::parse(text).expect_err(text);
             assert_eq!(error, DecimalError::NotANumber(text.into()));
         }

@@ -13,10 +13,10 @@ pub mod unit;
 
 pub use decimal::{Decimal, DecimalError};
 pub use entry::{
-    ActivityEntry, ActivityKey, EmissionEntry, EmissionKey, FootprintEntry, FootprintKey,
-    Line, ReadingEntry, Reason, RejectEntry, RejectEvent, Subject, WindowEntry, WindowKey,
+    ActivityEntry, ActivityKey, EmissionEntry, EmissionKey, FootprintEntry, FootprintKey, Line,
+    ReadingEntry, Reason, RejectEntry, RejectEvent, Subject, WindowEntry, WindowKey,
 };
-pub use fact::{Fact, FactorRow, Method, MeterKind, MeterRow, NodeRow, StampSide, Validity};
+pub use fact::{Fact, FactorRow, MeterKind, MeterRow, Method, NodeRow, StampSide, Validity};
 pub use gas::{Gas, GwpSet};
 pub use names::{Id, Names};
 pub use policy::Policy;

@@ -174,9 +174,7 @@ impl Multiply<Rate> for Measure {
     type Output = Emission;
     /// Bilinear in every field: `m * (-r) == -(m * r)`, and so for presence.
     fn multiply(self, rate: &Rate) -> Emission {
-        let times = |rate: Wide| {
-            Wide(self.amount.get().checked_mul(rate.get()).expect(OVERFLOW))
-        };
+        let times = |rate: Wide| Wide(self.amount.get().checked_mul(rate.get()).expect(OVERFLOW));
         Emission {
             mass: times(rate.mass),
             co2e: times(rate.co2e),
@@ -228,7 +226,8 @@ mod tests {
 
     #[test]
     fn halves_go_to_the_even_side() {
-        let cases = [(5, 2, 2), (7, 2, 4), (-5, 2, -2), (-7, 2, -4), (2, 3, 1), (-2, 3, -1), (1, 3, 0)];
+        let cases =
+            [(5, 2, 2), (7, 2, 4), (-5, 2, -2), (-7, 2, -4), (2, 3, 1), (-2, 3, -1), (1, 3, 0)];
         for (n, d, expected) in cases {
             assert_eq!(divide_half_even(n, d), expected, "{n}/{d}");
         }
@@ -242,10 +241,8 @@ mod tests {
         })
     }
     fn rates() -> impl Strategy<Value = Rate> {
-        (-1_000_000_i64..1_000_000, -1_000_000_i64..1_000_000, -3_i64..3).prop_map(|(m, c, p)| Rate {
-            mass: i128::from(m).into(),
-            co2e: i128::from(c).into(),
-            present: p,
+        (-1_000_000_i64..1_000_000, -1_000_000_i64..1_000_000, -3_i64..3).prop_map(|(m, c, p)| {
+            Rate { mass: i128::from(m).into(), co2e: i128::from(c).into(), present: p }
         })
     }
     fn plus<S: Semigroup + Copy>(a: S, b: S) -> S {

@@ -22,7 +22,9 @@ pub struct Arrival {
 }
 
 /// How a value came about, as the sender says.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[repr(u8)]
 pub enum Quality {
     /// By an instrument; the default.

@@ -38,9 +38,7 @@ pub enum Cause {
 }
 
 /// When Plumeline learned something: `ms << 3 | cause`. The timestamp of the dataflow.
-#[derive(
-    Copy, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Copy, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Tick(pub u64);
 
 impl Tick {

@@ -72,10 +72,7 @@ impl Unit {
     /// # Errors
     /// If no unit is written so; the error carries the text.
     pub fn parse(symbol: &str) -> Result<Self, UnitError> {
-        let symbol = ALIASES
-            .iter()
-            .find(|(alias, _)| *alias == symbol)
-            .map_or(symbol, |(_, s)| *s);
+        let symbol = ALIASES.iter().find(|(alias, _)| *alias == symbol).map_or(symbol, |(_, s)| *s);
         Self::all()
             .find(|unit| unit.symbol() == symbol)
             .ok_or_else(|| UnitError::Unknown(symbol.chars().take(64).collect()))
@@ -114,12 +111,7 @@ impl Unit {
         if a.dimension != b.dimension {
             return Err(UnitError::Mismatch { from: self, to });
         }
-        Ok(reduced(reduced_product(
-            a.numerator,
-            b.denominator,
-            a.denominator,
-            b.numerator,
-        )))
+        Ok(reduced(reduced_product(a.numerator, b.denominator, a.denominator, b.numerator)))
     }
 
     /// `value x multiplier` of this unit as an amount of its base, in 1e-9, rounded half-even once.
@@ -185,10 +177,7 @@ impl Unit {
         let gwp = Decimal::new(i128::from(gwp_tenths), 1);
         scaled(kg, gwp, (n, d), 12)
             .filter(|rate| rate.abs() <= RATE_MAX)
-            .ok_or(UnitError::OutOfRange {
-                value: kg,
-                unit: self,
-            })
+            .ok_or(UnitError::OutOfRange { value: kg, unit: self })
     }
 }
 
@@ -216,11 +205,7 @@ fn scaled(a: Decimal, b: Decimal, ratio: (i128, i128), scale: u32) -> Option<i12
     }
     if let Some(product) = a.mantissa().checked_mul(numerator) {
         let is_whole = denominator == 1;
-        return Some(if is_whole {
-            product
-        } else {
-            divide_half_even(product, denominator)
-        });
+        return Some(if is_whole { product } else { divide_half_even(product, denominator) });
     }
     let (numerator, denominator) = reduced((numerator, denominator));
     multiply_divide_half_even(a.mantissa(), numerator, denominator)
@@ -263,10 +248,7 @@ fn wide_product(a: u128, b: u128) -> (u128, u128) {
     let (a1, a0, b1, b0) = (a >> HALF, a & MASK, b >> HALF, b & MASK);
     let (low, mid_1, mid_2, high) = (a0 * b0, a1 * b0, a0 * b1, a1 * b1);
     let mid = (low >> HALF) + (mid_1 & MASK) + (mid_2 & MASK);
-    (
-        high + (mid_1 >> HALF) + (mid_2 >> HALF) + (mid >> HALF),
-        low & MASK | mid << HALF,
-    )
+    (high + (mid_1 >> HALF) + (mid_2 >> HALF) + (mid >> HALF), low & MASK | mid << HALF)
 }
 
 fn gcd(mut a: i128, mut b: i128) -> i128 {

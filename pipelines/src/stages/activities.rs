@@ -88,9 +88,9 @@ pub fn activities(
         move |frontiers| {
             records.for_each(|capability, batch| {
                 let tick = *capability.time();
-                let stashed = stash.entry(tick).or_insert_with(|| {
-                    (capability.retain(0), capability.retain(1), Vec::new())
-                });
+                let stashed = stash
+                    .entry(tick)
+                    .or_insert_with(|| (capability.retain(0), capability.retain(1), Vec::new()));
                 stashed.2.append(batch);
             });
             let (mut activity_out, mut notices_out) =

@@ -52,7 +52,9 @@ impl<V: Clone + Eq> Claims<V> {
             return Verdict::Duplicate;
         }
         let known = value == self.current
-            || value.as_ref().is_some_and(|v| self.accepted.iter().any(|a| a.0 == version && a.1 == *v));
+            || value
+                .as_ref()
+                .is_some_and(|v| self.accepted.iter().any(|a| a.0 == version && a.1 == *v));
         if known && (value == self.current || version == self.version) {
             self.version = version;
             return Verdict::Duplicate;

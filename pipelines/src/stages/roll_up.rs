@@ -28,9 +28,9 @@ use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::difference::{IsZero, Semigroup};
 use differential_dataflow::{AsCollection, VecCollection};
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Broadcast;
-use timely::dataflow::operators::Capability;
 
 use crate::model::{Id, Measure, NodeRow, Period, Policy, Tick, Unit};
 
@@ -111,13 +111,17 @@ pub fn roll_up<'scope>(
             move |(activity, activity_frontier), (nodes, nodes_frontier), output| {
                 activity.for_each(|capability, batch| {
                     for (leaf, tick, measure) in batch.drain(..) {
-                        let stash = stash.entry(tick).or_insert_with(|| Stash::new(capability.delayed(&tick, 0)));
+                        let stash = stash
+                            .entry(tick)
+                            .or_insert_with(|| Stash::new(capability.delayed(&tick, 0)));
                         stash.changes.push((leaf, measure));
                     }
                 });
                 nodes.for_each(|capability, batch| {
                     for (row, tick, diff) in batch.drain(..) {
-                        let stash = stash.entry(tick).or_insert_with(|| Stash::new(capability.delayed(&tick, 0)));
+                        let stash = stash
+                            .entry(tick)
+                            .or_insert_with(|| Stash::new(capability.delayed(&tick, 0)));
                         stash.rows.push((row, diff));
                     }
                 });
@@ -203,7 +207,8 @@ impl Forest {
             for (&(period, factor, unit), measure) in balances {
                 if paths.0 != Some(period) {
                     let start_ms = period.start_ms(self.policy.period_ms);
-                    paths = (Some(period), old.path(node, start_ms), self.tree.path(node, start_ms));
+                    paths =
+                        (Some(period), old.path(node, start_ms), self.tree.path(node, start_ms));
                 }
                 if paths.1 != paths.2 {
                     let key = (factor, unit, period);

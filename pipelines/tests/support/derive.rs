@@ -118,10 +118,7 @@ pub(crate) fn derive(scenario: &Scenario, workers: usize, shuffle: u64) -> Deriv
     .join()
     .into_iter()
     .for_each(|joined| joined.expect("a worker ran to its end"));
-    Arc::into_inner(all)
-        .expect("all workers are done")
-        .into_inner()
-        .expect("no worker panicked")
+    Arc::into_inner(all).expect("all workers are done").into_inner().expect("no worker panicked")
 }
 
 fn take(gathered: &Mutex<Derived>, out: Outbox) {
@@ -165,17 +162,10 @@ fn assert_same<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
     expected: &BTreeMap<K, V>,
 ) {
     for (key, value) in expected {
-        assert_eq!(
-            found.get(key),
-            Some(value),
-            "{table} at {tick:?}: {key:?}, found != expected"
-        );
+        assert_eq!(found.get(key), Some(value), "{table} at {tick:?}: {key:?}, found != expected");
     }
     for (key, value) in found {
         let known = expected.contains_key(key);
-        assert!(
-            known,
-            "{table} at {tick:?}: {key:?} = {value:?} is not expected"
-        );
+        assert!(known, "{table} at {tick:?}: {key:?} = {value:?} is not expected");
     }
 }

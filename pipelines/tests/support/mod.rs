@@ -82,11 +82,7 @@ pub(crate) fn meter_row(meter: u32, kind: MeterKind) -> MeterRow {
         meter: meter_id(meter),
         node: node_id(meter % NODES),
         kind,
-        unit: Some(unit(if kind == MeterKind::Power {
-            "kW"
-        } else {
-            "kWh"
-        })),
+        unit: Some(unit(if kind == MeterKind::Power { "kW" } else { "kWh" })),
         multiplier: Decimal::ONE,
         stamp: StampSide::End,
         interval_ms: None,
@@ -141,44 +137,21 @@ pub(crate) fn reading(meter: u32, at_ms: i64, value: Option<&str>) -> Record {
 impl Scenario {
     /// Three meters of each kind under a two-level tree, one factor each, and a morning of readings.
     pub(crate) fn small() -> Self {
-        let mut first = Step {
-            after_ms: 0,
-            ..Step::default()
-        };
-        let nodes = [
-            (0, None),
-            (1, Some(0)),
-            (2, Some(0)),
-            (3, Some(1)),
-            (4, Some(1)),
-        ];
-        first
-            .facts
-            .extend(nodes.map(|(node, parent)| (Fact::Node(node_row(node, parent)), 1)));
+        let mut first = Step { after_ms: 0, ..Step::default() };
+        let nodes = [(0, None), (1, Some(0)), (2, Some(0)), (3, Some(1)), (4, Some(1))];
+        first.facts.extend(nodes.map(|(node, parent)| (Fact::Node(node_row(node, parent)), 1)));
         for (i, kind) in (0..).zip([MeterKind::Interval, MeterKind::Register, MeterKind::Power]) {
             first.facts.push((Fact::Meter(meter_row(i, kind)), 1));
-            first
-                .facts
-                .push((Fact::Factor(factor_row(i, Gas::Co2, "0.5")), 1));
+            first.facts.push((Fact::Factor(factor_row(i, Gas::Co2, "0.5")), 1));
         }
         let mut steps = vec![first];
         for quarter in 1..8_i64 {
             let at_ms = START_MS + quarter * PERIOD;
             let value = (100 + quarter).to_string();
-            let records = (0..3)
-                .map(|meter| reading(meter, at_ms, Some(&value)))
-                .collect();
-            steps.push(Step {
-                after_ms: PERIOD,
-                records,
-                ..Step::default()
-            });
+            let records = (0..3).map(|meter| reading(meter, at_ms, Some(&value))).collect();
+            steps.push(Step { after_ms: PERIOD, records, ..Step::default() });
         }
-        Self {
-            policy: policy(2),
-            steps,
-        }
-        .numbered()
+        Self { policy: policy(2), steps }.numbered()
     }
 
     /// Numbers records in the order they arrive.
@@ -205,18 +178,12 @@ impl Scenario {
 
     /// The last cut.
     pub(crate) fn end(&self) -> Tick {
-        Tick::new(
-            self.instants().last().copied().unwrap_or(START_MS),
-            Cause::Cut,
-        )
+        Tick::new(self.instants().last().copied().unwrap_or(START_MS), Cause::Cut)
     }
 
     pub(crate) fn history(&self) -> History {
-        let mut history = History {
-            policy: self.policy.clone(),
-            facts: Vec::new(),
-            records: Vec::new(),
-        };
+        let mut history =
+            History { policy: self.policy.clone(), facts: Vec::new(), records: Vec::new() };
         for (step, ms) in self.steps.iter().zip(self.instants()) {
             for (fact, diff) in &step.facts {
                 let cause = match fact {
@@ -224,14 +191,10 @@ impl Scenario {
                     Fact::Meter(_) => Cause::Meters,
                     Fact::Factor(_) => Cause::Factors,
                 };
-                history
-                    .facts
-                    .push((Tick::new(ms, cause), fact.clone(), *diff));
+                history.facts.push((Tick::new(ms, cause), fact.clone(), *diff));
             }
             let readings = Tick::new(ms, Cause::Readings);
-            history
-                .records
-                .extend(step.records.iter().map(|r| (readings, r.clone())));
+            history.records.extend(step.records.iter().map(|r| (readings, r.clone())));
         }
         history
     }
@@ -243,33 +206,18 @@ impl Scenario {
         for record in self.steps.iter().flat_map(|step| &step.records) {
             match record {
                 Record::Reading(r) => {
-                    let r = Reading {
-                        value: None,
-                        version: 9,
-                        ..r.clone()
-                    };
+                    let r = Reading { value: None, version: 9, ..r.clone() };
                     withdrawals.insert((r.meter, r.at_ms), Record::Reading(r));
                 }
                 Record::Activity(a) => {
-                    let a = ActivityRecord {
-                        value: None,
-                        version: 9,
-                        ..a.clone()
-                    };
+                    let a = ActivityRecord { value: None, version: 9, ..a.clone() };
                     withdrawals.insert((a.activity, 0), Record::Activity(a));
                 }
             }
         }
         let records = withdrawals.into_values().collect();
-        self.steps.push(Step {
-            after_ms: HOUR,
-            records,
-            ..Step::default()
-        });
-        self.steps.push(Step {
-            after_ms: 60 * 24 * HOUR,
-            ..Step::default()
-        });
+        self.steps.push(Step { after_ms: HOUR, records, ..Step::default() });
+        self.steps.push(Step { after_ms: 60 * 24 * HOUR, ..Step::default() });
         self.numbered()
     }
 
@@ -308,17 +256,10 @@ impl Scenario {
 
 /// Meter 0 at node 1, under factor 0: amounts of a quarter of an hour, stamped at its end.
 pub(crate) fn interval() -> MeterRow {
-    MeterRow {
-        node: node_id(1),
-        interval_ms: Some(PERIOD),
-        ..meter_row(0, MeterKind::Interval)
-    }
+    MeterRow { node: node_id(1), interval_ms: Some(PERIOD), ..meter_row(0, MeterKind::Interval) }
 }
 
 /// Meter 0 at node 1, under factor 0: a register.
 pub(crate) fn register() -> MeterRow {
-    MeterRow {
-        node: node_id(1),
-        ..meter_row(0, MeterKind::Register)
-    }
+    MeterRow { node: node_id(1), ..meter_row(0, MeterKind::Register) }
 }

@@ -18,19 +18,14 @@ fn validities() -> impl Strategy<Value = Validity> {
         from_ms: START_MS + from * PERIOD,
         to_ms: START_MS + (from + length) * PERIOD,
     });
-    let open = (-20_i64..200).prop_map(|from| Validity {
-        from_ms: START_MS + from * PERIOD,
-        ..Validity::ALWAYS
-    });
+    let open = (-20_i64..200)
+        .prop_map(|from| Validity { from_ms: START_MS + from * PERIOD, ..Validity::ALWAYS });
     prop_oneof![3 => Just(Validity::ALWAYS), 2 => open, 2 => some]
 }
 
 fn meter_rows() -> impl Strategy<Value = MeterRow> {
-    let kind = prop_oneof![
-        Just(MeterKind::Interval),
-        Just(MeterKind::Register),
-        Just(MeterKind::Power)
-    ];
+    let kind =
+        prop_oneof![Just(MeterKind::Interval), Just(MeterKind::Register), Just(MeterKind::Power)];
     let shape = (kind, 0..METERS, 0..NODES, 0..=FACTORS, validities());
     let more = (0_u8..4, 0_u8..3, 0_u8..3, 0_u8..4, any::<bool>());
     (shape, more).prop_map(|((kind, meter, node, factor, validity), more)| {
@@ -49,11 +44,7 @@ fn meter_rows() -> impl Strategy<Value = MeterRow> {
             1 => Some(PERIOD),
             _ => Some(HOUR),
         };
-        let side = if start && interval_ms.is_some() {
-            StampSide::Start
-        } else {
-            StampSide::End
-        };
+        let side = if start && interval_ms.is_some() { StampSide::Start } else { StampSide::End };
         MeterRow {
             node: node_id(node),
             unit: symbol.map(unit),
@@ -63,11 +54,7 @@ fn meter_rows() -> impl Strategy<Value = MeterRow> {
             max_hold_ms: if powers == 0 { HOUR } else { 15 * MINUTE },
             modulus: (moduli == 0).then(|| n("1000")),
             max_power: (powers == 1).then(|| n("40")),
-            factor: if factor == FACTORS {
-                Id::NONE
-            } else {
-                factor_id(factor)
-            },
+            factor: if factor == FACTORS { Id::NONE } else { factor_id(factor) },
             validity,
             ..meter_row(meter, kind)
         }
@@ -76,13 +63,7 @@ fn meter_rows() -> impl Strategy<Value = MeterRow> {
 
 /// A version of a factor: some lines under one revision and validity.
 fn factor_versions() -> impl Strategy<Value = Vec<FactorRow>> {
-    let kg = prop_oneof![
-        Just("0"),
-        Just("0.5"),
-        Just("0.000000000001"),
-        Just("0.177"),
-        Just("3")
-    ];
+    let kg = prop_oneof![Just("0"), Just("0.5"), Just("0.000000000001"), Just("0.177"), Just("3")];
     let recipe = prop_oneof![
         Just(vec![Gas::Co2e]),
         Just(vec![Gas::Co2, Gas::Ch4, Gas::N2o]),
@@ -105,12 +86,8 @@ fn factor_versions() -> impl Strategy<Value = Vec<FactorRow>> {
 }
 
 fn node_rows() -> impl Strategy<Value = NodeRow> {
-    (0..NODES, prop::option::of(0..NODES), validities()).prop_map(|(node, parent, validity)| {
-        NodeRow {
-            validity,
-            ..node_row(node, parent)
-        }
-    })
+    (0..NODES, prop::option::of(0..NODES), validities())
+        .prop_map(|(node, parent, validity)| NodeRow { validity, ..node_row(node, parent) })
 }
 
 /// Instants: mostly on a coarse grid, so that keys are met again.
@@ -138,9 +115,7 @@ fn readings() -> impl Strategy<Value = Record> {
     let from = prop_oneof![6 => Just(None), 1 => (1_i64..30).prop_map(Some)];
     (0..METERS, instants(), value, symbol, version, from).prop_map(
         |(meter, at_ms, value, symbol, version, from)| {
-            let Record::Reading(plain) = reading(meter, at_ms, None) else {
-                unreachable!()
-            };
+            let Record::Reading(plain) = reading(meter, at_ms, None) else { unreachable!() };
             Record::Reading(Reading {
                 value,
                 unit: symbol.map(unit),
@@ -155,35 +130,22 @@ fn readings() -> impl Strategy<Value = Record> {
 fn activity_records() -> impl Strategy<Value = Record> {
     let value =
         prop_oneof![5 => (0_i128..100_000).prop_map(|v| Some(Decimal::new(v, 2))), 1 => Just(None)];
-    (
-        0_u32..3,
-        0..NODES,
-        0..=FACTORS,
-        instants(),
-        1_i64..60,
-        value,
-        0_u32..3,
+    (0_u32..3, 0..NODES, 0..=FACTORS, instants(), 1_i64..60, value, 0_u32..3).prop_map(
+        |(activity, node, factor, from_ms, length, value, version)| {
+            Record::Activity(ActivityRecord {
+                activity: Id(300 + activity),
+                node: node_id(node),
+                factor: if factor == FACTORS { Id::NONE } else { factor_id(factor) },
+                from_ms,
+                to_ms: from_ms + length * 11 * MINUTE,
+                value,
+                unit: unit("kWh"),
+                version,
+                quality: Quality::Measured,
+                arrival: Arrival::default(),
+            })
+        },
     )
-        .prop_map(
-            |(activity, node, factor, from_ms, length, value, version)| {
-                Record::Activity(ActivityRecord {
-                    activity: Id(300 + activity),
-                    node: node_id(node),
-                    factor: if factor == FACTORS {
-                        Id::NONE
-                    } else {
-                        factor_id(factor)
-                    },
-                    from_ms,
-                    to_ms: from_ms + length * 11 * MINUTE,
-                    value,
-                    unit: unit("kWh"),
-                    version,
-                    quality: Quality::Measured,
-                    arrival: Arrival::default(),
-                })
-            },
-        )
 }
 
 /// What a step may do. Facts get their revisions when steps are put together.
@@ -219,10 +181,7 @@ pub(crate) fn scenarios() -> impl Strategy<Value = Scenario> {
         let mut scenario = if seeded {
             Scenario::small()
         } else {
-            Scenario {
-                policy: policy(1),
-                steps: Vec::new(),
-            }
+            Scenario { policy: policy(1), steps: Vec::new() }
         };
         scenario.policy = policy(retain);
         let mut known: Vec<Vec<Fact>> = Vec::new();
@@ -241,28 +200,14 @@ fn assemble(
     known: &mut Vec<Vec<Fact>>,
     revision: &mut i64,
 ) -> Step {
-    let mut step = Step {
-        after_ms,
-        ..Step::default()
-    };
+    let mut step = Step { after_ms, ..Step::default() };
     for deed in deeds {
         *revision += 1;
         let learned: Vec<Fact> = match deed {
-            Deed::Meter(row) => vec![Fact::Meter(MeterRow {
-                revision: *revision,
-                ..row
-            })],
-            Deed::Node(row) => vec![Fact::Node(NodeRow {
-                revision: *revision,
-                ..row
-            })],
+            Deed::Meter(row) => vec![Fact::Meter(MeterRow { revision: *revision, ..row })],
+            Deed::Node(row) => vec![Fact::Node(NodeRow { revision: *revision, ..row })],
             Deed::Factor(rows) => {
-                let row = |row| {
-                    Fact::Factor(FactorRow {
-                        revision: *revision,
-                        ..row
-                    })
-                };
+                let row = |row| Fact::Factor(FactorRow { revision: *revision, ..row });
                 rows.into_iter().map(row).collect()
             }
             Deed::Withdraw(index) if !known.is_empty() => {
@@ -276,8 +221,7 @@ fn assemble(
                 continue;
             }
         };
-        step.facts
-            .extend(learned.iter().map(|fact| (fact.clone(), 1)));
+        step.facts.extend(learned.iter().map(|fact| (fact.clone(), 1)));
         known.push(learned);
     }
     step

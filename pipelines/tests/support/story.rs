@@ -34,33 +34,21 @@ impl Story {
 
     /// Nothing known yet.
     pub(crate) fn new() -> Self {
-        let scenario = Scenario {
-            policy: policy(2),
-            steps: vec![Step::default()],
-        };
-        Self {
-            scenario,
-            minute: 0,
-        }
+        let scenario = Scenario { policy: policy(2), steps: vec![Step::default()] };
+        Self { scenario, minute: 0 }
     }
 
     /// A tick at this minute; what follows is learned then.
     pub(crate) fn at(mut self, minute: i64) -> Self {
         assert!(minute > self.minute, "a story goes forward");
         let after_ms = (minute - self.minute) * MINUTE;
-        self.scenario.steps.push(Step {
-            after_ms,
-            ..Step::default()
-        });
+        self.scenario.steps.push(Step { after_ms, ..Step::default() });
         self.minute = minute;
         self
     }
 
     fn step(&mut self) -> &mut Step {
-        self.scenario
-            .steps
-            .last_mut()
-            .expect("a story begins with a step")
+        self.scenario.steps.last_mut().expect("a story begins with a step")
     }
 
     pub(crate) fn meter(mut self, row: MeterRow) -> Self {
@@ -145,13 +133,7 @@ fn exact(scaled: i128, scale: u8) -> String {
 
 impl Books {
     fn of(derived: Derived) -> Self {
-        let Outbox {
-            activity,
-            emissions,
-            footprints,
-            windows,
-            notices,
-        } = &derived.out;
+        let Outbox { activity, emissions, footprints, windows, notices } = &derived.out;
         let mut out = Outbox {
             activity: activity.clone(),
             emissions: emissions.clone(),
@@ -168,8 +150,7 @@ impl Books {
 
     /// All balances at the end of this minute's tick.
     pub(crate) fn balances(&self, minute: i64) -> Balances {
-        self.derived
-            .until(Tick::new(START_MS + minute * MINUTE, Cause::Cut))
+        self.derived.until(Tick::new(START_MS + minute * MINUTE, Cause::Cut))
     }
 
     /// `(slot, amount, covered minutes, presence)`.
@@ -186,11 +167,7 @@ impl Books {
     pub(crate) fn places(&self, minute: i64) -> Vec<(i64, u32, String)> {
         let balances = self.balances(minute).activity;
         let line = |(key, m): (ActivityKey, Measure)| {
-            (
-                slot(key.period),
-                number_of(key.node),
-                exact(m.amount.get(), 9),
-            )
+            (slot(key.period), number_of(key.node), exact(m.amount.get(), 9))
         };
         balances.into_iter().map(line).collect()
     }
@@ -200,13 +177,7 @@ impl Books {
         let balances = self.balances(minute).emissions;
         let line = |(key, e): (EmissionKey, Emission)| {
             let (mass, co2e) = (exact(e.mass.get(), 21), exact(e.co2e.get(), 21));
-            (
-                slot(key.activity.period),
-                key.line.gas.name(),
-                mass,
-                co2e,
-                e.presence,
-            )
+            (slot(key.activity.period), key.line.gas.name(), mass, co2e, e.presence)
         };
         balances.into_iter().map(line).collect()
     }
@@ -216,13 +187,7 @@ impl Books {
         let balances = self.balances(minute).footprints;
         let line = |(key, e): (FootprintKey, Emission)| {
             let hour = minutes(key.start_ms) / 60;
-            (
-                hour,
-                number_of(key.node),
-                key.depth,
-                exact(e.co2e.get(), 21),
-                e.presence,
-            )
+            (hour, number_of(key.node), key.depth, exact(e.co2e.get(), 21), e.presence)
         };
         balances.into_iter().map(line).collect()
     }
@@ -231,9 +196,7 @@ impl Books {
     pub(crate) fn windows(&self, minute: i64) -> [String; 3] {
         let balances = self.balances(minute).windows;
         [0, 1, 2].map(|window| {
-            let root = balances
-                .iter()
-                .find(|(k, _)| k.window == window && k.node == node_id(0));
+            let root = balances.iter().find(|(k, _)| k.window == window && k.node == node_id(0));
             root.map_or_else(|| "-".to_owned(), |(_, e)| exact(e.co2e.get(), 21))
         })
     }
@@ -242,32 +205,16 @@ impl Books {
     pub(crate) fn written(&self, minute: i64) -> [usize; 3] {
         let here = |tick: &Tick| tick.ms() == START_MS + minute * MINUTE;
         [
-            self.out
-                .activity
-                .iter()
-                .filter(|(_, tick, _)| here(tick))
-                .count(),
-            self.out
-                .emissions
-                .iter()
-                .filter(|(_, tick, _)| here(tick))
-                .count(),
-            self.out
-                .footprints
-                .iter()
-                .filter(|(_, tick, _)| here(tick))
-                .count(),
+            self.out.activity.iter().filter(|(_, tick, _)| here(tick)).count(),
+            self.out.emissions.iter().filter(|(_, tick, _)| here(tick)).count(),
+            self.out.footprints.iter().filter(|(_, tick, _)| here(tick)).count(),
         ]
     }
 
     /// How many changes of windows were derived at this minute.
     pub(crate) fn window_moves(&self, minute: i64) -> usize {
         let here = |tick: &Tick| tick.ms() == START_MS + minute * MINUTE;
-        self.out
-            .windows
-            .iter()
-            .filter(|(_, tick, _)| here(tick))
-            .count()
+        self.out.windows.iter().filter(|(_, tick, _)| here(tick)).count()
     }
 
     /// Every entry of `activity`: `(minute, slot, reason, amount, presence)`.
@@ -276,22 +223,14 @@ impl Books {
         entries.sort_by_key(|((key, _), tick, _)| (*tick, *key));
         let line = |((key, reason), tick, m): &((ActivityKey, Reason), Tick, Measure)| {
             let amount = exact(m.amount.get(), 9);
-            (
-                minutes(tick.ms()),
-                slot(key.period),
-                reason.name(),
-                amount,
-                m.presence,
-            )
+            (minutes(tick.ms()), slot(key.period), reason.name(), amount, m.presence)
         };
         entries.into_iter().map(line).collect()
     }
 
     /// Notices of this minute, tallies apart.
     pub(crate) fn waiting(&self, minute: i64) -> Vec<&Notice> {
-        self.notices(minute)
-            .filter(|n| matches!(n, Notice::Waiting { .. }))
-            .collect()
+        self.notices(minute).filter(|n| matches!(n, Notice::Waiting { .. })).collect()
     }
 
     /// Records of this minute by outcome: `(outcome, count)`.
@@ -309,10 +248,6 @@ impl Books {
 
     fn notices(&self, minute: i64) -> impl Iterator<Item = &Notice> {
         let ms = START_MS + minute * MINUTE;
-        self.out
-            .notices
-            .iter()
-            .filter(move |(tick, _)| tick.ms() == ms)
-            .map(|(_, notice)| notice)
+        self.out.notices.iter().filter(move |(tick, _)| tick.ms() == ms).map(|(_, notice)| notice)
     }
 }

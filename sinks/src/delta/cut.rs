@@ -99,11 +99,7 @@ impl CutWriter {
             sequences: BTreeMap::new(),
             is_finished: false,
             previous: None,
-            stats: CommitStats {
-                cut,
-                duration: Duration::ZERO,
-                tables: BTreeMap::new(),
-            },
+            stats: CommitStats { cut, duration: Duration::ZERO, tables: BTreeMap::new() },
         }
     }
 
@@ -127,11 +123,7 @@ impl CutWriter {
             Rows::Facts(facts) => self.take_facts(part, facts)?,
         }
         let flushed = self.flush();
-        if self.unsent_bytes() > UNSENT_BYTES_MAX {
-            flushed
-        } else {
-            Ok(())
-        }
+        if self.unsent_bytes() > UNSENT_BYTES_MAX { flushed } else { Ok(()) }
     }
 
     /// Sends the full files that wait to the store.
@@ -150,15 +142,8 @@ impl CutWriter {
                 let bytes = u64::try_from(sealed.payload.content_length());
                 let bytes = bytes.expect("a file's bytes fit 64 bits");
                 if let Some((_, sealed)) = files.unsent.pop_front() {
-                    let SealedFile {
-                        rows, statistics, ..
-                    } = sealed;
-                    files.stored.push(StoredFile {
-                        name,
-                        rows,
-                        bytes,
-                        statistics,
-                    });
+                    let SealedFile { rows, statistics, .. } = sealed;
+                    files.stored.push(StoredFile { name, rows, bytes, statistics });
                 }
             }
         }
@@ -183,10 +168,7 @@ impl CutWriter {
         // Only at the first try: a later one may find that an earlier one did reach the log.
         let Previous(previous) = *self.previous.get_or_insert(Previous(committed));
         if let Some(committed) = previous.filter(|&committed| committed >= self.cut) {
-            return Err(LakeError::CutNotNewer {
-                cut: self.cut,
-                committed,
-            });
+            return Err(LakeError::CutNotNewer { cut: self.cut, committed });
         }
         if !self.is_finished {
             self.finish()?;
@@ -218,22 +200,12 @@ impl CutWriter {
 
     /// Encodes what waits and closes all files.
     fn finish(&mut self) -> Result<(), LakeError> {
-        let Self {
-            shared,
-            parts,
-            tables,
-            cut,
-            ..
-        } = self;
+        let Self { shared, parts, tables, cut, .. } = self;
         let mut state = shared.state();
         let encoder = &mut state.encoder;
         encoder.cut = *cut;
         encoder.ranks.refresh(&shared.names);
-        let mut closing = Closing {
-            encoder,
-            options: &shared.options,
-            tables,
-        };
+        let mut closing = Closing { encoder, options: &shared.options, tables };
         closing.close(&mut parts.activity)?;
         closing.close(&mut parts.emissions)?;
         closing.close(&mut parts.footprints)?;
@@ -266,9 +238,7 @@ impl CutWriter {
         let part_rows = parts(&mut self.parts).entry(part).or_default();
         let sealed = part_rows.append(rows, encoder, &self.shared.options)?;
         let files = self.tables.entry(R::TABLE).or_default();
-        files
-            .unsent
-            .extend(sealed.into_iter().map(|file| (part, file)));
+        files.unsent.extend(sealed.into_iter().map(|file| (part, file)));
         Ok(())
     }
 
@@ -288,19 +258,14 @@ impl CutWriter {
 
     fn unsent_bytes(&self) -> usize {
         let unsent = self.tables.values().flat_map(|files| &files.unsent);
-        unsent
-            .map(|(_, sealed)| sealed.payload.content_length())
-            .sum()
+        unsent.map(|(_, sealed)| sealed.payload.content_length()).sum()
     }
 
     fn write_latest(&self) -> Result<(), LakeError> {
         let engine = &self.shared.engine;
         let state = self.shared.state();
-        let versions: BTreeMap<_, _> = state
-            .logs
-            .iter()
-            .map(|(table, log)| (table.name(), log.version()))
-            .collect();
+        let versions: BTreeMap<_, _> =
+            state.logs.iter().map(|(table, log)| (table.name(), log.version())).collect();
         let recorded_at = jiff::Timestamp::from_millisecond(self.cut.ms())
             .expect("a tick is an instant a calendar knows");
         let latest = json!({
@@ -329,9 +294,7 @@ impl Closing<'_> {
         for (&part, rows) in parts {
             let sealed = rows.finish(self.encoder, self.options)?;
             let files = self.tables.entry(R::TABLE).or_default();
-            files
-                .unsent
-                .extend(sealed.into_iter().map(|file| (part, file)));
+            files.unsent.extend(sealed.into_iter().map(|file| (part, file)));
         }
         Ok(())
     }
@@ -351,19 +314,11 @@ fn store(
     sealed: &SealedFile,
 ) -> Result<DataFileName, LakeError> {
     loop {
-        let name = DataFileName {
-            table,
-            cut,
-            part,
-            sequence: *sequence,
-        };
+        let name = DataFileName { table, cut, part, sequence: *sequence };
         *sequence += 1;
         let path = engine.place.path(&name.relative())?;
         let options = PutOptions::from(PutMode::Create);
-        let put = engine
-            .place
-            .store
-            .put_opts(&path, sealed.payload.clone(), options);
+        let put = engine.place.store.put_opts(&path, sealed.payload.clone(), options);
         match engine.block_on(put) {
             Ok(_) => return Ok(name),
             Err(StoreError::AlreadyExists { .. }) => {}
@@ -372,10 +327,7 @@ fn store(
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "measures how long the store takes; decides nothing"
-)]
+#[expect(clippy::disallowed_methods, reason = "measures how long the store takes; decides nothing")]
 fn now() -> Instant {
     Instant::now()
 }

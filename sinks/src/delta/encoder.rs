@@ -44,8 +44,7 @@ impl Ranks {
         let index = |place: usize| u32::try_from(place).expect("ids are 32 bits");
         self.order.extend((known..self.names.len()).map(index));
         // The old ids are one sorted run, which the stable sort finds and merges.
-        self.order
-            .sort_by(|&a, &b| self.names[slot(a)].cmp(&self.names[slot(b)]));
+        self.order.sort_by(|&a, &b| self.names[slot(a)].cmp(&self.names[slot(b)]));
         self.by_id.resize(self.names.len(), 0);
         for (rank, &id) in self.order.iter().enumerate() {
             self.by_id[slot(id)] = index(rank);
@@ -110,9 +109,7 @@ impl Encoder {
 
     /// The civil days that hold the instants, in the pipeline's time zone.
     pub(super) fn days(&mut self, instants_ms: impl Iterator<Item = i64>) -> ArrayRef {
-        Arc::new(Date32Array::from_iter_values(
-            instants_ms.map(|ms| self.days.of(ms)),
-        ))
+        Arc::new(Date32Array::from_iter_values(instants_ms.map(|ms| self.days.of(ms))))
     }
 
     /// Names, dictionary-coded.
@@ -183,10 +180,7 @@ const SEARCHED: usize = 8;
 
 /// The same text in every row.
 pub(super) fn constant(text: &str, rows: usize) -> ArrayRef {
-    dictionary(
-        Int32Array::from(vec![0; rows]),
-        StringArray::from(vec![text]),
-    )
+    dictionary(Int32Array::from(vec![0; rows]), StringArray::from(vec![text]))
 }
 
 fn dictionary(keys: Int32Array, values: StringArray) -> ArrayRef {
@@ -215,11 +209,7 @@ pub(super) fn decimals(
     column: &'static str,
     values: impl Iterator<Item = Option<i128>>,
 ) -> Result<ArrayRef, LakeError> {
-    let kind = table
-        .columns()
-        .iter()
-        .find(|c| c.name == column)
-        .map(|c| c.kind);
+    let kind = table.columns().iter().find(|c| c.name == column).map(|c| c.kind);
     let Some(Kind::Decimal(precision, scale)) = kind else {
         unreachable!("`{column}` is a decimal column of `{table}`")
     };
@@ -235,11 +225,7 @@ pub(super) fn decimals(
         })
         .collect();
     if largest.unsigned_abs() >= limit.unsigned_abs() {
-        return Err(LakeError::TooLarge {
-            table,
-            column,
-            value: largest,
-        });
+        return Err(LakeError::TooLarge { table, column, value: largest });
     }
     let scale = i8::try_from(scale).expect("scales are small");
     let values = values
@@ -261,12 +247,7 @@ struct Days {
 
 impl Days {
     fn new(timezone: TimeZone) -> Self {
-        Self {
-            timezone,
-            start_ms: 0,
-            end_ms: 0,
-            day: 0,
-        }
+        Self { timezone, start_ms: 0, end_ms: 0, day: 0 }
     }
 
     fn of(&mut self, ms: i64) -> i32 {
@@ -287,12 +268,8 @@ impl Days {
             .timestamp()
             .as_millisecond();
         self.day = i32::try_from(midnight.div_euclid(DAY_MS)).expect("days since 1970 are few");
-        let starts = zoned
-            .start_of_day()
-            .map(|day| day.timestamp().as_millisecond());
-        let next = date
-            .tomorrow()
-            .and_then(|date| date.to_zoned(self.timezone.clone()));
+        let starts = zoned.start_of_day().map(|day| day.timestamp().as_millisecond());
+        let next = date.tomorrow().and_then(|date| date.to_zoned(self.timezone.clone()));
         // At the ends of the calendar there is no next day: then this instant alone is known.
         self.start_ms = starts.unwrap_or(ms);
         self.end_ms = next.map_or(ms + 1, |day| day.timestamp().as_millisecond());
@@ -306,11 +283,7 @@ mod tests {
 
     fn day_of(date: &str) -> i32 {
         let date: jiff::civil::Date = date.parse().expect("a date");
-        let seconds = date
-            .to_zoned(TimeZone::UTC)
-            .expect("UTC")
-            .timestamp()
-            .as_second();
+        let seconds = date.to_zoned(TimeZone::UTC).expect("UTC").timestamp().as_second();
         i32::try_from(seconds / 86_400).expect("few days")
     }
 
@@ -362,11 +335,7 @@ mod tests {
                 .keys()
                 .values()
                 .iter()
-                .map(|&key| {
-                    values
-                        .value(usize::try_from(key).expect("a key"))
-                        .to_owned()
-                })
+                .map(|&key| values.value(usize::try_from(key).expect("a key")).to_owned())
                 .collect();
             let expected: Vec<_> = ids.iter().map(|&id| names.name(id).to_string()).collect();
             assert_eq!(texts, expected);
@@ -377,13 +346,8 @@ mod tests {
     #[test]
     fn a_decimal_that_does_not_fit_is_an_error_with_the_value() {
         let fits = 10_i128.pow(17) - 1;
-        let at = |value| {
-            decimals(
-                TableName::Emissions,
-                "rate_kg_per_unit",
-                [Some(value)].into_iter(),
-            )
-        };
+        let at =
+            |value| decimals(TableName::Emissions, "rate_kg_per_unit", [Some(value)].into_iter());
         assert!(at(fits).is_ok());
         assert!(at(-fits).is_ok());
         let error = at(fits + 1).expect_err("18 digits");

@@ -35,9 +35,7 @@ impl Drop for Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine")
-            .field("place", &self.place)
-            .finish_non_exhaustive()
+        f.debug_struct("Engine").field("place", &self.place).finish_non_exhaustive()
     }
 }
 
@@ -53,11 +51,7 @@ impl Engine {
         let kernel = DefaultEngineBuilder::new(Arc::clone(&place.store))
             .with_task_executor(Arc::new(executor))
             .build();
-        Ok(Self {
-            place,
-            kernel: Box::new(kernel),
-            runtime: Some(runtime),
-        })
+        Ok(Self { place, kernel: Box::new(kernel), runtime: Some(runtime) })
     }
 
     /// Waits for the store.

@@ -138,26 +138,16 @@ impl LakeError {
     }
 
     pub(super) fn store(doing: impl Into<String>, source: StoreError) -> Self {
-        Self::Store {
-            doing: doing.into(),
-            source,
-        }
+        Self::Store { doing: doing.into(), source }
     }
 
     pub(super) fn log(table: TableName, doing: &'static str) -> impl FnOnce(KernelError) -> Self {
-        move |source| Self::Log {
-            table,
-            doing,
-            source: Box::new(source),
-        }
+        move |source| Self::Log { table, doing, source: Box::new(source) }
     }
 }
 
 fn store_is_transient(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::Generic { .. } | StoreError::JoinError { .. }
-    )
+    matches!(error, StoreError::Generic { .. } | StoreError::JoinError { .. })
 }
 
 fn kernel_is_transient(error: &KernelError) -> bool {
@@ -175,24 +165,15 @@ mod tests {
 
     #[test]
     fn a_store_that_is_away_is_transient_and_a_denied_one_is_not() {
-        let away = StoreError::Generic {
-            store: "S3",
-            source: "503".into(),
-        };
-        let denied = StoreError::PermissionDenied {
-            path: "activity".into(),
-            source: "403".into(),
-        };
+        let away = StoreError::Generic { store: "S3", source: "503".into() };
+        let denied = StoreError::PermissionDenied { path: "activity".into(), source: "403".into() };
         assert!(LakeError::store("write", away).transient());
         assert!(!LakeError::store("write", denied).transient());
     }
 
     #[test]
     fn the_kernel_passes_on_what_the_store_said() {
-        let away = StoreError::Generic {
-            store: "S3",
-            source: "timeout".into(),
-        };
+        let away = StoreError::Generic { store: "S3", source: "timeout".into() };
         let error = LakeError::log(TableName::Activity, "commit a version")(away.into());
         assert!(error.transient(), "{error}");
         let broken = KernelError::MissingMetadata;

@@ -27,12 +27,7 @@ impl Row for Revision<MeterRow> {
     const TABLE: TableName = TableName::Meters;
 
     fn names(&self, visit: &mut dyn FnMut(Id)) {
-        let MeterRow {
-            meter,
-            node,
-            factor,
-            ..
-        } = self.fact;
+        let MeterRow { meter, node, factor, .. } = self.fact;
         [meter, node, factor].into_iter().for_each(visit);
     }
 
@@ -77,22 +72,13 @@ impl Row for Revision<FactorRow> {
     const TABLE: TableName = TableName::Factors;
 
     fn names(&self, visit: &mut dyn FnMut(Id)) {
-        [self.fact.factor, self.fact.source]
-            .into_iter()
-            .for_each(visit);
+        [self.fact.factor, self.fact.source].into_iter().for_each(visit);
     }
 
     fn compare(&self, other: &Self, ranks: &Ranks) -> Ordering {
         let (a, b) = (&self.fact, &other.fact);
         let rest = |row: &FactorRow| {
-            (
-                row.validity,
-                row.revision,
-                row.scope,
-                row.category,
-                row.method,
-                row.gas,
-            )
+            (row.validity, row.revision, row.scope, row.category, row.method, row.gas)
         };
         ranks
             .compare(a.factor, b.factor)
@@ -124,9 +110,7 @@ impl Row for Revision<NodeRow> {
     const TABLE: TableName = TableName::Nodes;
 
     fn names(&self, visit: &mut dyn FnMut(Id)) {
-        let NodeRow {
-            node, parent, name, ..
-        } = self.fact;
+        let NodeRow { node, parent, name, .. } = self.fact;
         [node, parent, name].into_iter().for_each(visit);
     }
 
@@ -177,16 +161,9 @@ fn some(id: Id) -> Option<Id> {
 
 /// A length of time as it is written in a table: the largest unit that divides it.
 fn span(ms: i64) -> String {
-    let units = [
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-    ];
-    let (unit, size) = units
-        .into_iter()
-        .find(|(_, size)| ms != 0 && ms % size == 0)
-        .unwrap_or(("ms", 1));
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+    let (unit, size) =
+        units.into_iter().find(|(_, size)| ms != 0 && ms % size == 0).unwrap_or(("ms", 1));
     format!("{}{unit}", ms / size)
 }
 
@@ -196,13 +173,7 @@ mod tests {
 
     #[test]
     fn spans_are_written_as_in_the_tables() {
-        let cases = [
-            (900_000, "15m"),
-            (86_400_000, "1d"),
-            (90_000, "90s"),
-            (1, "1ms"),
-            (0, "0ms"),
-        ];
+        let cases = [(900_000, "15m"), (86_400_000, "1d"), (90_000, "90s"), (1, "1ms"), (0, "0ms")];
         for (ms, text) in cases {
             assert_eq!(span(ms), text);
         }

@@ -26,12 +26,7 @@ pub(super) struct Faulty {
 impl Faulty {
     pub(super) fn new(matching: &'static str) -> Arc<Self> {
         let (failures, is_done) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Arc::new(Self {
-            inner: InMemory::new(),
-            matching,
-            failures,
-            is_done,
-        })
+        Arc::new(Self { inner: InMemory::new(), matching, failures, is_done })
     }
 
     pub(super) fn fail(&self, times: usize, is_done: bool) {
@@ -42,10 +37,7 @@ impl Faulty {
     fn strikes(&self, location: &Path) -> bool {
         let one_less = |left: usize| left.checked_sub(1);
         location.as_ref().contains(self.matching)
-            && self
-                .failures
-                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
-                .is_ok()
+            && self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok()
     }
 }
 
@@ -69,10 +61,7 @@ impl ObjectStore for Faulty {
         if self.is_done.load(Ordering::SeqCst) {
             self.inner.put_opts(location, payload, options).await?;
         }
-        Err(Error::Generic {
-            store: "Faulty",
-            source: "the answer was lost".into(),
-        })
+        Err(Error::Generic { store: "Faulty", source: "the answer was lost".into() })
     }
 
     async fn put_multipart_opts(

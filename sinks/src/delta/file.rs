@@ -96,10 +96,7 @@ pub(super) struct Part<R> {
 
 impl<R> Default for Part<R> {
     fn default() -> Self {
-        Self {
-            rows: Vec::new(),
-            open: None,
-        }
+        Self { rows: Vec::new(), open: None }
     }
 }
 
@@ -174,28 +171,13 @@ impl OpenFile {
         let schema = table.arrow_schema();
         let properties = properties(table, cut, options);
         // The embedded Arrow schema would tell readers of our dictionaries; Parquet's own says it all.
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties)
-            .with_skip_arrow_metadata(true);
+        let options =
+            ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), options)
             .map_err(|source| LakeError::Encode { table, source })?;
-        let bounds = data_columns(table)
-            .enumerate()
-            .filter(|(_, c)| c.has_statistics);
-        let bounds = bounds
-            .map(|(index, column)| Bounds {
-                index,
-                column,
-                range: None,
-            })
-            .collect();
-        Ok(Self {
-            table,
-            schema,
-            writer,
-            rows: 0,
-            bounds,
-        })
+        let bounds = data_columns(table).enumerate().filter(|(_, c)| c.has_statistics);
+        let bounds = bounds.map(|(index, column)| Bounds { index, column, range: None }).collect();
+        Ok(Self { table, schema, writer, rows: 0, bounds })
     }
 
     fn bytes(&self) -> usize {
@@ -210,32 +192,20 @@ impl OpenFile {
         }
         self.rows += batch.num_rows();
         let encoded = self.writer.write(&batch).and_then(|()| self.writer.flush());
-        encoded.map_err(|source| LakeError::Encode {
-            table: self.table,
-            source,
-        })
+        encoded.map_err(|source| LakeError::Encode { table: self.table, source })
     }
 
     fn seal(self) -> Result<SealedFile, LakeError> {
         let table = self.table;
         let statistics = statistics(self.rows, &self.bounds);
-        let bytes = self
-            .writer
-            .into_inner()
-            .map_err(|source| LakeError::Encode { table, source })?;
-        Ok(SealedFile {
-            payload: PutPayload::from(bytes),
-            rows: self.rows,
-            statistics,
-        })
+        let bytes =
+            self.writer.into_inner().map_err(|source| LakeError::Encode { table, source })?;
+        Ok(SealedFile { payload: PutPayload::from(bytes), rows: self.rows, statistics })
     }
 }
 
 fn data_columns(table: TableName) -> impl Iterator<Item = &'static Column> {
-    table
-        .columns()
-        .iter()
-        .filter(|column| column.name != PARTITION)
+    table.columns().iter().filter(|column| column.name != PARTITION)
 }
 
 fn properties(table: TableName, cut: Tick, options: &FileOptions) -> WriterProperties {
@@ -244,11 +214,7 @@ fn properties(table: TableName, cut: Tick, options: &FileOptions) -> WriterPrope
     let sorting = sorted_by.iter().filter_map(|name| {
         let index = data_columns(table).position(|column| column.name == *name)?;
         let column_idx = i32::try_from(index).expect("columns are few");
-        Some(SortingColumn {
-            column_idx,
-            descending: false,
-            nulls_first: false,
-        })
+        Some(SortingColumn { column_idx, descending: false, nulls_first: false })
     });
     let mut builder = WriterProperties::builder()
         .set_compression(options.compression.codec())
@@ -298,27 +264,19 @@ impl Bounds {
         let range = match self.column.kind {
             Kind::Time => {
                 let array = array.as_primitive::<TimestampMicrosecondType>();
-                min(array)
-                    .zip(max(array))
-                    .map(|(a, b)| (Bound::Long(a), Bound::Long(b)))
+                min(array).zip(max(array)).map(|(a, b)| (Bound::Long(a), Bound::Long(b)))
             }
             Kind::Long => {
                 let array = array.as_primitive::<Int64Type>();
-                min(array)
-                    .zip(max(array))
-                    .map(|(a, b)| (Bound::Long(a), Bound::Long(b)))
+                min(array).zip(max(array)).map(|(a, b)| (Bound::Long(a), Bound::Long(b)))
             }
             Kind::Date => {
                 let array = array.as_primitive::<Date32Type>();
-                min(array)
-                    .zip(max(array))
-                    .map(|(a, b)| (Bound::Int(a), Bound::Int(b)))
+                min(array).zip(max(array)).map(|(a, b)| (Bound::Int(a), Bound::Int(b)))
             }
             Kind::Int => {
                 let array = array.as_primitive::<Int32Type>();
-                min(array)
-                    .zip(max(array))
-                    .map(|(a, b)| (Bound::Int(a), Bound::Int(b)))
+                min(array).zip(max(array)).map(|(a, b)| (Bound::Int(a), Bound::Int(b)))
             }
             Kind::Name => {
                 let values = array.as_dictionary::<Int32Type>().values();
@@ -338,11 +296,7 @@ impl Bounds {
 
 /// `{numRecords, minValues, maxValues, nullCount}`; columns with statistics are never null.
 fn statistics(rows: usize, bounds: &[Bounds]) -> StructArray {
-    let present = || {
-        bounds
-            .iter()
-            .filter_map(|b| Some((b.column, b.range.as_ref()?)))
-    };
+    let present = || bounds.iter().filter_map(|b| Some((b.column, b.range.as_ref()?)));
     let lows = present().map(|(column, (low, _))| (column, value(column.kind, low, false)));
     let highs = present().map(|(column, (_, high))| (column, value(column.kind, high, true)));
     let nulls = bounds.iter().map(|b| (b.column, count(0)));
@@ -355,9 +309,7 @@ fn statistics(rows: usize, bounds: &[Bounds]) -> StructArray {
 }
 
 fn named<'a>(columns: impl Iterator<Item = (&'a Column, ArrayRef)>) -> ArrayRef {
-    Arc::new(structure(
-        columns.map(|(column, array)| (column.name, array)),
-    ))
+    Arc::new(structure(columns.map(|(column, array)| (column.name, array))))
 }
 
 fn structure<'a>(columns: impl IntoIterator<Item = (&'a str, ArrayRef)>) -> StructArray {

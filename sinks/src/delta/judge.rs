@@ -23,10 +23,7 @@ pub(super) fn judge(
     ours: Option<&BTreeSet<String>>,
 ) -> Result<Version, &'static str> {
     let (mut is_marked, mut changes, mut added) = (false, None, BTreeSet::new());
-    for line in entry
-        .split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty())
-    {
+    for line in entry.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
         let action: Value = serde_json::from_slice(line).map_err(|_| "is not readable")?;
         let changes_data = |action: &Value| action["dataChange"].as_bool().unwrap_or(true);
         if let Some(add) = action.get("add") {
@@ -85,10 +82,7 @@ mod tests {
     fn our_marker_counts_only_with_our_files() {
         let entry = format!("{MARK}\n{ADD}\n");
         assert_eq!(judged(&entry, Some(&["a.parquet"])), Ok(Version::Ours));
-        assert_eq!(
-            judged(&entry, Some(&["b.parquet"])),
-            Err("carries our marker")
-        );
+        assert_eq!(judged(&entry, Some(&["b.parquet"])), Err("carries our marker"));
         assert_eq!(judged(&entry, None), Ok(Version::Ours));
     }
 }

@@ -43,10 +43,7 @@ pub struct LakeConfig {
 impl LakeConfig {
     pub(super) fn owner(&self) -> Owner {
         let clock = if self.replay_clock { "replay" } else { "wall" };
-        Owner {
-            pipeline: self.pipeline.clone(),
-            clock,
-        }
+        Owner { pipeline: self.pipeline.clone(), clock }
     }
 }
 
@@ -103,23 +100,13 @@ impl Lake {
             .into_iter()
             .map(|table| Ok((table, TableLog::open(&engine, table, &owner)?)))
             .collect::<Result<BTreeMap<_, _>, LakeError>>()?;
-        let LakeConfig {
-            compression,
-            pipeline,
-            timezone,
-            policy,
-            source_names,
-            readings,
-            ..
-        } = config;
+        let LakeConfig { compression, pipeline, timezone, policy, source_names, readings, .. } =
+            config;
         Ok(Self {
             shared: Arc::new(Shared {
                 engine,
                 names,
-                options: FileOptions {
-                    compression,
-                    pipeline,
-                },
+                options: FileOptions { compression, pipeline },
                 has_readings: readings,
                 state: Mutex::new(State {
                     logs,
@@ -139,23 +126,13 @@ impl Lake {
     /// did not come to its end.
     #[must_use]
     pub fn committed_tables(&self) -> BTreeMap<TableName, Option<Tick>> {
-        self.shared
-            .state()
-            .logs
-            .iter()
-            .map(|(&table, log)| (table, log.committed()))
-            .collect()
+        self.shared.state().logs.iter().map(|(&table, log)| (table, log.committed())).collect()
     }
 
     /// The version of each table's log.
     #[must_use]
     pub fn versions(&self) -> BTreeMap<TableName, u64> {
-        self.shared
-            .state()
-            .logs
-            .iter()
-            .map(|(&table, log)| (table, log.version()))
-            .collect()
+        self.shared.state().logs.iter().map(|(&table, log)| (table, log.version())).collect()
     }
 
     /// Begins to write `cut`. One writer at a time: a second one's commit of an older cut is refused.

@@ -95,12 +95,7 @@ impl TableLog {
             create(engine, table, owner).map_err(LakeError::log(table, "create the log"))?;
         }
         let snapshot = load(engine, table)?;
-        let mut log = Self {
-            table,
-            owner: owner.clone(),
-            snapshot,
-            committed: None,
-        };
+        let mut log = Self { table, owner: owner.clone(), snapshot, committed: None };
         log.check_ownership()?;
         log.check_clock()?;
         log.committed = log.read_committed(engine)?;
@@ -118,12 +113,7 @@ impl TableLog {
             return Ok(None);
         }
         let snapshot = load(engine, table)?;
-        let mut log = Self {
-            table,
-            owner: owner.clone(),
-            snapshot,
-            committed: None,
-        };
+        let mut log = Self { table, owner: owner.clone(), snapshot, committed: None };
         log.check_ownership()?;
         log.committed = log.read_committed(engine)?;
         Ok(Some(log))
@@ -146,9 +136,8 @@ impl TableLog {
         let mut paths = Vec::new();
         for files in scan.scan_metadata(kernel).map_err(failed)? {
             let collect = |paths: &mut Vec<String>, file: ScanFile| paths.push(file.path);
-            paths = files
-                .and_then(|files| files.visit_scan_files(paths, collect))
-                .map_err(failed)?;
+            paths =
+                files.and_then(|files| files.visit_scan_files(paths, collect)).map_err(failed)?;
         }
         paths.sort_unstable();
         Ok(paths)
@@ -253,11 +242,7 @@ impl TableLog {
         let ours: BTreeSet<String> = files.iter().map(|file| file_name(file.name)).collect();
         for version in self.version() + 1..=snapshot.version() {
             let judged = self.judge(engine, version, Some(&ours))?;
-            judged.map_err(|what| LakeError::ForeignCommit {
-                table: self.table,
-                version,
-                what,
-            })?;
+            judged.map_err(|what| LakeError::ForeignCommit { table: self.table, version, what })?;
         }
         self.snapshot = snapshot;
         self.check_ownership()?;
@@ -272,11 +257,7 @@ impl TableLog {
                 Ok(Version::Ours) => break,
                 Ok(Version::Harmless) => {}
                 Err(what) => {
-                    return Err(LakeError::ForeignCommit {
-                        table: self.table,
-                        version,
-                        what,
-                    });
+                    return Err(LakeError::ForeignCommit { table: self.table, version, what });
                 }
             }
         }
@@ -308,9 +289,7 @@ impl TableLog {
             .snapshot
             .get_app_id_version(&app_id, &*engine.kernel)
             .map_err(LakeError::log(self.table, "read the committed cut"))?;
-        Ok(version
-            .and_then(|version| u64::try_from(version).ok())
-            .map(Tick))
+        Ok(version.and_then(|version| u64::try_from(version).ok()).map(Tick))
     }
 
     fn property(&self, key: &str) -> &str {
@@ -324,11 +303,7 @@ impl TableLog {
         if found == expected {
             return Ok(());
         }
-        Err(LakeError::OtherClock {
-            table,
-            found,
-            expected,
-        })
+        Err(LakeError::OtherClock { table, found, expected })
     }
 
     fn check_ownership(&self) -> Result<(), LakeError> {
@@ -336,20 +311,11 @@ impl TableLog {
         let (pipeline, format) = (self.property(PIPELINE), self.property(FORMAT));
         if pipeline != owner.pipeline {
             let (found, expected) = (pipeline.to_owned(), owner.pipeline.clone());
-            return Err(LakeError::OtherPipeline {
-                table,
-                found,
-                expected,
-            });
+            return Err(LakeError::OtherPipeline { table, found, expected });
         }
-        let expected = table
-            .delta_schema()
-            .map_err(LakeError::log(table, "make the schema"))?;
+        let expected = table.delta_schema().map_err(LakeError::log(table, "make the schema"))?;
         if format != FORMAT_VERSION || *self.snapshot.schema() != *expected {
-            return Err(LakeError::OtherFormat {
-                table,
-                format: format.to_owned(),
-            });
+            return Err(LakeError::OtherFormat { table, format: format.to_owned() });
         }
         Ok(())
     }
@@ -367,9 +333,7 @@ impl TableLog {
 
 /// Days since 1970-01-01, UTC.
 fn days(cut: Tick) -> i32 {
-    let days = cut
-        .ms()
-        .div_euclid(plumeline_pipelines::model::time::DAY_MS);
+    let days = cut.ms().div_euclid(plumeline_pipelines::model::time::DAY_MS);
     debug_assert_eq!(
         recorded_date(cut).to_string(),
         jiff::civil::date(1970, 1, 1)
@@ -381,16 +345,11 @@ fn days(cut: Tick) -> i32 {
 }
 
 fn create(engine: &Engine, table: TableName, owner: &Owner) -> KernelResult<()> {
-    let outcome = create_table(
-        engine.place.table(table),
-        table.delta_schema()?,
-        ENGINE_INFO,
-        true,
-    )
-    .with_table_properties(table.properties(&owner.pipeline, owner.clock))
-    .with_data_layout(DataLayout::partitioned([PARTITION]))
-    .build(&*engine.kernel, Box::new(FileSystemCommitter::new()))
-    .and_then(|transaction| transaction.commit(&*engine.kernel));
+    let outcome = create_table(engine.place.table(table), table.delta_schema()?, ENGINE_INFO, true)
+        .with_table_properties(table.properties(&owner.pipeline, owner.clock))
+        .with_data_layout(DataLayout::partitioned([PARTITION]))
+        .build(&*engine.kernel, Box::new(FileSystemCommitter::new()))
+        .and_then(|transaction| transaction.commit(&*engine.kernel));
     match outcome {
         // Created by an earlier try or by a twin at the same moment: whoever it was, it is read next.
         Ok(CommitResult::Committed(_) | CommitResult::Conflicted(_))
@@ -420,9 +379,5 @@ fn exists(engine: &Engine, table: TableName) -> Result<bool, LakeError> {
 }
 
 fn file_name(name: DataFileName) -> String {
-    name.below_table()
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    name.below_table().rsplit('/').next().unwrap_or_default().to_owned()
 }

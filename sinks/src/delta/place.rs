@@ -40,10 +40,7 @@ impl Place {
     /// Opens the store behind `url`: an absolute path, `file://` or `s3://bucket/prefix`. Region,
     /// endpoint and credentials come from the usual environment.
     pub(super) fn open(url: &str) -> Result<Self, LakeError> {
-        let location = |reason: String| LakeError::Location {
-            url: url.into(),
-            reason,
-        };
+        let location = |reason: String| LakeError::Location { url: url.into(), reason };
         let root = if path::Path::new(url).is_absolute() {
             Url::from_directory_path(url).map_err(|()| location("not a usable path".into()))?
         } else {
@@ -53,13 +50,8 @@ impl Place {
         let store: Arc<dyn ObjectStore> = match root.scheme() {
             "file" => Arc::new(LocalFileSystem::new().with_fsync(true)),
             "s3" => {
-                let bucket = root
-                    .host_str()
-                    .ok_or_else(|| location("no bucket".into()))?;
-                let retry = RetryConfig {
-                    retry_timeout: STORE_RETRY,
-                    ..RetryConfig::default()
-                };
+                let bucket = root.host_str().ok_or_else(|| location("no bucket".into()))?;
+                let retry = RetryConfig { retry_timeout: STORE_RETRY, ..RetryConfig::default() };
                 let builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
                 Arc::new(
                     builder
@@ -111,10 +103,9 @@ impl Place {
     pub(super) fn reader_path(&self, table: TableName, relative: &str) -> String {
         let url = self.url(&format!("{table}/{relative}"));
         match url.scheme() {
-            "file" => url.to_file_path().map_or_else(
-                |()| url.to_string(),
-                |path| path.to_string_lossy().into_owned(),
-            ),
+            "file" => url
+                .to_file_path()
+                .map_or_else(|()| url.to_string(), |path| path.to_string_lossy().into_owned()),
             _ => url.to_string(),
         }
     }
@@ -122,10 +113,7 @@ impl Place {
 
 /// Makes a folder and its ancestors, so that a power cut cannot take them away again.
 fn make_durable_folder(folder: &path::Path) -> io::Result<()> {
-    let missing: Vec<_> = folder
-        .ancestors()
-        .take_while(|ancestor| !ancestor.exists())
-        .collect();
+    let missing: Vec<_> = folder.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
     fs::create_dir_all(folder)?;
     // A new folder is an entry of its parent: that is what must reach the disk.
     for parent in missing.into_iter().filter_map(path::Path::parent) {
@@ -161,11 +149,7 @@ pub(super) struct DataFileName {
 impl DataFileName {
     /// The cut in the name of a file of `table`; `None` if it is not one of ours.
     pub(super) fn cut(table: TableName, path: &str) -> Option<Tick> {
-        let name = path
-            .rsplit('/')
-            .next()?
-            .strip_prefix(table.name())?
-            .strip_prefix('-')?;
+        let name = path.rsplit('/').next()?.strip_prefix(table.name())?.strip_prefix('-')?;
         name.split_once('-')?.0.parse().ok().map(Tick)
     }
 
@@ -176,17 +160,9 @@ impl DataFileName {
 
     /// Relative path below the table's root, as its log has it.
     pub(super) fn below_table(self) -> String {
-        let Self {
-            table,
-            cut,
-            part,
-            sequence,
-        } = self;
+        let Self { table, cut, part, sequence } = self;
         let date = recorded_date(cut);
-        format!(
-            "{PARTITION}={date}/{table}-{:020}-{part:03}-{sequence:03}.parquet",
-            cut.0
-        )
+        format!("{PARTITION}={date}/{table}-{:020}-{part:03}-{sequence:03}.parquet", cut.0)
     }
 }
 
@@ -209,38 +185,21 @@ mod tests {
     #[test]
     fn names_sort_by_cut() {
         let cut = Tick::new(1_767_225_600_000, Cause::Cut);
-        let name = DataFileName {
-            table: TableName::Activity,
-            cut,
-            part: 1,
-            sequence: 0,
-        };
+        let name = DataFileName { table: TableName::Activity, cut, part: 1, sequence: 0 };
         assert_eq!(
             name.relative(),
             "activity/recorded_date=2026-01-01/activity-00000014137804800007-001-000.parquet"
         );
-        assert_eq!(
-            DataFileName::cut(TableName::Activity, &name.relative()),
-            Some(cut)
-        );
-        assert_eq!(
-            DataFileName::cut(TableName::Activity, "x/part-00000-c000.parquet"),
-            None
-        );
+        assert_eq!(DataFileName::cut(TableName::Activity, &name.relative()), Some(cut));
+        assert_eq!(DataFileName::cut(TableName::Activity, "x/part-00000-c000.parquet"), None);
     }
 
     #[test]
     fn a_path_with_spaces_survives() {
         let place = Place::open("/tmp/a lake").expect("an absolute path");
         assert_eq!(place.root.as_str(), "file:///tmp/a%20lake/");
-        assert_eq!(
-            place.path("x/y=1").expect("a path").as_ref(),
-            "tmp/a lake/x/y=1"
-        );
-        assert_eq!(
-            place.reader_path(TableName::Nodes, "y=1/a"),
-            "/tmp/a lake/nodes/y=1/a"
-        );
+        assert_eq!(place.path("x/y=1").expect("a path").as_ref(), "tmp/a lake/x/y=1");
+        assert_eq!(place.reader_path(TableName::Nodes, "y=1/a"), "/tmp/a lake/nodes/y=1/a");
     }
 
     #[test]

@@ -22,20 +22,14 @@ pub(super) fn probe(url: &str) -> Result<(), LakeError> {
         let doing = format!("{doing} `{path}`");
         move |error| LakeError::store(doing, error)
     };
-    let unsuitable = |reason| LakeError::Unsuitable {
-        url: url.into(),
-        reason,
-    };
+    let unsuitable = |reason| LakeError::Unsuitable { url: url.into(), reason };
     let create = || {
         let options = PutOptions::from(PutMode::Create);
         store.put_opts(&path, PutPayload::from_static(CONTENT), options)
     };
     engine.block_on(async {
         let root = engine.place.path("")?;
-        store
-            .list_with_delimiter(Some(&root))
-            .await
-            .map_err(failed("list beside"))?;
+        store.list_with_delimiter(Some(&root)).await.map_err(failed("list beside"))?;
         match store.delete(&path).await {
             Ok(()) | Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(failed("delete an earlier")(error)),

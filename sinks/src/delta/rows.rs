@@ -77,11 +77,7 @@ impl Row for ActivityEntry {
     fn columns(rows: &[Self], encoder: &mut Encoder) -> Result<Vec<ArrayRef>, LakeError> {
         let mut columns = activity_columns(rows.iter().map(|row| &row.key), encoder);
         columns.extend([
-            decimals(
-                Self::TABLE,
-                "amount",
-                rows.iter().map(|r| Some(r.change.amount.get())),
-            )?,
+            decimals(Self::TABLE, "amount", rows.iter().map(|r| Some(r.change.amount.get())))?,
             longs(rows.iter().map(|r| r.change.covered_ms)),
             constant(NOT_YET, rows.len()),
             labels(rows.iter().map(|r| r.reason.name())),
@@ -105,9 +101,7 @@ impl Row for EmissionEntry {
 
     fn columns(rows: &[Self], encoder: &mut Encoder) -> Result<Vec<ArrayRef>, LakeError> {
         let lines = || rows.iter().map(|row| row.key.line);
-        let masses = rows
-            .iter()
-            .map(|r| mass(r.key.line.gas, r.change.mass.get()));
+        let masses = rows.iter().map(|r| mass(r.key.line.gas, r.change.mass.get()));
         let mut columns = activity_columns(rows.iter().map(|row| &row.key.activity), encoder);
         columns.extend([
             integers(lines().map(|line| line.scope)),
@@ -116,17 +110,9 @@ impl Row for EmissionEntry {
             labels(lines().map(|line| line.gas.name())),
             encoder.names(rows.iter().map(|row| row.key.activity.factor)),
             longs(lines().map(|line| line.revision)),
-            decimals(
-                Self::TABLE,
-                "rate_kg_per_unit",
-                lines().map(|line| Some(line.rate.into())),
-            )?,
+            decimals(Self::TABLE, "rate_kg_per_unit", lines().map(|line| Some(line.rate.into())))?,
             decimals(Self::TABLE, "mass_kg", masses)?,
-            decimals(
-                Self::TABLE,
-                "co2e_kg",
-                rows.iter().map(|r| Some(r.change.co2e.get())),
-            )?,
+            decimals(Self::TABLE, "co2e_kg", rows.iter().map(|r| Some(r.change.co2e.get())))?,
             constant(encoder.policy.gwp.name(), rows.len()),
             constant(NOT_YET, rows.len()),
             labels(rows.iter().map(|row| row.reason.name())),
@@ -146,19 +132,9 @@ impl Row for FootprintEntry {
     fn compare(&self, other: &Self, ranks: &Ranks) -> Ordering {
         let (a, b) = (&self.key, &other.key);
         let rest = |key: &FootprintKey| {
-            (
-                key.start_ms,
-                key.scope,
-                key.category,
-                key.method,
-                key.gas,
-                key.depth,
-                key.end_ms,
-            )
+            (key.start_ms, key.scope, key.category, key.method, key.gas, key.depth, key.end_ms)
         };
-        ranks
-            .compare(a.node, b.node)
-            .then_with(|| rest(a).cmp(&rest(b)))
+        ranks.compare(a.node, b.node).then_with(|| rest(a).cmp(&rest(b)))
     }
 
     fn columns(rows: &[Self], encoder: &mut Encoder) -> Result<Vec<ArrayRef>, LakeError> {
@@ -176,11 +152,7 @@ impl Row for FootprintEntry {
             labels(keys().map(|key| key.method.name())),
             labels(keys().map(|key| key.gas.name())),
             decimals(Self::TABLE, "mass_kg", masses)?,
-            decimals(
-                Self::TABLE,
-                "co2e_kg",
-                rows.iter().map(|r| Some(r.change.co2e.get())),
-            )?,
+            decimals(Self::TABLE, "co2e_kg", rows.iter().map(|r| Some(r.change.co2e.get())))?,
         ])
     }
 }
@@ -201,9 +173,8 @@ impl Row for ReadingEntry {
 
     fn columns(rows: &[Self], encoder: &mut Encoder) -> Result<Vec<ArrayRef>, LakeError> {
         let readings = || rows.iter().map(|row| &row.reading);
-        let values: StringArray = readings()
-            .map(|r| r.value.map(|value| value.to_string()))
-            .collect();
+        let values: StringArray =
+            readings().map(|r| r.value.map(|value| value.to_string())).collect();
         Ok(vec![
             encoder.recorded_at(rows.len()),
             times(readings().map(|r| r.from_ms.unwrap_or(r.at_ms))),
@@ -230,14 +201,9 @@ impl Row for RejectEntry {
     }
 
     fn columns(rows: &[Self], encoder: &mut Encoder) -> Result<Vec<ArrayRef>, LakeError> {
-        let ids = rows.iter().map(|row| {
-            format!(
-                "{}/{}/{}",
-                source(encoder, row.source),
-                row.position,
-                row.element
-            )
-        });
+        let ids = rows
+            .iter()
+            .map(|row| format!("{}/{}/{}", source(encoder, row.source), row.position, row.element));
         Ok(vec![
             encoder.recorded_at(rows.len()),
             Arc::new(StringArray::from_iter_values(ids)),
@@ -245,20 +211,14 @@ impl Row for RejectEntry {
             labels(rows.iter().map(|row| source(encoder, row.source))),
             longs(rows.iter().map(|row| position(row.position))),
             longs(rows.iter().map(|row| row.element.into())),
-            Arc::new(StringArray::from_iter_values(
-                rows.iter().map(|row| &row.reason),
-            )),
-            Arc::new(BinaryArray::from_iter_values(
-                rows.iter().map(|row| &row.raw),
-            )),
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.reason))),
+            Arc::new(BinaryArray::from_iter_values(rows.iter().map(|row| &row.raw))),
         ])
     }
 }
 
 fn activity_names(key: &ActivityKey, visit: &mut dyn FnMut(Id)) {
-    [key.node, key.subject.id(), key.factor]
-        .into_iter()
-        .for_each(visit);
+    [key.node, key.subject.id(), key.factor].into_iter().for_each(visit);
 }
 
 fn compare_activities(a: &ActivityKey, b: &ActivityKey, ranks: &Ranks) -> Ordering {
@@ -296,10 +256,7 @@ fn mass(gas: Gas, mass: i128) -> Option<i128> {
 }
 
 fn source(encoder: &Encoder, index: u16) -> &str {
-    encoder
-        .source_names
-        .get(usize::from(index))
-        .map_or("", String::as_str)
+    encoder.source_names.get(usize::from(index)).map_or("", String::as_str)
 }
 
 /// Kafka offsets are 63 bits and counts never get there.

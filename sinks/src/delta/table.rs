@@ -100,17 +100,12 @@ impl TableName {
             let kind = column.kind.delta()?;
             Ok(StructField::new(column.name, kind, column.is_nullable))
         });
-        Ok(Arc::new(StructType::try_new(
-            fields.collect::<KernelResult<Vec<_>>>()?,
-        )?))
+        Ok(Arc::new(StructType::try_new(fields.collect::<KernelResult<Vec<_>>>()?)?))
     }
 
     /// The schema of the batches its files are written from: all columns but the partition's.
     pub(super) fn arrow_schema(self) -> Arc<Schema> {
-        let columns = self
-            .columns()
-            .iter()
-            .filter(|column| column.name != PARTITION);
+        let columns = self.columns().iter().filter(|column| column.name != PARTITION);
         Arc::new(Schema::new(
             columns
                 .map(|column| Field::new(column.name, column.kind.arrow(), column.is_nullable))
@@ -120,17 +115,10 @@ impl TableName {
 
     /// What its metadata says beside the schema.
     pub(super) fn properties(self, pipeline: &str, clock: &str) -> BTreeMap<String, String> {
-        let statistics: Vec<_> = self
-            .columns()
-            .iter()
-            .filter(|c| c.has_statistics)
-            .map(|c| c.name)
-            .collect();
+        let statistics: Vec<_> =
+            self.columns().iter().filter(|c| c.has_statistics).map(|c| c.name).collect();
         let mut properties: BTreeMap<String, String> = [
-            (
-                "delta.dataSkippingStatsColumns",
-                statistics.join(",").as_str(),
-            ),
+            ("delta.dataSkippingStatsColumns", statistics.join(",").as_str()),
             (PIPELINE, pipeline),
             (CLOCK, clock),
             (FORMAT, FORMAT_VERSION),
@@ -241,28 +229,13 @@ impl Kind {
 }
 
 const fn key(name: &'static str, kind: Kind) -> Column {
-    Column {
-        name,
-        kind,
-        is_nullable: false,
-        has_statistics: true,
-    }
+    Column { name, kind, is_nullable: false, has_statistics: true }
 }
 const fn plain(name: &'static str, kind: Kind) -> Column {
-    Column {
-        name,
-        kind,
-        is_nullable: false,
-        has_statistics: false,
-    }
+    Column { name, kind, is_nullable: false, has_statistics: false }
 }
 const fn optional(name: &'static str, kind: Kind) -> Column {
-    Column {
-        name,
-        kind,
-        is_nullable: true,
-        has_statistics: false,
-    }
+    Column { name, kind, is_nullable: true, has_statistics: false }
 }
 
 /// `amount`: 1e-9 of its unit.
@@ -421,16 +394,8 @@ mod tests {
         for table in TableName::ALL {
             for column in table.columns() {
                 let is_decimal = matches!(column.kind, Kind::Decimal(..));
-                assert!(
-                    !(column.has_statistics && is_decimal),
-                    "{table}.{}",
-                    column.name
-                );
-                assert!(
-                    !(column.has_statistics && column.is_nullable),
-                    "{table}.{}",
-                    column.name
-                );
+                assert!(!(column.has_statistics && is_decimal), "{table}.{}", column.name);
+                assert!(!(column.has_statistics && column.is_nullable), "{table}.{}", column.name);
             }
             assert_eq!(table.columns()[1].name, PARTITION);
             table.delta_schema().expect("a valid schema");

@@ -56,18 +56,12 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new() -> Self {
-        Self {
-            store: Arc::new(InMemory::new()),
-            names: Arc::new(Names::new()),
-        }
+        Self { store: Arc::new(InMemory::new()), names: Arc::new(Names::new()) }
     }
 
     pub(super) fn place(&self) -> Place {
         let root = Url::parse("memory:///lake/").expect("a URL");
-        Place {
-            store: Arc::clone(&self.store),
-            root,
-        }
+        Place { store: Arc::clone(&self.store), root }
     }
 
     pub(super) fn try_open(&self, config: LakeConfig) -> Result<Lake, LakeError> {
@@ -97,11 +91,7 @@ pub(super) fn activity(names: &Names, meter: &str, period: i64, amount: i128) ->
     ActivityEntry {
         key: activity_key(names, meter, period),
         reason: Reason::Booked,
-        change: Measure {
-            amount: amount.into(),
-            covered_ms: 900_000,
-            presence: 1,
-        },
+        change: Measure { amount: amount.into(), covered_ms: 900_000, presence: 1 },
     }
 }
 
@@ -115,16 +105,9 @@ pub(super) fn emission(names: &Names, meter: &str, gas: Gas, mass: i128) -> Emis
         rate: 400_000_000_000,
     };
     EmissionEntry {
-        key: EmissionKey {
-            activity: activity_key(names, meter, 0),
-            line,
-        },
+        key: EmissionKey { activity: activity_key(names, meter, 0), line },
         reason: Reason::Restated,
-        change: Emission {
-            mass: mass.into(),
-            co2e: mass.into(),
-            presence: 1,
-        },
+        change: Emission { mass: mass.into(), co2e: mass.into(), presence: 1 },
     }
 }
 
@@ -140,11 +123,7 @@ pub(super) fn footprint(names: &Names, node: &str, depth: u8, co2e: i128) -> Foo
             method: Method::Any,
             gas: Gas::Co2,
         },
-        change: Emission {
-            mass: co2e.into(),
-            co2e: co2e.into(),
-            presence: 1,
-        },
+        change: Emission { mass: co2e.into(), co2e: co2e.into(), presence: 1 },
     }
 }
 
@@ -158,10 +137,7 @@ pub(super) fn reading(names: &Names, meter: &str, value: Option<&str>) -> Readin
             unit: None,
             version: 3,
             quality: Quality::Measured,
-            arrival: plumeline_pipelines::model::Arrival {
-                source: 1,
-                ..Default::default()
-            },
+            arrival: plumeline_pipelines::model::Arrival { source: 1, ..Default::default() },
         },
         outcome: Outcome::Booked,
     }
@@ -193,10 +169,7 @@ pub(super) fn facts(names: &Names) -> Vec<FactEntry> {
         gas: Gas::Co2,
         kg_per_unit: Decimal::parse("0.4001234567890123456789").expect("a number"),
         unit: Unit::parse("kWh").expect("a unit"),
-        validity: Validity {
-            from_ms: START_MS,
-            to_ms: START_MS + 86_400_000,
-        },
+        validity: Validity { from_ms: START_MS, to_ms: START_MS + 86_400_000 },
         source: names.intern("it's published"),
     };
     let node = NodeRow {
@@ -208,10 +181,7 @@ pub(super) fn facts(names: &Names) -> Vec<FactEntry> {
     };
     [Fact::Meter(meter), Fact::Factor(factor), Fact::Node(node)]
         .into_iter()
-        .map(|fact| FactEntry {
-            fact,
-            withdrawn: false,
-        })
+        .map(|fact| FactEntry { fact, withdrawn: false })
         .collect()
 }
 
@@ -227,17 +197,8 @@ pub(super) fn write_everything(writer: &mut CutWriter, names: &Names) {
         raw: b"{\xff".to_vec(),
     };
     for (part, rows) in [
-        (
-            0,
-            Rows::Activity(vec![
-                activity(names, "m-2", 0, 5),
-                activity(names, "m-1", 1, -7),
-            ]),
-        ),
-        (
-            1,
-            Rows::Activity(vec![activity(names, "m-10", 0, 10_i128.pow(19))]),
-        ),
+        (0, Rows::Activity(vec![activity(names, "m-2", 0, 5), activity(names, "m-1", 1, -7)])),
+        (1, Rows::Activity(vec![activity(names, "m-10", 0, 10_i128.pow(19))])),
         (
             0,
             Rows::Emissions(vec![
@@ -245,14 +206,8 @@ pub(super) fn write_everything(writer: &mut CutWriter, names: &Names) {
                 emission(names, "m-1", Gas::Co2e, 1),
             ]),
         ),
-        (
-            1,
-            Rows::Footprints(vec![footprint(names, "acme", 0, -tonne)]),
-        ),
-        (
-            0,
-            Rows::Readings(vec![reading(names, "m-1", Some("12345678901234567890.5"))]),
-        ),
+        (1, Rows::Footprints(vec![footprint(names, "acme", 0, -tonne)])),
+        (0, Rows::Readings(vec![reading(names, "m-1", Some("12345678901234567890.5"))])),
         (0, Rows::Readings(vec![reading(names, "m-1", None)])),
         (0, Rows::Rejects(vec![reject])),
         (1, Rows::Facts(facts(names))),
@@ -275,11 +230,7 @@ fn a_cut_reaches_every_table_and_is_found_again() {
     assert_eq!(lake.committed(), Some(cut(1)));
     drop(lake);
     let lake = memory.open();
-    assert!(
-        lake.committed_tables()
-            .values()
-            .all(|&tick| tick == Some(cut(1)))
-    );
+    assert!(lake.committed_tables().values().all(|&tick| tick == Some(cut(1))));
     assert!(lake.versions().values().all(|&version| version == 1));
 }
 
@@ -289,10 +240,7 @@ fn an_empty_cut_moves_activity_alone() {
     let mut lake = memory.open();
     lake.begin(cut(1)).commit().expect("committed");
     let stats = lake.begin(cut(2)).commit().expect("committed");
-    assert_eq!(
-        stats.tables.keys().collect::<Vec<_>>(),
-        [&TableName::Activity]
-    );
+    assert_eq!(stats.tables.keys().collect::<Vec<_>>(), [&TableName::Activity]);
     let tables = lake.committed_tables();
     assert_eq!(tables[&TableName::Activity], Some(cut(2)));
     assert_eq!(tables[&TableName::Emissions], None);
@@ -314,27 +262,16 @@ fn a_cut_that_is_not_newer_is_refused() {
 fn other_pipelines_and_other_clocks_are_refused() {
     let memory = Memory::new();
     drop(memory.open());
-    let other = LakeConfig {
-        pipeline: "other".into(),
-        ..config("memory:///lake")
-    };
+    let other = LakeConfig { pipeline: "other".into(), ..config("memory:///lake") };
     let error = memory.try_open(other).expect_err("another's tables");
     assert!(matches!(error, LakeError::OtherPipeline { .. }), "{error}");
-    let replay = LakeConfig {
-        replay_clock: true,
-        ..config("memory:///lake")
-    };
+    let replay = LakeConfig { replay_clock: true, ..config("memory:///lake") };
     let error = memory.try_open(replay).expect_err("another clock");
     assert!(matches!(error, LakeError::OtherClock { .. }), "{error}");
 }
 
 /// Puts of these objects fail once: a data file, an entry of the first table's log, of the last one's.
-const TROUBLE: [&str; 4] = [
-    ".parquet",
-    "meters/_delta_log",
-    "activity/_delta_log",
-    "_latest.json",
-];
+const TROUBLE: [&str; 4] = [".parquet", "meters/_delta_log", "activity/_delta_log", "_latest.json"];
 
 #[test]
 fn a_commit_that_failed_or_whose_answer_was_lost_is_made_once() {
@@ -361,10 +298,7 @@ fn a_commit_that_failed_or_whose_answer_was_lost_is_made_once() {
                 assert_eq!(stats.tables.len(), 8, "{matching} {is_done}");
                 assert_eq!(lake.committed(), Some(cut(index)));
             }
-            assert!(
-                lake.versions().values().all(|&version| version == 3),
-                "{matching} {is_done}"
-            );
+            assert!(lake.versions().values().all(|&version| version == 3), "{matching} {is_done}");
             let reopened = memory.open();
             assert_eq!(reopened.versions(), lake.versions());
         }
@@ -374,10 +308,8 @@ fn a_commit_that_failed_or_whose_answer_was_lost_is_made_once() {
 #[test]
 fn a_store_that_is_away_while_rows_come_loses_none() {
     let store = Faulty::new(".parquet");
-    let memory = Memory {
-        store: Arc::clone(&store) as Arc<dyn ObjectStore>,
-        names: Arc::new(Names::new()),
-    };
+    let memory =
+        Memory { store: Arc::clone(&store) as Arc<dyn ObjectStore>, names: Arc::new(Names::new()) };
     let mut lake = memory.open();
     let mut writer = lake.begin(cut(1));
     store.fail(usize::MAX, false);
@@ -394,14 +326,9 @@ fn a_store_that_is_away_while_rows_come_loses_none() {
 /// Puts an entry by somebody else at the next version of `activity`.
 fn commit_foreign(memory: &Memory, version: u64, actions: &str) {
     let engine = Engine::new(memory.place()).expect("an engine");
-    let path = engine
-        .place
-        .path(&log_entry(TableName::Activity, version))
-        .expect("a path");
+    let path = engine.place.path(&log_entry(TableName::Activity, version)).expect("a path");
     let payload = PutPayload::from(actions.as_bytes().to_vec());
-    engine
-        .block_on(engine.place.store.put(&path, payload))
-        .expect("written");
+    engine.block_on(engine.place.store.put(&path, payload)).expect("written");
 }
 
 const OPTIMIZE: &str = r#"{"commitInfo":{"timestamp":1,"operation":"OPTIMIZE"}}"#;
@@ -427,18 +354,10 @@ fn a_foreign_change_of_data_halts_a_running_and_a_starting_program() {
     lake.begin(cut(1)).commit().expect("committed");
     commit_foreign(&memory, 2, APPEND);
     let error = lake.begin(cut(2)).commit().expect_err("foreign data");
-    assert!(
-        matches!(error, LakeError::ForeignCommit { version: 2, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, LakeError::ForeignCommit { version: 2, .. }), "{error}");
     assert!(!error.transient());
-    let error = memory
-        .try_open(config("memory:///lake"))
-        .expect_err("foreign data");
-    assert!(
-        matches!(error, LakeError::ForeignCommit { version: 2, .. }),
-        "{error}"
-    );
+    let error = memory.try_open(config("memory:///lake")).expect_err("foreign data");
+    assert!(matches!(error, LakeError::ForeignCommit { version: 2, .. }), "{error}");
 }
 
 #[test]
@@ -463,14 +382,5 @@ fn an_amount_that_does_not_fit_is_refused_before_it_is_written() {
     let rows = Rows::Activity(vec![activity(&memory.names, "m", 0, 10_i128.pow(20))]);
     writer.append(0, rows).expect("rows wait");
     let error = writer.commit().expect_err("21 digits");
-    assert!(
-        matches!(
-            error,
-            LakeError::TooLarge {
-                column: "amount",
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, LakeError::TooLarge { column: "amount", .. }), "{error}");
 }

@@ -44,10 +44,7 @@ pub(super) fn script(
 ) -> Result<String, LakeError> {
     let owner = config.owner();
     let activity = TableLog::find(engine, TableName::Activity, &owner)?;
-    let committed_ms = activity
-        .as_ref()
-        .and_then(TableLog::committed)
-        .map(Tick::ms);
+    let committed_ms = activity.as_ref().and_then(TableLog::committed).map(Tick::ms);
     let until_ms = committed_ms.map(|ms| as_of_ms.map_or(ms, |as_of| as_of.min(ms)));
     let mut script = head(engine, config, until_ms);
     // Their order in the script is the other way round, for readers: the ledger comes first.
@@ -56,11 +53,7 @@ pub(super) fn script(
             TableName::Activity => None,
             _ => TableLog::find(engine, table, &owner)?,
         };
-        let log = if table == TableName::Activity {
-            activity.as_ref()
-        } else {
-            other.as_ref()
-        };
+        let log = if table == TableName::Activity { activity.as_ref() } else { other.as_ref() };
         let files = match (log, until_ms) {
             (Some(log), Some(until_ms)) => files(engine, table, log, until_ms)?,
             _ => Vec::new(),
@@ -80,9 +73,7 @@ fn files(
     let paths = log.live_files(engine)?.into_iter();
     let reached =
         paths.filter(|path| DataFileName::cut(table, path).is_none_or(|cut| cut.ms() <= until_ms));
-    Ok(reached
-        .map(|path| engine.place.reader_path(table, &path))
-        .collect())
+    Ok(reached.map(|path| engine.place.reader_path(table, &path)).collect())
 }
 
 fn head(engine: &Engine, config: &LakeConfig, until_ms: Option<i64>) -> String {
@@ -103,23 +94,17 @@ fn head(engine: &Engine, config: &LakeConfig, until_ms: Option<i64>) -> String {
 
 fn write_view(script: &mut String, table: TableName, files: &[String], until_ms: Option<i64>) {
     let has_files = !files.is_empty();
-    let columns = table
-        .columns()
-        .iter()
-        .map(|column| match (has_files, column.name) {
-            (true, PARTITION) => {
-                format!("CAST(make_timestamp(epoch_us(recorded_at)) AS DATE) AS {PARTITION}")
-            }
-            (true, name) => format!("\"{name}\""),
-            (false, name) => format!("CAST(NULL AS {}) AS \"{name}\"", column.kind.sql()),
-        });
+    let columns = table.columns().iter().map(|column| match (has_files, column.name) {
+        (true, PARTITION) => {
+            format!("CAST(make_timestamp(epoch_us(recorded_at)) AS DATE) AS {PARTITION}")
+        }
+        (true, name) => format!("\"{name}\""),
+        (false, name) => format!("CAST(NULL AS {}) AS \"{name}\"", column.kind.sql()),
+    });
     let columns = columns.collect::<Vec<_>>().join(",\n    ");
     let source = match until_ms.filter(|_| has_files) {
         Some(until_ms) => {
-            let files: Vec<_> = files
-                .iter()
-                .map(|file| format!("    {}", quoted(file)))
-                .collect();
+            let files: Vec<_> = files.iter().map(|file| format!("    {}", quoted(file))).collect();
             format!(
                 "FROM read_parquet([\n{}\n  ], hive_partitioning = false)\n  \
                  WHERE recorded_at <= TIMESTAMPTZ '{}'",
@@ -130,11 +115,8 @@ fn write_view(script: &mut String, table: TableName, files: &[String], until_ms:
         None => "WHERE false".into(),
     };
     // Writing to a `String` cannot fail.
-    write!(
-        script,
-        "\nCREATE OR REPLACE VIEW {table} AS\n  SELECT\n    {columns}\n  {source};\n"
-    )
-    .unwrap_or_default();
+    write!(script, "\nCREATE OR REPLACE VIEW {table} AS\n  SELECT\n    {columns}\n  {source};\n")
+        .unwrap_or_default();
 }
 
 /// ISO 8601, UTC, with an offset that every session reads alike.
@@ -211,10 +193,7 @@ mod tests {
         let script = script(&engine, &config("memory:///lake"), None).expect("a script");
         assert!(script.contains("As of: nothing is committed yet"));
         assert_eq!(script.matches("WHERE false;").count(), TableName::ALL.len());
-        assert!(
-            script.contains("CAST(NULL AS DECIMAL(38,21)) AS \"co2e_kg\""),
-            "{script}"
-        );
+        assert!(script.contains("CAST(NULL AS DECIMAL(38,21)) AS \"co2e_kg\""), "{script}");
     }
 
     #[test]

@@ -43,21 +43,15 @@ const fn define(
     labels: &'static [&'static str],
     help: &'static str,
 ) -> Definition {
-    Definition {
-        name,
-        kind,
-        labels,
-        help,
-    }
+    Definition { name, kind, labels, help }
 }
 
 const LAG_SECONDS: &[f64] = &[
     0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21_600.0,
     86_400.0, 604_800.0,
 ];
-const COMMIT_SECONDS: &[f64] = &[
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
-];
+const COMMIT_SECONDS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 pub(super) const READINGS: Definition = define(
     "plumeline_readings_total",
@@ -207,13 +201,7 @@ mod tests {
         let mut text = String::from(
             "# Metrics\n\n| name | kind | labels | what it tells |\n|---|---|---|---|\n",
         );
-        for Definition {
-            name,
-            kind,
-            labels,
-            help,
-        } in CATALOGUE
-        {
+        for Definition { name, kind, labels, help } in CATALOGUE {
             let labels = labels.iter().map(|label| format!("`{label}`"));
             let labels = labels.collect::<Vec<_>>().join(", ");
             let kind = kind.name();
@@ -235,16 +223,10 @@ mod tests {
 
     #[test]
     fn names_say_their_kind_and_unit() {
-        for Definition {
-            name, kind, help, ..
-        } in CATALOGUE
-        {
+        for Definition { name, kind, help, .. } in CATALOGUE {
             assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
             assert!(help.ends_with('.'), "{name}");
-            assert!(
-                name.starts_with("plumeline_") || name.starts_with("ghg_"),
-                "{name}"
-            );
+            assert!(name.starts_with("plumeline_") || name.starts_with("ghg_"), "{name}");
         }
     }
 }

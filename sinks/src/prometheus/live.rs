@@ -81,13 +81,11 @@ impl Live {
                 self.balances.remove(key);
             }
             let keys = i64::from(was_empty) - i64::from(is_empty);
-            self.co2e
-                .change(series_of(key, None), key.depth, change.co2e.get(), keys);
+            self.co2e.change(series_of(key, None), key.depth, change.co2e.get(), keys);
             // The mass behind `co2e` is unknown: it has no series that could only show a zero.
             if self.config.gases && key.gas != Gas::Co2e {
                 let mass = change.mass.get();
-                self.gases
-                    .change(series_of(key, Some(key.gas)), key.depth, mass, keys);
+                self.gases.change(series_of(key, Some(key.gas)), key.depth, mass, keys);
             }
         }
     }
@@ -104,9 +102,7 @@ impl Live {
         let ends = window_ends_ms.iter();
         Arc::new(Published {
             as_of,
-            window_ends: ends
-                .map(|&(window, ms)| (self.config.label(window), ms))
-                .collect(),
+            window_ends: ends.map(|&(window, ms)| (self.config.label(window), ms)).collect(),
             co2e: Arc::clone(&self.co2e.lines),
             gases: Arc::clone(&self.gases.lines),
             dropped: [&self.co2e, &self.gases]
@@ -168,10 +164,7 @@ impl Published {
         if !self.window_ends.is_empty() {
             write_head(text, &WINDOW_END);
             for (window, ms) in &self.window_ends {
-                text.push_str(&line(
-                    &series(&WINDOW_END, [window.as_str()]),
-                    &seconds(*ms),
-                ));
+                text.push_str(&line(&series(&WINDOW_END, [window.as_str()]), &seconds(*ms)));
             }
         }
         write_head(text, &AS_OF);
@@ -193,20 +186,8 @@ struct SeriesKey {
 }
 
 fn series_of(key: &WindowKey, gas: Option<Gas>) -> SeriesKey {
-    let &WindowKey {
-        window,
-        node,
-        scope,
-        method,
-        ..
-    } = key;
-    SeriesKey {
-        window,
-        node,
-        scope,
-        method,
-        gas,
-    }
+    let &WindowKey { window, node, scope, method, .. } = key;
+    SeriesKey { window, node, scope, method, gas }
 }
 
 /// The series of one metric.
@@ -305,15 +286,9 @@ impl Family {
         }
         let is_shown = |series: &Series| series.level() <= shown && series.level().is_some();
         let lines = self.series.values().filter(|series| is_shown(series));
-        self.lines = lines
-            .filter_map(|series| series.line.as_ref().map(Arc::clone))
-            .collect();
+        self.lines = lines.filter_map(|series| series.line.as_ref().map(Arc::clone)).collect();
         // What `depth` leaves out was not asked for; what `max_series` leaves out is counted.
-        let wanted: usize = self
-            .levels
-            .range(..config.depth)
-            .map(|(_, count)| count)
-            .sum();
+        let wanted: usize = self.levels.range(..config.depth).map(|(_, count)| count).sum();
         let dropped = wanted - self.lines.len();
         let newly = u64::try_from(dropped.saturating_sub(self.dropped)).unwrap_or(u64::MAX);
         self.dropped_total = self.dropped_total.saturating_add(newly);
@@ -327,11 +302,8 @@ fn labels(
     config: &LiveConfig,
     names: &Names,
 ) -> String {
-    let (node, scope, window) = (
-        names.name(key.node),
-        key.scope.to_string(),
-        config.label(key.window),
-    );
+    let (node, scope, window) =
+        (names.name(key.node), key.scope.to_string(), config.label(key.window));
     let values = [&*node, scope.as_str(), key.method.name(), window.as_str()];
     series(definition, values.into_iter().chain(key.gas.map(Gas::name)))
 }

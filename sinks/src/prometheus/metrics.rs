@@ -188,9 +188,7 @@ fn register<C: Collector + Clone + 'static>(
     collector: ::prometheus::Result<C>,
 ) -> C {
     let collector = collector.expect(CONSTANT);
-    registry
-        .register(Box::new(collector.clone()))
-        .expect(CONSTANT);
+    registry.register(Box::new(collector.clone())).expect(CONSTANT);
     collector
 }
 

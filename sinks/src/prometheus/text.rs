@@ -11,9 +11,7 @@ const SECOND_DECIMALS: usize = 3;
 
 /// Appends the `# HELP` and `# TYPE` lines.
 pub(super) fn write_head(text: &mut String, definition: &Definition) {
-    let Definition {
-        name, kind, help, ..
-    } = definition;
+    let Definition { name, kind, help, .. } = definition;
     // Writing to a `String` cannot fail.
     writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}", kind.name()).unwrap_or_default();
 }
@@ -86,9 +84,6 @@ mod tests {
     #[test]
     fn label_values_are_escaped() {
         let text = series(&super::super::catalogue::WINDOW_END, ["a\"b\\c\nd"]);
-        assert_eq!(
-            text,
-            r#"ghg_window_end_timestamp_seconds{window="a\"b\\c\nd"}"#
-        );
+        assert_eq!(text, r#"ghg_window_end_timestamp_seconds{window="a\"b\\c\nd"}"#);
     }
 }

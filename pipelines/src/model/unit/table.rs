@@ -90,13 +90,7 @@ const fn unit(
     numerator: i128,
     denominator: i128,
 ) -> Definition {
-    Definition {
-        symbol,
-        dimension,
-        base,
-        numerator,
-        denominator,
-    }
+    Definition { symbol, dimension, base, numerator, denominator }
 }
 
 #[rustfmt::skip]

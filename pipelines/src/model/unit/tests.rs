@@ -32,21 +32,11 @@ fn published_conversions_hold() {
         ("kBtu", "1000", "1"),
     ];
     for (unit, value, base) in cases {
-        let expected = u(unit)
-            .base()
-            .amount(n(base), Decimal::ONE)
-            .expect("in range");
-        assert_eq!(
-            u(unit).amount(n(value), Decimal::ONE),
-            Ok(expected),
-            "{value} {unit}"
-        );
+        let expected = u(unit).base().amount(n(base), Decimal::ONE).expect("in range");
+        assert_eq!(u(unit).amount(n(value), Decimal::ONE), Ok(expected), "{value} {unit}");
     }
     // 1 MMBtu = 293.071070172... kWh: a rate per kWh, told per MMBtu.
-    assert_eq!(
-        u("kWh").rate(n("1"), u("MMBtu"), 10),
-        Ok(293_071_070_172_222)
-    );
+    assert_eq!(u("kWh").rate(n("1"), u("MMBtu"), 10), Ok(293_071_070_172_222));
     // 1 scf (68 F) = 0.0263849... Nm3.
     let rate = u("Nm3").rate(n("1"), u("scf"), 10).expect("same dimension");
     assert_eq!(rate / 100_000, 263_849);
@@ -64,15 +54,10 @@ fn a_twenty_digit_reading_is_rounded_once() {
 
 #[test]
 fn what_does_not_fit_is_an_error_that_names_it() {
-    let error = u("GWh")
-        .amount(n("1000000"), Decimal::ONE)
-        .expect_err("1e12 kWh");
+    let error = u("GWh").amount(n("1000000"), Decimal::ONE).expect_err("1e12 kWh");
     assert_eq!(error.to_string(), "1000000 GWh is out of range");
     let error = u("kWh").ratio(u("m3")).expect_err("no conversion");
-    assert_eq!(
-        error.to_string(),
-        "`kWh` (energy) does not convert into `m3` (volume)"
-    );
+    assert_eq!(error.to_string(), "`kWh` (energy) does not convert into `m3` (volume)");
     assert!(u("kWh").ratio(u("kWh gross")).is_err());
     assert_eq!(Unit::parse("kw/h"), Err(UnitError::Unknown("kw/h".into())));
 }

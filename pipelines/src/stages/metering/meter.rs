@@ -134,7 +134,12 @@ impl Meter {
     }
 
     /// Puts the changes down and hands out what they change.
-    pub fn apply(&mut self, changes: &mut Changes, booking: Booking<'_>, give: &mut impl FnMut(Piece)) {
+    pub fn apply(
+        &mut self,
+        changes: &mut Changes,
+        booking: Booking<'_>,
+        give: &mut impl FnMut(Piece),
+    ) {
         let Some(first) = changes.0.first().map(|change| change.at_ms) else { return };
         let marks = {
             let mut walk = Walk::before(first, &self.samples, (&self.rows, &self.rows), booking);
@@ -195,7 +200,12 @@ impl Meter {
 
     /// Takes back the pieces of the periods before the new `booking.first`, and forgets the values that
     /// nothing later rests on. Downstream drops what is below the horizon: it only frees their state.
-    pub fn forget(&mut self, old_first: Period, booking: Booking<'_>, give: &mut impl FnMut(Piece)) {
+    pub fn forget(
+        &mut self,
+        old_first: Period,
+        booking: Booking<'_>,
+        give: &mut impl FnMut(Piece),
+    ) {
         let Booking { meter, policy, first } = booking;
         let horizon_ms = first.start_ms(policy.period_ms);
         let longest_ms = self.rows.iter().filter_map(|row| row.interval_ms).max().unwrap_or(0);

@@ -103,14 +103,14 @@ pub fn metering<'scope>(
             // STEP 2: ticks that both inputs have passed.
             let (mut activity_out, mut notices_out) =
                 (activity_out.activate(), notices_out.activate());
-            let closed = |tick: &Tick| {
-                !frontiers[0].less_equal(tick) && !frontiers[1].less_equal(tick)
-            };
+            let closed =
+                |tick: &Tick| !frontiers[0].less_equal(tick) && !frontiers[1].less_equal(tick);
             while let Some(entry) = stash.first_entry().filter(|entry| closed(entry.key())) {
                 let (tick, stashed) = entry.remove_entry();
                 let (pieces, told) = meters.close(tick, stashed.readings, stashed.rows);
                 let mut session = activity_out.session(&stashed.capabilities.0);
-                session.give_iterator(pieces.into_iter().map(|(key, measure)| (key, tick, measure)));
+                session
+                    .give_iterator(pieces.into_iter().map(|(key, measure)| (key, tick, measure)));
                 let mut session = notices_out.session(&stashed.capabilities.1);
                 session.give_iterator(told.into_iter().map(|notice| (tick, notice)));
             }
@@ -236,8 +236,7 @@ impl Meters {
     ) {
         let id = changed[0].0.meter;
         let mut meter = self.meters.remove(&id).unwrap_or_default();
-        let cured =
-            meter.change_rows(changed, self.booking(id), &mut |piece| pieces.push(piece));
+        let cured = meter.change_rows(changed, self.booking(id), &mut |piece| pieces.push(piece));
         for (at_ms, arrival) in cured {
             told.notices.push(Notice::Waiting {
                 event: RejectEvent::Resolved,
@@ -322,4 +321,3 @@ impl Told {
         self.notices
     }
 }
-

@@ -89,9 +89,7 @@ fn place<'r>(rows: &'r Rows, at_ms: i64, value: &Value) -> Result<Placed<'r>, Un
     let before = rows.at(at_ms - 1).filter(|row| {
         row.kind == MeterKind::Interval && (row.stamp == StampSide::End || value.from_ms.is_some())
     });
-    let row = before
-        .or_else(|| rows.at(at_ms))
-        .ok_or(Unusable::Unregistered)?;
+    let row = before.or_else(|| rows.at(at_ms)).ok_or(Unusable::Unregistered)?;
     let unit = match (value.unit, row.unit) {
         (Some(sent), Some(expected)) => {
             sent.ratio(expected)?;
@@ -108,15 +106,7 @@ fn place<'r>(rows: &'r Rows, at_ms: i64, value: &Value) -> Result<Placed<'r>, Un
         unit.amount_in(base, value.number, row.multiplier)?
     };
     let (from_ms, number) = (value.from_ms, value.number);
-    Ok(Placed {
-        at_ms,
-        from_ms,
-        amount,
-        number,
-        unit,
-        base,
-        row,
-    })
+    Ok(Placed { at_ms, from_ms, amount, number, unit, base, row })
 }
 
 /// Whether `value` at `at_ms` can be booked under `rows`.
@@ -163,12 +153,7 @@ impl<'r> Scan<'r> {
     /// Before the first value.
     #[must_use]
     pub fn new(rows: &'r Rows) -> Self {
-        Self {
-            rows,
-            last: None,
-            changed_ms: 0,
-            pending: None,
-        }
+        Self { rows, last: None, changed_ms: 0, pending: None }
     }
 
     /// Just after a value that left the walk clean, whose position last changed at `changed_ms`.
@@ -176,12 +161,7 @@ impl<'r> Scan<'r> {
     pub fn resume(rows: &'r Rows, at_ms: i64, value: &Value, changed_ms: i64) -> Self {
         let last = place(rows, at_ms, value).ok();
         let changed_ms = if last.is_some() { changed_ms } else { 0 };
-        Self {
-            rows,
-            last,
-            changed_ms,
-            pending: None,
-        }
+        Self { rows, last, changed_ms, pending: None }
     }
 
     /// Takes in the next value; values that cannot be booked are passed over. Says whether the walk is
@@ -226,10 +206,7 @@ impl<'r> Scan<'r> {
     }
 
     fn step_register(&mut self, next: Placed<'r>, emit: &mut impl FnMut(Span<'r>)) {
-        let Some(last) = self
-            .last
-            .filter(|last| last.row.kind == MeterKind::Register)
-        else {
+        let Some(last) = self.last.filter(|last| last.row.kind == MeterKind::Register) else {
             return self.rebase(next);
         };
         if next.base != last.base || !same_lineage(last.row, next.row) {
@@ -250,10 +227,7 @@ impl<'r> Scan<'r> {
             let pending = self.pending.expect("just looked at");
             emit(register_span(&pending, &next, amount));
             self.rebase(next);
-        } else if self
-            .pending
-            .is_none_or(|pending| pending.amount != next.amount)
-        {
+        } else if self.pending.is_none_or(|pending| pending.amount != next.amount) {
             self.pending = Some(next);
         }
     }
@@ -265,23 +239,16 @@ fn advance(last: &Placed<'_>, next: &Placed<'_>, changed_ms: i64) -> Option<i128
     // Bounds are told in the meter's unit, not in that of the reading.
     let unit = row.unit.unwrap_or(next.unit);
     let limit = row.max_power.map(|power| {
-        let hourly = unit
-            .amount(power, row.multiplier)
-            .unwrap_or(i128::MAX / (1 << 50));
+        let hourly = unit.amount(power, row.multiplier).unwrap_or(i128::MAX / (1 << 50));
         // Rounded up to the next position: a register that runs at its limit is not a fault.
-        divide_half_even(
-            hourly * i128::from(next.at_ms - changed_ms),
-            i128::from(HOUR_MS),
-        ) + 1
+        divide_half_even(hourly * i128::from(next.at_ms - changed_ms), i128::from(HOUR_MS)) + 1
     });
     let possible = |amount: &i128| *amount >= 0 && limit.is_none_or(|limit| *amount <= limit);
     let straight = next.amount - last.amount;
     if possible(&straight) {
         return Some(straight);
     }
-    let modulus = row
-        .modulus
-        .and_then(|modulus| unit.amount(modulus, row.multiplier).ok())?;
+    let modulus = row.modulus.and_then(|modulus| unit.amount(modulus, row.multiplier).ok())?;
     let around = straight + modulus;
     // Without a limit on power, only a turn from the last tenth into the first is believed.
     let near_the_end =
@@ -332,26 +299,12 @@ fn emit_hold<'r>(
     emit: &mut impl FnMut(Span<'r>),
 ) {
     let row = last.row;
-    let to_ms = next_ms
-        .min(last.at_ms + row.max_hold_ms)
-        .min(row.validity.to_ms);
+    let to_ms = next_ms.min(last.at_ms + row.max_hold_ms).min(row.validity.to_ms);
     let amount = last
         .unit
         .amount_held(last.number, row.multiplier, to_ms - last.at_ms)
         .expect("placing it has shown that the longest hold fits");
-    let unit = last
-        .unit
-        .over_an_hour()
-        .expect("placing it has shown that it is a power")
-        .base();
+    let unit = last.unit.over_an_hour().expect("placing it has shown that it is a power").base();
     let from_ms = last.at_ms;
-    emit(Span {
-        from_ms,
-        to_ms,
-        amount,
-        unit,
-        readings: 1,
-        row,
-        held_until_ms,
-    });
+    emit(Span { from_ms, to_ms, amount, unit, readings: 1, row, held_until_ms });
 }

@@ -32,11 +32,7 @@ fn entry(
             gas,
         },
         tick: Tick::ZERO,
-        change: Emission {
-            mass: mass.into(),
-            co2e: (2 * mass).into(),
-            presence,
-        },
+        change: Emission { mass: mass.into(), co2e: (2 * mass).into(), presence },
     }
 }
 
@@ -48,9 +44,7 @@ fn publish(live: &mut Live) -> Arc<Published> {
 fn business(published: &Published) -> String {
     let mut text = String::new();
     published.write(&mut text);
-    text.split_inclusive('\n')
-        .filter(|line| !line.starts_with('#'))
-        .collect()
+    text.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect()
 }
 
 #[test]
@@ -70,18 +64,11 @@ fn gases_add_up_exactly_and_a_key_without_data_disappears() {
             "plumeline_as_of_timestamp_seconds 1767225600.25\n",
         )
     );
-    let back = |entry: WindowEntry| WindowEntry {
-        change: entry.change.negated(),
-        ..entry
-    };
+    let back = |entry: WindowEntry| WindowEntry { change: entry.change.negated(), ..entry };
     live.apply(&[back(first), back(second)]);
     assert_eq!(publish(&mut live).series(), 0);
     assert!(live.balances.is_empty() && live.co2e.series.is_empty());
-    assert_eq!(
-        published.series(),
-        1,
-        "what was published before stays as it was"
-    );
+    assert_eq!(published.series(), 1, "what was published before stays as it was");
 }
 
 #[test]
@@ -95,13 +82,7 @@ fn a_zero_with_something_behind_it_is_shown() {
 #[test]
 fn single_gases_are_shown_on_demand_but_never_an_unknown_mass() {
     let names = Arc::new(Names::new());
-    let mut live = Live::new(
-        LiveConfig {
-            gases: true,
-            ..config()
-        },
-        Arc::clone(&names),
-    );
+    let mut live = Live::new(LiveConfig { gases: true, ..config() }, Arc::clone(&names));
     live.apply(&[
         entry(&names, ("acme", 0), Gas::N2o, GRAM, 1),
         entry(&names, ("acme", 0), Gas::Co2e, 0, 1),
@@ -114,33 +95,16 @@ fn single_gases_are_shown_on_demand_but_never_an_unknown_mass() {
 #[test]
 fn what_does_not_fit_is_dropped_by_whole_levels_and_counted() {
     let names = Arc::new(Names::new());
-    let limited = LiveConfig {
-        max_series: 4,
-        ..config()
-    };
+    let limited = LiveConfig { max_series: 4, ..config() };
     let mut live = Live::new(limited, Arc::clone(&names));
     let at = |node: &str, depth| entry(&names, (node, depth), Gas::Co2, GRAM, 1);
-    live.apply(&[
-        at("acme", 0),
-        at("a", 1),
-        at("b", 1),
-        at("c", 2),
-        at("d", 2),
-        at("e", 3),
-    ]);
+    live.apply(&[at("acme", 0), at("a", 1), at("b", 1), at("c", 2), at("d", 2), at("e", 3)]);
     let published = publish(&mut live);
     assert_eq!(published.series(), 3, "two levels fit, the third does not");
     assert_eq!(published.dropped(), [("ghg_emissions_co2e_grams", 2)]);
     let again = publish(&mut live);
-    assert_eq!(
-        again.dropped(),
-        published.dropped(),
-        "what stays dropped is not counted again"
-    );
-    live.apply(&[WindowEntry {
-        change: at("d", 2).change.negated(),
-        ..at("d", 2)
-    }]);
+    assert_eq!(again.dropped(), published.dropped(), "what stays dropped is not counted again");
+    live.apply(&[WindowEntry { change: at("d", 2).change.negated(), ..at("d", 2) }]);
     let published = publish(&mut live);
     assert_eq!(published.series(), 4, "now the third level fits");
 }
@@ -152,19 +116,9 @@ fn a_node_that_moved_to_another_level_is_one_series() {
     let at = |depth| entry(&names, ("site", depth), Gas::Co2, GRAM, 1);
     live.apply(&[at(2), at(5)]);
     let text = business(&publish(&mut live));
-    assert!(
-        text.contains("window=\"1h\"} 4\n"),
-        "both levels add up: {text}"
-    );
-    live.apply(&[WindowEntry {
-        change: at(2).change.negated(),
-        ..at(2)
-    }]);
-    assert_eq!(
-        publish(&mut live).series(),
-        0,
-        "now it is deeper than what is shown"
-    );
+    assert!(text.contains("window=\"1h\"} 4\n"), "both levels add up: {text}");
+    live.apply(&[WindowEntry { change: at(2).change.negated(), ..at(2) }]);
+    assert_eq!(publish(&mut live).series(), 0, "now it is deeper than what is shown");
 }
 
 #[test]
@@ -175,13 +129,7 @@ fn any_order_of_batches_publishes_the_same() {
             let node = format!("n{}", index % 7);
             let depth = u8::try_from(index % 7).expect("small");
             let mass = i128::from(index - 90) * GRAM / 3;
-            entry(
-                &names,
-                (&node, depth),
-                Gas::ALL[usize::from(depth) % 3],
-                mass,
-                1,
-            )
+            entry(&names, (&node, depth), Gas::ALL[usize::from(depth) % 3], mass, 1)
         })
         .collect();
     let mut whole = Live::new(config(), Arc::clone(&names));
@@ -198,14 +146,8 @@ fn any_order_of_batches_publishes_the_same() {
 fn exposition() -> String {
     use plumeline_pipelines::model::Outcome;
     let names = Arc::new(Names::new());
-    let mut live = Live::new(
-        LiveConfig {
-            gases: true,
-            max_series: 3,
-            ..config()
-        },
-        Arc::clone(&names),
-    );
+    let mut live =
+        Live::new(LiveConfig { gases: true, max_series: 3, ..config() }, Arc::clone(&names));
     live.apply(&[
         entry(&names, ("ac\"me\\", 0), Gas::Co2, -GRAM / 3, 1),
         entry(&names, ("site", 1), Gas::Ch4, GRAM, 1),
@@ -213,9 +155,7 @@ fn exposition() -> String {
     let metrics = Metrics::new("0.1.0");
     metrics.readings_total("plant", Outcome::Booked).inc_by(5);
     metrics.source_connected("plant").set(1);
-    metrics
-        .source_last_message_timestamp("plant")
-        .set(1_767_225_600.5);
+    metrics.source_last_message_timestamp("plant").set(1_767_225_600.5);
     metrics.kafka_lag("erp", "activities/0").set(7);
     metrics.event_lag().observe(0.3);
     metrics.tick_lag().set(0.25);
@@ -235,17 +175,9 @@ fn every_metric_of_the_catalogue_is_rendered_once() {
     let text = exposition();
     for definition in CATALOGUE {
         let head = format!("# TYPE {} {}\n", definition.name, definition.kind.name());
-        assert_eq!(
-            text.matches(&head).count(),
-            1,
-            "{}:\n{text}",
-            definition.name
-        );
+        assert_eq!(text.matches(&head).count(), 1, "{}:\n{text}", definition.name);
     }
-    let heads = text
-        .lines()
-        .filter(|line| line.starts_with("# TYPE"))
-        .count();
+    let heads = text.lines().filter(|line| line.starts_with("# TYPE")).count();
     assert_eq!(heads, CATALOGUE.len(), "nothing else is rendered:\n{text}");
     assert!(
         text.contains(
@@ -258,10 +190,7 @@ fn every_metric_of_the_catalogue_is_rendered_once() {
 fn business_series_are_withheld_until_published() {
     let text = render(&Metrics::new("0.1.0"), None);
     assert!(!text.contains("ghg_emissions"), "{text}");
-    assert!(
-        text.contains("plumeline_build_info{version=\"0.1.0\"} 1\n"),
-        "{text}"
-    );
+    assert!(text.contains("plumeline_build_info{version=\"0.1.0\"} 1\n"), "{text}");
 }
 
 #[test]
@@ -278,18 +207,13 @@ fn promtool_has_nothing_to_say() {
         Ok(promtool) => promtool,
         Err(error) => {
             let is_required = std::env::var("PLUMELINE_REQUIRE_SERVERS").is_ok_and(|v| v == "1");
-            assert!(
-                !is_required,
-                "promtool is required but does not start: {error}"
-            );
+            assert!(!is_required, "promtool is required but does not start: {error}");
             eprintln!("skipped: promtool does not start ({error})");
             return;
         }
     };
     let mut stdin = promtool.stdin.take().expect("it is piped");
-    stdin
-        .write_all(exposition().as_bytes())
-        .expect("promtool reads");
+    stdin.write_all(exposition().as_bytes()).expect("promtool reads");
     drop(stdin);
     let output = promtool.wait_with_output().expect("promtool ends");
     let said = [output.stdout, output.stderr].concat();

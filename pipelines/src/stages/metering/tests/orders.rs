@@ -29,20 +29,10 @@ struct Fed {
 
 impl Fed {
     fn under(row: MeterRow) -> Self {
-        let mut fed = Self {
-            meter: Meter::default(),
-            policy: policy(),
-            activity: BTreeMap::new(),
-        };
+        let mut fed = Self { meter: Meter::default(), policy: policy(), activity: BTreeMap::new() };
         let mut pieces = Vec::new();
-        let booking = Booking {
-            meter: Id(1),
-            policy: &fed.policy,
-            first: Period::default(),
-        };
-        let cured = fed
-            .meter
-            .change_rows(&[(row, 1)], booking, &mut |piece| pieces.push(piece));
+        let booking = Booking { meter: Id(1), policy: &fed.policy, first: Period::default() };
+        let cured = fed.meter.change_rows(&[(row, 1)], booking, &mut |piece| pieces.push(piece));
         assert!(cured.is_empty() && pieces.is_empty());
         fed
     }
@@ -50,11 +40,7 @@ impl Fed {
     /// One tick of claims; says what became of them.
     fn tick(&mut self, mut claims: Vec<(i64, Option<Value>)>) -> Vec<Offered> {
         claims.sort_by_key(|(at_ms, _)| *at_ms);
-        let booking = Booking {
-            meter: Id(1),
-            policy: &self.policy,
-            first: Period::default(),
-        };
+        let booking = Booking { meter: Id(1), policy: &self.policy, first: Period::default() };
         let mut changes = Changes::default();
         let meter = &mut self.meter;
         let offer =
@@ -72,10 +58,7 @@ impl Fed {
     }
 
     fn total(&self) -> i128 {
-        self.activity
-            .values()
-            .map(|measure| measure.amount.get())
-            .sum()
+        self.activity.values().map(|measure| measure.amount.get()).sum()
     }
 }
 
@@ -83,23 +66,11 @@ impl Fed {
 fn a_meter_knows_a_duplicate_and_a_correction() {
     let mut fed = Fed::under(register());
     let at = |minute| T0 + minute * MINUTE;
-    fed.tick(vec![
-        (at(0), Some(value("100"))),
-        (at(15), Some(value("101"))),
-    ]);
-    assert_eq!(
-        fed.tick(vec![(at(15), Some(value("101.0")))]),
-        [Offered::Duplicate]
-    );
-    assert_eq!(
-        fed.tick(vec![(at(15), Some(value("103")))]),
-        [Offered::Booked]
-    );
+    fed.tick(vec![(at(0), Some(value("100"))), (at(15), Some(value("101")))]);
+    assert_eq!(fed.tick(vec![(at(15), Some(value("101.0")))]), [Offered::Duplicate]);
+    assert_eq!(fed.tick(vec![(at(15), Some(value("103")))]), [Offered::Booked]);
     assert_eq!(fed.total(), 3_000_000_000);
-    assert_eq!(
-        fed.tick(vec![(at(15), Some(value("101")))]),
-        [Offered::Duplicate]
-    );
+    assert_eq!(fed.tick(vec![(at(15), Some(value("101")))]), [Offered::Duplicate]);
     assert_eq!(fed.total(), 3_000_000_000);
     fed.tick(vec![(at(15), None)]);
     assert_eq!(fed.activity, BTreeMap::new());
@@ -109,16 +80,10 @@ fn a_meter_knows_a_duplicate_and_a_correction() {
 type Arrivals = (Vec<(i64, Value)>, Vec<(i64, Value)>, Vec<usize>);
 
 fn arrivals(numbers: impl Strategy<Value = i128>) -> impl Strategy<Value = Arrivals> {
-    let value = numbers.prop_map(|number| Value {
-        number: Decimal::new(number, 1),
-        ..value("0")
-    });
+    let value = numbers.prop_map(|number| Value { number: Decimal::new(number, 1), ..value("0") });
     let values = prop::collection::btree_map(0_i64..3000, value, 1..40);
     values.prop_flat_map(|values| {
-        let values: Vec<_> = values
-            .into_iter()
-            .map(|(m, v)| (T0 + m * MINUTE, v))
-            .collect();
+        let values: Vec<_> = values.into_iter().map(|(m, v)| (T0 + m * MINUTE, v)).collect();
         let ticks = prop::collection::vec(1_usize..6, values.len());
         (Just(values.clone()), Just(values).prop_shuffle(), ticks)
     })
@@ -128,22 +93,15 @@ fn in_ticks(fed: &mut Fed, values: &[(i64, Value)], ticks: &[usize]) {
     let mut rest = values;
     for tick in ticks.iter().copied() {
         let (now, later) = rest.split_at(tick.min(rest.len()));
-        fed.tick(
-            now.iter()
-                .map(|(at_ms, value)| (*at_ms, Some(*value)))
-                .collect(),
-        );
+        fed.tick(now.iter().map(|(at_ms, value)| (*at_ms, Some(*value))).collect());
         rest = later;
     }
     assert!(rest.is_empty(), "a tick for each value");
 }
 
 fn kinds() -> impl Strategy<Value = MeterRow> {
-    let plain = prop_oneof![
-        Just(register()),
-        Just(row(MeterKind::Power)),
-        Just(row(MeterKind::Interval)),
-    ];
+    let plain =
+        prop_oneof![Just(register()), Just(row(MeterKind::Power)), Just(row(MeterKind::Interval)),];
     (plain, any::<bool>(), any::<bool>()).prop_map(|(row, around, limited)| MeterRow {
         modulus: around.then(|| n("100")),
         max_power: limited.then(|| n("3")),
