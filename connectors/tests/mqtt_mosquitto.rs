@@ -364,7 +364,7 @@ async fn a_second_client_with_our_id_is_told_and_not_fought() {
     let (second, _more) = begin(&config, 16);
     connected(&second).await;
     until("it is told", || {
-        first.status.problem().is_some_and(|problem| problem.contains("SessionTakenOver"))
+        first.status.problem().is_some_and(|problem| problem.contains("taken over"))
     })
     .await;
     sleep(QUIET).await;

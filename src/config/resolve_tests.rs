@@ -1,3 +1,5 @@
+//! Tests of resolving a pipeline file.
+
 use std::path::Path;
 
 use plumeline_connectors::SourceConfig;

@@ -32,8 +32,9 @@ use super::{Engine, Snapshot};
 
 /// Simulated time after the last message, so that its period is over and settled: a period and its grace.
 const TAIL_MS: i64 = HOUR_MS + HOUR_MS / 2;
-/// Elements published and not received by the pipeline yet before time is held.
-const BEHIND_MAX: u64 = 20_000;
+/// Elements published and not received by the pipeline yet before time is held: more, and readings would
+/// be late because of the machine and not because of the story.
+const BEHIND_MAX: u64 = 1_000;
 /// Between two turns of the loop.
 const TURN: Duration = Duration::from_millis(4);
 /// Between two lines.
@@ -134,7 +135,8 @@ impl<'demo> Play<'demo> {
             self.look(now, engine);
             self.turn_phase(now)?;
             let behind = self.published.saturating_sub(self.snapshot.received());
-            let held = behind > BEHIND_MAX || !matches!(self.phase, Phase::Playing);
+            let is_over = self.played.until_ms >= self.end_ms;
+            let held = behind > BEHIND_MAX || is_over || !matches!(self.phase, Phase::Playing);
             let until_ms = self.pace.at(now, held);
             self.publish_until(until_ms, now)?;
             self.clock.advance_to(until_ms);
@@ -144,7 +146,8 @@ impl<'demo> Play<'demo> {
             }
             self.played.until_ms = until_ms;
             self.played.interrupted = interrupt.is_set();
-            if until_ms >= self.end_ms || self.played.interrupted {
+            let is_received = behind == 0 || now.duration_since(self.changed) >= QUIET_LIMIT;
+            if (is_over && is_received) || self.played.interrupted {
                 return Ok(std::mem::take(&mut self.played));
             }
             thread::sleep(TURN);

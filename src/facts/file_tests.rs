@@ -1,3 +1,5 @@
+//! Tests of reading a table's file.
+
 use plumeline_pipelines::model::Fact;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of the rules between tables.
+
 use jiff::tz::TimeZone;
 use plumeline_pipelines::model::time::{DAY_MS, LATEST_MS};
 use plumeline_pipelines::model::{Decimal, Gas, Method, Names, StampSide};

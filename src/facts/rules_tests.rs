@@ -1,3 +1,5 @@
+//! Tests of the rules within a table.
+
 use plumeline_pipelines::model::time::DAY_MS;
 use plumeline_pipelines::model::{Decimal, FactorRow, Gas, Method, Unit};
 

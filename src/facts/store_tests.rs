@@ -1,3 +1,5 @@
+//! Tests of the facts that hold.
+
 use std::path::Path;
 
 use plumeline_pipelines::model::time::DAY_MS;

@@ -12,7 +12,7 @@
 //! 4. A source that hands over more than its learned limit proves it wrong: it is forgotten.
 
 /// First silence that is probed, ms.
-const PROBE_FIRST_MS: i64 = 1_000;
+const PROBE_FIRST_MS: i64 = 2_000;
 /// Longest silence between probes, ms.
 const PROBE_MAX_MS: i64 = 60_000;
 /// How soon after an acknowledgement a source that had waited goes on, ms.
@@ -120,12 +120,12 @@ mod tests {
     fn a_broker_that_waits_is_found_out_once() {
         let mut window = AckWindow::new(1000);
         window.take(20, 0);
-        assert!(!window.wants_cut(900));
-        assert!(window.wants_cut(1000));
-        window.cut(1000);
-        window.acknowledged(1100);
-        window.take(20, 1110);
-        assert!(window.wants_cut(1110), "half of 20 is known to be enough now");
+        assert!(!window.wants_cut(1900));
+        assert!(window.wants_cut(2000));
+        window.cut(2000);
+        window.acknowledged(2100);
+        window.take(20, 2110);
+        assert!(window.wants_cut(2110), "half of 20 is known to be enough now");
     }
 
     #[test]
@@ -148,11 +148,11 @@ mod tests {
     fn a_limit_that_was_wrong_is_forgotten() {
         let mut window = AckWindow::new(1000);
         window.take(20, 0);
-        window.cut(1000);
-        window.acknowledged(1001);
-        window.take(1, 1002);
-        window.take(30, 1003);
-        assert!(!window.wants_cut(1003));
+        window.cut(2000);
+        window.acknowledged(2001);
+        window.take(1, 2002);
+        window.take(30, 2003);
+        assert!(!window.wants_cut(2003));
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! Tests of rows of facts.
+
 use std::collections::BTreeMap;
 
 use plumeline_pipelines::model::{Id, Validity};

@@ -1,3 +1,5 @@
+//! Tests of the decoder: every shape of payload, good and bad.
+
 use plumeline_pipelines::model::{ActivityRecord, Decimal, Id, Quality, Reading, Unit};
 
 use super::time::parse_instant_ms;

@@ -1,3 +1,5 @@
+//! Tests of the file source.
+
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;

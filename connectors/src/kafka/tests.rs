@@ -1,3 +1,5 @@
+//! Tests of the Kafka source, on a cluster inside the process.
+
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 

@@ -169,17 +169,12 @@ impl Poller {
         self.is_refused = false;
         self.generation = self.parts.acks.next_generation();
         self.parts.events.clean();
-        let pause = match reason(error) {
+        let (pause, told) = match reason(error) {
             Some(DisconnectReasonCode::SessionTakenOver) => {
-                tracing::error!(
-                    source = self.name,
-                    client_id = self.config.client_id,
-                    "another client has taken over the session: two instances run with one client id"
-                );
-                self.backoff.longest()
+                (self.backoff.longest(), taken_over(&self.config.client_id))
             }
-            Some(DisconnectReasonCode::QuotaExceeded) => self.backoff.longest(),
-            _ => self.backoff.next(),
+            Some(DisconnectReasonCode::QuotaExceeded) => (self.backoff.longest(), told(error)),
+            _ => (self.backoff.next(), told(error)),
         };
         if is_too_large(error) {
             tracing::warn!(
@@ -188,7 +183,7 @@ impl Poller {
             );
             self.parts.events.options.set_unlimited_incoming_packet_size();
         }
-        let problem = format!("cannot reach {}: {}", self.config.url, told(error));
+        let problem = format!("cannot reach {}: {told}", self.config.url);
         tracing::warn!(source = self.name, problem, pause_ms = pause.as_millis(), "not connected");
         self.status.down(problem);
         tokio::select! {
@@ -196,6 +191,10 @@ impl Poller {
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+fn taken_over(client_id: &str) -> String {
+    format!("another client has taken over the session: two instances run as `{client_id}`")
 }
 
 /// Why the broker closed the connection, if it said so.

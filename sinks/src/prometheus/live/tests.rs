@@ -1,3 +1,5 @@
+//! Tests of the live balances.
+
 use plumeline_pipelines::model::Cause;
 
 use super::super::{CATALOGUE, Metrics, render};
