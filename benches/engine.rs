@@ -3,7 +3,6 @@
 //! `cargo bench --bench engine -- [rate|fleet|both]`; WORKERS, SECONDS and DAYS from the environment. What is
 //! derived is counted and dropped, as a sink that costs nothing would.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
@@ -36,6 +35,11 @@ struct Shape {
     period_ms: i64,
 }
 
+#[expect(clippy::disallowed_methods, reason = "a bench measures")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 fn id(kind: u32, index: u32) -> Id {
     Id(1 + kind * 10_000_000 + index)
 }
@@ -53,6 +57,23 @@ impl Shape {
             samples_ms: 35 * DAY,
             windows_ms: vec![HOUR, DAY],
             gwp: GwpSet::Ar6,
+        }
+    }
+
+    /// The readings of an instant, of every `peers`-th meter from `me` on.
+    fn readings(self, at_ms: i64, (me, peers): (usize, usize), batch: &mut Vec<Reading>) {
+        let first = u32::try_from(me).expect("few workers");
+        for meter in (first..self.meters).step_by(peers) {
+            batch.push(Reading {
+                meter: id(0, meter),
+                at_ms,
+                from_ms: None,
+                value: Some(decimal(1_000 + i128::from(meter % 977), 3)),
+                unit: None,
+                version: 0,
+                quality: Quality::Measured,
+                arrival: Arrival::default(),
+            });
         }
     }
 
@@ -182,32 +203,16 @@ fn run(name: &'static str, shape: Shape) {
         step_past(worker, &mut engine, now_ms, &counts);
         barrier.wait();
         let base_mb = status_mb("VmRSS");
-        let start = Instant::now();
+        let start = now();
         let mut worst_ms = 0;
         let mut at_ms = START_MS;
-        let mut fed = 0_u64;
         while now_ms < START_MS + shape.length_ms {
-            let tick_start = Instant::now();
+            let tick_start = now();
             now_ms += shape.tick_ms;
             let mut batch = Vec::new();
             while at_ms + shape.every_ms <= now_ms {
                 at_ms += shape.every_ms;
-                let step = u32::try_from(peers).expect("few workers");
-                let mut meter = u32::try_from(me).expect("few workers");
-                while meter < shape.meters {
-                    batch.push(Reading {
-                        meter: id(0, meter),
-                        at_ms,
-                        from_ms: None,
-                        value: Some(decimal(1_000 + i128::from(meter % 977), 3)),
-                        unit: None,
-                        version: 0,
-                        quality: Quality::Measured,
-                        arrival: Arrival { index: fed, ..Arrival::default() },
-                    });
-                    fed += 1;
-                    meter += step;
-                }
+                shape.readings(at_ms, (me, peers), &mut batch);
             }
             engine.readings(now_ms, &mut batch);
             step_past(worker, &mut engine, now_ms, &counts);
@@ -215,22 +220,8 @@ fn run(name: &'static str, shape: Shape) {
         }
         barrier.wait();
         if me == 0 {
-            let readings = u64::from(shape.meters)
-                * u64::try_from(shape.length_ms / shape.every_ms).expect("a count");
-            let rate = per_second(readings, start);
-            let rss_mb = status_mb("VmRSS");
-            let bytes = (rss_mb - base_mb) * 1_048_576 / readings.max(1);
-            let mut line = String::new();
-            write!(
-                line,
-                "{name}: {readings} readings, {:.2} M/s, worst tick {worst_ms} ms, base {base_mb} MB, \
-                 resident {rss_mb} MB, {bytes} bytes a reading, peak {} MB, {} entries",
-                rate / 1e6,
-                status_mb("VmHWM"),
-                counts.entries.load(Ordering::Relaxed),
-            )
-            .expect("writing to a string");
-            say(&line);
+            let elapsed = start.elapsed().as_secs_f64();
+            tell(name, shape, (elapsed, worst_ms, base_mb), &counts);
         }
         barrier.wait();
         // Let every period settle, so that a revision is all entries.
@@ -244,6 +235,21 @@ fn run(name: &'static str, shape: Shape) {
     }
 }
 
+fn tell(name: &str, shape: Shape, (elapsed, worst_ms, base_mb): (f64, u128, u64), counts: &Counts) {
+    let rounds = u64::try_from(shape.length_ms / shape.every_ms).expect("a count");
+    let readings = u64::from(shape.meters) * rounds;
+    let rss_mb = status_mb("VmRSS");
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    let rate = readings as f64 / elapsed / 1e6;
+    say(&format!(
+        "{name}: {readings} readings, {rate:.2} M/s, worst tick {worst_ms} ms, base {base_mb} MB, \
+         resident {rss_mb} MB, {} bytes a reading, peak {} MB, {} entries",
+        (rss_mb - base_mb) * 1_048_576 / readings.max(1),
+        status_mb("VmHWM"),
+        counts.entries.load(Ordering::Relaxed),
+    ));
+}
+
 fn revise(
     worker: &mut Worker,
     engine: &mut Engine,
@@ -254,7 +260,7 @@ fn revise(
     let before_mb = status_mb("VmRSS");
     let before = counts.entries.load(Ordering::Relaxed);
     barrier.wait();
-    let start = Instant::now();
+    let start = now();
     let ms = now_ms + 1000;
     if worker.index() == 0 {
         for fact in factor_rows(0, 1) {

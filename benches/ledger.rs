@@ -1,6 +1,6 @@
 //! A file of JSON lines through the whole program into the ledger and the metrics.
 //!
-//! `cargo bench --bench ledger`; LINES (2,000,000), METERS (10,000), WORKERS (2), EVERY_S (60), SINK (`ledger`,
+//! `cargo bench --bench ledger`; LINES (2,000,000), METERS (10,000), WORKERS (2), `EVERY_S` (60), SINK (`ledger`,
 //! `readings`: the ledger with its table `readings`, `none`) from the environment. The stamps end two hours
 //! ago, so that every period settles as it is read.
 
@@ -85,6 +85,7 @@ fn main() {
         .enable_all()
         .build()
         .expect("threads");
+    #[expect(clippy::disallowed_methods, reason = "a bench measures")]
     let start = Instant::now();
     let running = tokio
         .block_on(plumeline::runtime::start(pipeline, Arc::new(WallClock)))

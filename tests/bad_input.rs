@@ -39,7 +39,7 @@ fn definite() -> Vec<(Vec<u8>, &'static str)> {
         (with(r#""value":"inf""#), "inf"),
         (with(r#""value":NaN"#), "JSON"),
         (with(r#""value":1e400"#), "1e400"),
-        (with(&format!(r#""value":{forty}"#)), &"1111111111"),
+        (with(&format!(r#""value":{forty}"#)), "1111111111"),
         (with(r#""value":1,"unit":"furlong""#), "furlong"),
         (br#"{"meter":"m-0","observed_at":"2026-01-01T00:00:00","value":1}"#.to_vec(), "offset"),
         (

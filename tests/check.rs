@@ -14,7 +14,8 @@ fn env(name: &str) -> Option<String> {
 /// Every folder of `fixtures/check`, by name.
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new("fixtures/check");
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let entries = std::fs::read_dir(folder).expect("the fixtures are there");
+    let entries = entries.map(|entry| entry.expect("a readable folder").path());
     let mut cases: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
     cases.sort();
     assert!(cases.len() >= 8, "the fixtures are there");

@@ -133,7 +133,7 @@ fn troubled(load: &Load, count: usize) -> String {
                 late.push(extra("\"withdraw\":true"));
             }
             23..25 => {
-                writeln!(out, "{}", line.replace("\"meter\":\"m", "\"meter\":\"nobody-")).unwrap()
+                writeln!(out, "{}", line.replace("\"meter\":\"m", "\"meter\":\"nobody-")).unwrap();
             }
             25 => writeln!(out, "{}", line.replace("kWh", "L")).unwrap(),
             26 => writeln!(out, "{}", &line[..line.len() / 2]).unwrap(),

@@ -14,8 +14,9 @@ mod support;
 use rig::ledger;
 use rig::publish::mqtt as publish;
 use rig::{LIMIT, Rig, Running, day_before_yesterday, energy, now_ms, reading};
+use support::Mosquitto;
 use support::process::wait_until;
-use support::{Mosquitto, S3};
+use support::s3::S3;
 
 const SUM: &str = "SELECT CAST(sum(amount) AS INTEGER) FROM activity";
 

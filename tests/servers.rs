@@ -16,7 +16,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use rumqttc::mqttbytes::QoS;
 use rumqttc::{BrokerSessionResumePolicy, Client, Event, Incoming, MqttOptions, PublishOptions};
 use support::process::{Process, answers, free_port, wait_until};
-use support::{Kafka, Mosquitto, S3};
+use support::s3::S3;
+use support::{Kafka, Mosquitto};
 
 const LIMIT: Duration = Duration::from_mins(1);
 

@@ -196,8 +196,8 @@ fn every_fixture_is_used() {
     let unused: Vec<String> = samples
         .filter(|name| {
             let folder = name.split('/').next().unwrap_or_default();
-            let named = served.contains(name.as_str()) && code.contains(&format!("\"{name}\""));
-            !named && !code.contains(&format!("\"fixtures/{folder}\""))
+            let is_used = served.contains(name.as_str()) && code.contains(&format!("\"{name}\""));
+            !is_used && !code.contains(&format!("\"fixtures/{folder}\""))
         })
         .collect();
     assert!(unused.is_empty(), "nothing uses {unused:#?}");

@@ -18,6 +18,8 @@ use crate::{file, kafka, mqtt};
 
 /// Longest a source takes to stop.
 pub const STOP_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for a source's own task: the rest of [`STOP_MAX`] is for letting go of it.
+pub(crate) const TASK_STOP_MAX: Duration = Duration::from_millis(4_500);
 
 /// A clock: ms since the Unix epoch, UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;

@@ -51,8 +51,12 @@ impl Mosquitto {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let unique = format!("plumeline-mosquitto-{}-{count}", std::process::id());
         let directory = std::env::temp_dir().join(unique);
-        std::fs::create_dir_all(&directory).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        std::fs::create_dir_all(&directory).expect("the set-up of a test works");
+        let port = TcpListener::bind("127.0.0.1:0")
+            .expect("the set-up of a test works")
+            .local_addr()
+            .expect("the set-up of a test works")
+            .port();
         let settings = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n\
              persistence_location {}/\nmax_queued_messages 100000\nmax_inflight_messages 0\n\
@@ -61,20 +65,25 @@ impl Mosquitto {
             // Started by root it would leave for a user who may not write here.
             std::env::var("USER").unwrap_or_else(|_| "root".into()),
         );
-        std::fs::write(directory.join("mosquitto.conf"), settings).unwrap();
+        std::fs::write(directory.join("mosquitto.conf"), settings)
+            .expect("the set-up of a test works");
         let child = Self::spawn(program, &directory, port);
         Some(Self { child, port, directory })
     }
 
+    #[expect(
+        clippy::zombie_processes,
+        reason = "waited for where it is stopped, at the latest on drop"
+    )]
     fn spawn(program: &Path, directory: &Path, port: u16) -> Child {
-        let log = std::fs::File::create(directory.join("log")).unwrap();
+        let log = std::fs::File::create(directory.join("log")).expect("the set-up of a test works");
         let child = Command::new(program)
             .arg("-c")
             .arg(directory.join("mosquitto.conf"))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .unwrap();
+            .expect("the set-up of a test works");
         for _ in 0..300 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return child;
@@ -88,8 +97,14 @@ impl Mosquitto {
     /// Ends it as an administrator does: it writes its sessions to disk.
     fn terminate(&mut self) {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        self.child.wait().unwrap();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .expect("the set-up of a test works")
+                .success()
+        );
+        self.child.wait().expect("the set-up of a test works");
     }
 
     fn restart(&mut self) {
@@ -116,14 +131,16 @@ impl Mosquitto {
         }
     }
 
-    /// Publishes with QoS 1 and waits until the broker has acknowledged all.
+    /// Publishes at least once each and waits until the broker has acknowledged all.
     async fn publish(&self, messages: &[(&str, String)], retain: bool) {
         let mut options = MqttOptions::new("publisher", ("127.0.0.1", self.port));
         options.set_max_packet_size(Some(1 << 20));
         let (client, mut events) = AsyncClient::builder(options).unbounded().build();
         for (topic, payload) in messages {
             let publish = rumqttc::PublishOptions::new(QoS::AtLeastOnce).retain(retain);
-            client.try_publish(*topic, payload.clone(), publish).unwrap();
+            client
+                .try_publish(*topic, payload.clone(), publish)
+                .expect("the set-up of a test works");
         }
         let mut waiting = messages.len();
         while waiting > 0 {
@@ -154,7 +171,10 @@ fn begin(config: &MqttSource, capacity: usize) -> (SourceHandle, Receiver<Batch>
         timezone: TimeZone::UTC,
         period_ms: 900_000,
     };
-    (start(SourceConfig::Mqtt(config.clone()), context).unwrap(), batches)
+    (
+        start(SourceConfig::Mqtt(config.clone()), context).expect("the set-up of a test works"),
+        batches,
+    )
 }
 
 fn reading(value: usize) -> String {
@@ -169,7 +189,9 @@ fn values(batches: &[Batch]) -> Vec<i128> {
     let records = batches.iter().flat_map(|batch| &batch.records);
     records
         .map(|record| match record {
-            Record::Reading(reading) => reading.value.unwrap().mantissa(),
+            Record::Reading(reading) => {
+                reading.value.expect("the set-up of a test works").mantissa()
+            }
             Record::Activity(_) => panic!("no activities here"),
         })
         .collect()
@@ -344,11 +366,15 @@ async fn a_probe_tells_what_is_wrong_and_throws_nobody_out() {
     let config = broker.config(&["meters/{meter}"]);
     let (handle, mut batches) = begin(&config, 16);
     connected(&handle).await;
-    probe(&SourceConfig::Mqtt(config.clone())).await.unwrap();
+    probe(&SourceConfig::Mqtt(config.clone())).await.expect("the set-up of a test works");
     broker.publish(&readings(7..8), false).await;
     assert_eq!(values(&receive(&mut batches, 1).await), [7]);
     handle.stop().await;
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .expect("the set-up of a test works")
+        .local_addr()
+        .expect("the set-up of a test works")
+        .port();
     let nobody = SourceConfig::Mqtt(MqttSource { port: free, ..config });
     assert!(probe(&nobody).await.is_err());
 }
@@ -375,7 +401,11 @@ async fn a_second_client_with_our_id_is_told_and_not_fought() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_broker_it_starts_says_so_and_stops() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .expect("the set-up of a test works")
+        .local_addr()
+        .expect("the set-up of a test works")
+        .port();
     let Some(broker) = Mosquitto::start("") else {
         return;
     };

@@ -91,7 +91,7 @@ pub fn format_duration(ms: i64) -> String {
     for (unit, unit_ms) in SPANS.iter().filter(|(unit, _)| *unit != "w") {
         let count = rest / unit_ms;
         if count > 0 {
-            text.push_str(&format!("{count}{unit}"));
+            text.extend([count.to_string().as_str(), unit]);
             rest -= count * unit_ms;
         }
     }

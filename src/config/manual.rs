@@ -22,10 +22,8 @@ pub fn reference() -> String {
             None => format!("`{}`", section.header),
         };
         let rows: String = section.keys.iter().map(row).collect();
-        text.push_str(&format!(
-            "\n## {title}\n\n{}\n\n| key | value | without it | |\n|---|---|---|---|\n{rows}",
-            section.doc
-        ));
+        let head = "| key | value | without it | |\n|---|---|---|---|\n";
+        text.extend(["\n## ", &*title, "\n\n", section.doc, "\n\n", head, &*rows]);
     }
     text
 }
@@ -49,7 +47,7 @@ pub fn example() -> String {
     for section in SECTIONS {
         text.push('\n');
         if !section.header.is_empty() {
-            text.push_str(&format!("# {}\n{}\n", section.doc, section.header));
+            text.extend(["# ", section.doc, "\n", section.header, "\n"]);
         }
         for key in section.keys {
             text.push_str(&line(section, key));

@@ -52,7 +52,7 @@ pub fn parse(
     let Some(raw) = raw::read(&file, text, &mut problems) else {
         return Err(problems);
     };
-    let dir = path.parent().unwrap_or(Path::new("")).to_path_buf();
+    let dir = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let mut resolver = Resolver { file, dir, env, problems };
     let pipeline = resolver.pipeline(path, &raw);
     let problems = resolver.problems;

@@ -100,7 +100,9 @@ impl Uses {
         match count - 1 {
             0 => {}
             1 => first.message.push_str(", nor has 1 other register"),
-            others => first.message.push_str(&format!(", nor have {others} other registers")),
+            others => {
+                first.message = format!("{}, nor have {others} other registers", first.message);
+            }
         }
         problems.push(first);
     }
@@ -139,7 +141,10 @@ fn meter(
 
 /// By factor, each unit of its lines: the first line in it, and when lines in it hold. An hourly factor has
 /// tens of thousands of lines and one unit.
-struct Recipes<'a>(BTreeMap<Id, Vec<(&'a Held<FactorRow>, Vec<Validity>)>>);
+struct Recipes<'a>(BTreeMap<Id, Vec<UnitLines<'a>>>);
+
+/// The first line of a unit, and when lines of that unit hold.
+type UnitLines<'a> = (&'a Held<FactorRow>, Vec<Validity>);
 
 impl<'a> Recipes<'a> {
     fn of(factors: &'a Book<FactorRow>) -> Self {
@@ -272,7 +277,7 @@ impl<'a, R: TableRow> Directory<'a, R> {
     }
 }
 
-/// A row without valid_from holds from here; that its partner begins later is no news.
+/// A row without `valid_from` holds from here; that its partner begins later is no news.
 const EARLIEST_KNOWN_MS: i64 = plumeline_pipelines::model::time::EARLIEST_MS;
 
 #[cfg(test)]

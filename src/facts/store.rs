@@ -210,7 +210,7 @@ impl FactStore {
                 }
             }
             if let (Some(other), Some(first)) = (others.first(), now.first()) {
-                problems.push(two_homes(words.key::<R>(key), &first.place, &other.place));
+                problems.push(two_homes(&words.key::<R>(key), &first.place, &other.place));
             }
             if !others.is_empty() {
                 next.entry(key).or_default().extend(others);
@@ -284,7 +284,7 @@ fn lost<R: TableRow>(held: &Held<R>, now: &[Held<R>], file: &str, words: Words<'
     Problem::error(file, message, remedy)
 }
 
-fn two_homes(subject: String, place: &Place, other: &Place) -> Problem {
+fn two_homes(subject: &str, place: &Place, other: &Place) -> Problem {
     let message = format!("{subject} also comes from {}", other.file);
     let remedy = "keep it in one place: a file or one topic".to_owned();
     at(place, Severity::Error, "key", (message, remedy))
@@ -300,7 +300,7 @@ fn one<R: TableRow>(
 ) -> Result<Vec<FactChange>, Problem> {
     let rows = book.entry(row.key()).or_default();
     if let Some(other) = rows.iter().find(|held| held.place.origin != place.origin) {
-        return Err(two_homes(words.key::<R>(row.key()), place, &other.place));
+        return Err(two_homes(&words.key::<R>(row.key()), place, &other.place));
     }
     if withdrawn {
         let is_exactly_there = rows.iter().any(|held| held.row == *row);
@@ -334,10 +334,10 @@ fn differences<R: TableRow>(
     takes_back: bool,
     changes: &mut Vec<FactChange>,
 ) {
-    let (these, those) = if takes_back { (old, new) } else { (new, old) };
-    for (key, rows) in these {
+    let (left, right) = if takes_back { (old, new) } else { (new, old) };
+    for (key, rows) in left {
         let others: BTreeSet<&R> =
-            those.get(key).into_iter().flatten().map(|held| &held.row).collect();
+            right.get(key).into_iter().flatten().map(|held| &held.row).collect();
         let missing = rows.iter().filter(|held| !others.contains(&held.row));
         let change = |held: &Held<R>| FactChange { fact: held.row.fact(), withdrawn: takes_back };
         changes.extend(missing.map(change));

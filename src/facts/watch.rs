@@ -86,6 +86,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "a stamp is that of a file that may be absent")]
     fn at(size: u64, second: u64) -> Stamp {
         Some((size, SystemTime::UNIX_EPOCH + Duration::from_secs(second)))
     }

@@ -22,7 +22,7 @@ const LEARNED_MIN: u64 = 8;
 
 /// See the module's documentation. Times are ms of any clock that does not step back.
 #[derive(Clone, Debug)]
-pub struct AckWindow {
+pub(super) struct AckWindow {
     /// What we asked for; 0 for a source that waits for nobody.
     limit: u64,
     learned: Option<u64>,
@@ -41,7 +41,7 @@ pub struct AckWindow {
 impl AckWindow {
     /// A source that may hand over `limit` messages, or any number if that is 0.
     #[must_use]
-    pub fn new(limit: u64) -> Self {
+    pub(super) fn new(limit: u64) -> Self {
         Self {
             limit,
             learned: None,
@@ -55,7 +55,7 @@ impl AckWindow {
     }
 
     /// The source has handed over `messages`.
-    pub fn take(&mut self, messages: u64, now_ms: i64) {
+    pub(super) fn take(&mut self, messages: u64, now_ms: i64) {
         self.held += messages;
         self.last_message_ms = now_ms;
         if let Some(answered_ms) = self.answered_ms.take()
@@ -75,7 +75,7 @@ impl AckWindow {
 
     /// Whether a commit should be made for its sake.
     #[must_use]
-    pub fn wants_cut(&self, now_ms: i64) -> bool {
+    pub(super) fn wants_cut(&self, now_ms: i64) -> bool {
         if self.limit == 0 || self.held == 0 {
             return false;
         }
@@ -84,7 +84,7 @@ impl AckWindow {
     }
 
     /// A cut covers what it has handed over.
-    pub fn cut(&mut self, now_ms: i64) {
+    pub(super) fn cut(&mut self, now_ms: i64) {
         let is_silent = self.held > 0 && now_ms - self.last_message_ms >= self.silence_ms;
         if is_silent && self.probed.is_none() {
             self.probed = Some(self.held + self.cut);
@@ -93,7 +93,7 @@ impl AckWindow {
     }
 
     /// Everything cut so far is acknowledged.
-    pub fn acknowledged(&mut self, now_ms: i64) {
+    pub(super) fn acknowledged(&mut self, now_ms: i64) {
         self.cut = 0;
         if self.probed.is_some() {
             self.answered_ms = Some(now_ms);

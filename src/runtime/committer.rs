@@ -27,7 +27,7 @@ const RETRIES_WHILE_STOPPING: u32 = 5;
 
 /// What the committer is told.
 #[derive(Debug)]
-pub enum ToCommitter {
+pub(super) enum ToCommitter {
     /// Rows of a cut.
     Rows {
         /// The cut.
@@ -46,7 +46,7 @@ pub enum ToCommitter {
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub struct Committer {
+pub(super) struct Committer {
     lake: Option<Lake>,
     parts: usize,
     committed: UnboundedSender<Tick>,
@@ -69,7 +69,7 @@ struct Open {
 impl Committer {
     /// A committer for cuts of `parts` parts; without a lake, cuts are settled as they come.
     #[must_use]
-    pub fn new(
+    pub(super) fn new(
         lake: Option<Lake>,
         parts: usize,
         committed: UnboundedSender<Tick>,
@@ -83,7 +83,7 @@ impl Committer {
     ///
     /// # Errors
     /// An error of the lake that cannot pass.
-    pub fn run(mut self, inbox: &Receiver<ToCommitter>) -> Result<(), LakeError> {
+    pub(super) fn run(mut self, inbox: &Receiver<ToCommitter>) -> Result<(), LakeError> {
         while let Ok(message) = inbox.recv() {
             self.take(message)?;
         }

@@ -3,11 +3,12 @@
 use plumeline_pipelines::model::time::day_start;
 
 /// Cuts that may be under way at once: one being committed, one being gathered.
-pub const CUTS_UNDER_WAY_MAX: usize = 2;
+pub(super) const CUTS_UNDER_WAY_MAX: usize = 2;
 
 /// What the decision rests on.
+#[expect(clippy::struct_excessive_bools, reason = "each is one observation of the caller")]
 #[derive(Copy, Clone, Debug, Default)]
-pub struct Seen {
+pub(super) struct Seen {
     /// The instant about to be sealed, ms.
     pub now_ms: i64,
     /// The instant sealed before it, ms.
@@ -28,7 +29,7 @@ pub struct Seen {
 
 /// Whether the seal ends a commit.
 #[must_use]
-pub fn is_cut(seen: Seen, commit_every_ms: i64) -> bool {
+pub(super) fn is_cut(seen: Seen, commit_every_ms: i64) -> bool {
     if seen.is_last {
         return true;
     }

@@ -16,7 +16,7 @@ use crate::facts::{FactStore, TABLES, Terms, Watcher, read_file, table_name, tab
 
 /// The facts that hold, and the files they come from.
 #[derive(Debug)]
-pub struct Facts {
+pub(super) struct Facts {
     store: FactStore,
     tables: Tables,
     timezone: jiff::tz::TimeZone,
@@ -30,7 +30,7 @@ impl Facts {
     ///
     /// # Errors
     /// All that is wrong with them.
-    pub fn load(pipeline: &Pipeline, names: &Arc<Names>) -> Result<Self, Problems> {
+    pub(super) fn load(pipeline: &Pipeline, names: &Arc<Names>) -> Result<Self, Problems> {
         let watcher = Watcher::new(&pipeline.tables);
         let mut facts = Self {
             store: FactStore::new(pipeline, Arc::clone(names)),
@@ -91,7 +91,7 @@ impl Facts {
 
 /// What is sealed together.
 #[derive(Debug, Default)]
-pub struct Sealed {
+pub(super) struct Sealed {
     /// Records, numbered in the order they were taken in.
     pub records: Vec<Record>,
     /// Facts learned (1) and taken back (-1).
@@ -106,7 +106,7 @@ pub struct Sealed {
 
 /// Takes batches in.
 #[derive(Debug)]
-pub struct Intake {
+pub(super) struct Intake {
     facts: Facts,
     inbox: Receiver<Batch>,
     sources: Vec<SourceHandle>,
@@ -120,7 +120,7 @@ pub struct Intake {
 impl Intake {
     /// Takes in what `sources` send to `inbox`.
     #[must_use]
-    pub fn new(
+    pub(super) fn new(
         pipeline: &Pipeline,
         mut facts: Facts,
         inbox: Receiver<Batch>,
@@ -154,17 +154,17 @@ impl Intake {
     ///
     /// # Cancel safety
     /// Nothing is lost if it is dropped.
-    pub async fn receive(&mut self) -> Option<Batch> {
+    pub(super) async fn receive(&mut self) -> Option<Batch> {
         self.inbox.recv().await
     }
 
     /// What has come already.
-    pub fn receive_now(&mut self) -> Option<Batch> {
+    pub(super) fn receive_now(&mut self) -> Option<Batch> {
         self.inbox.try_recv().ok()
     }
 
     /// Takes in a batch; `now_ms` is the clock's, `wall_ms` the wall's since any beginning.
-    pub fn take(&mut self, batch: Batch, now_ms: i64, wall_ms: i64) {
+    pub(super) fn take(&mut self, batch: Batch, now_ms: i64, wall_ms: i64) {
         let source = batch.source;
         let telemetry = Arc::clone(&self.telemetry);
         telemetry.count(source, Outcome::Ignored, batch.ignored);
@@ -195,7 +195,7 @@ impl Intake {
     }
 
     /// Looks whether files of tables have changed.
-    pub fn poll_files(&mut self) {
+    pub(super) fn poll_files(&mut self) {
         let changes = self.facts.changed_files(&self.telemetry);
         self.learn(changes);
     }
@@ -237,24 +237,24 @@ impl Intake {
 
     /// How many records wait to be sealed.
     #[must_use]
-    pub fn open_records(&self) -> usize {
+    pub(super) fn open_records(&self) -> usize {
         self.open.records.len()
     }
 
     /// Whether facts wait to be sealed.
     #[must_use]
-    pub fn has_facts(&self) -> bool {
+    pub(super) fn has_facts(&self) -> bool {
         !self.open.facts.is_empty()
     }
 
     /// Whether a source may be waiting to be acknowledged.
     #[must_use]
-    pub fn source_waits(&self, wall_ms: i64) -> bool {
+    pub(super) fn source_waits(&self, wall_ms: i64) -> bool {
         self.windows.iter().any(|window| window.wants_cut(wall_ms))
     }
 
     /// Closes what is open.
-    pub fn seal(&mut self, is_cut: bool, wall_ms: i64) -> Sealed {
+    pub(super) fn seal(&mut self, is_cut: bool, wall_ms: i64) -> Sealed {
         if is_cut {
             self.windows.iter_mut().for_each(|window| window.cut(wall_ms));
         }
@@ -263,7 +263,7 @@ impl Intake {
     }
 
     /// Gives receipts back: those of everything that was cut so far.
-    pub fn acknowledge(&mut self, receipts: Vec<(u16, Receipt)>, wall_ms: i64) {
+    pub(super) fn acknowledge(&mut self, receipts: Vec<(u16, Receipt)>, wall_ms: i64) {
         self.windows.iter_mut().for_each(|window| window.acknowledged(wall_ms));
         for (source, receipt) in receipts {
             if let Some(source) = self.sources.get(usize::from(source)) {
@@ -274,13 +274,13 @@ impl Intake {
 
     /// Whether every source has ended by itself, and all it sent was taken.
     #[must_use]
-    pub fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.inbox.is_empty()
             && self.sources.iter().all(|source| source.status.ended.load(Ordering::Acquire))
     }
 
     /// Stops all sources, at the same time; acknowledgements given before still go out.
-    pub async fn stop(&mut self) {
+    pub(super) async fn stop(&mut self) {
         let mut stopping = tokio::task::JoinSet::new();
         for source in self.sources.drain(..) {
             stopping.spawn(source.stop());

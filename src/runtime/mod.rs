@@ -125,7 +125,7 @@ pub async fn start(pipeline: Pipeline, clock: Arc<dyn Clock>) -> Result<Running,
     let telemetry = Arc::new(Telemetry::new(&pipeline));
     let (http_address, http) = crate::http::serve(pipeline.http, Arc::clone(&telemetry)).await?;
     let lake = open_lake(&pipeline, &names, clock.is_replay()).await?;
-    let committed = lake.as_ref().and_then(Lake::committed);
+    let newest_cut = lake.as_ref().and_then(Lake::committed);
     let (batches, inbox) = tokio::sync::mpsc::channel(BATCHES_MAX);
     let sources = start_sources(&pipeline, &names, &clock, &batches)?;
     drop(batches);
@@ -179,7 +179,7 @@ pub async fn start(pipeline: Pipeline, clock: Arc<dyn Clock>) -> Result<Running,
     let intake = Intake::new(&pipeline, facts, inbox, sources, Arc::clone(&telemetry));
     let sequencer = Sequencer::new(sequencer::Parts {
         clock,
-        committed,
+        committed: newest_cut,
         commit_every_ms: pipeline.delta.as_ref().map_or(60_000, |delta| delta.commit_every_ms),
         intake,
         feeds,

@@ -6,7 +6,7 @@ use plumeline_pipelines::model::Id;
 
 /// Readings of meters that no fact has named yet.
 #[derive(Debug)]
-pub struct Parked {
+pub(super) struct Parked {
     limit: u64,
     registered: BTreeSet<Id>,
     /// The same, indexed by id: a look-up for every reading.
@@ -18,7 +18,7 @@ pub struct Parked {
 impl Parked {
     /// None, and at most `limit`.
     #[must_use]
-    pub fn new(limit: u64) -> Self {
+    pub(super) fn new(limit: u64) -> Self {
         Self {
             limit,
             registered: BTreeSet::new(),
@@ -29,7 +29,7 @@ impl Parked {
     }
 
     /// A row of the meter is known: its readings wait no longer.
-    pub fn register(&mut self, meter: Id) {
+    pub(super) fn register(&mut self, meter: Id) {
         if !self.registered.insert(meter) {
             return;
         }
@@ -42,7 +42,7 @@ impl Parked {
     }
 
     /// Takes in a reading of `meter`; says no where too many wait already.
-    pub fn admit(&mut self, meter: Id) -> bool {
+    pub(super) fn admit(&mut self, meter: Id) -> bool {
         let index = usize::try_from(meter.0).expect("an id fits a usize");
         if self.known.get(index).copied().unwrap_or(false) {
             return true;
@@ -57,7 +57,7 @@ impl Parked {
 
     /// How many wait.
     #[must_use]
-    pub fn total(&self) -> u64 {
+    pub(super) fn total(&self) -> u64 {
         self.total
     }
 }

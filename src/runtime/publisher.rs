@@ -20,7 +20,7 @@ const PEOPLE_DEPTH: u8 = 2;
 
 /// One worker's window changes of a seal.
 #[derive(Debug)]
-pub struct Changed {
+pub(super) struct Changed {
     /// The seal's instant, ms.
     pub ms: i64,
     /// What changed.
@@ -29,7 +29,7 @@ pub struct Changed {
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub struct Publisher {
+pub(super) struct Publisher {
     policy: Policy,
     labels: Vec<String>,
     workers: usize,
@@ -42,7 +42,7 @@ pub struct Publisher {
 impl Publisher {
     /// Publishes to `telemetry`.
     #[must_use]
-    pub fn new(pipeline: &Pipeline, names: Arc<Names>, telemetry: Arc<Telemetry>) -> Self {
+    pub(super) fn new(pipeline: &Pipeline, names: Arc<Names>, telemetry: Arc<Telemetry>) -> Self {
         let mut labels = vec!["open".to_owned()];
         labels.extend(pipeline.window_labels.iter().cloned());
         let live = pipeline.prometheus.map(|prometheus| {
@@ -66,7 +66,7 @@ impl Publisher {
     }
 
     /// Runs until all workers have let go.
-    pub fn run(mut self, inbox: &Receiver<Changed>) {
+    pub(super) fn run(mut self, inbox: &Receiver<Changed>) {
         let mut seals: BTreeMap<i64, (usize, Vec<WindowEntry>)> = BTreeMap::new();
         while let Ok(Changed { ms, mut changes }) = inbox.recv() {
             let seal = seals.entry(ms).or_default();

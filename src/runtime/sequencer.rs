@@ -25,9 +25,9 @@ use super::intake::{Intake, Sealed};
 use super::telemetry::Telemetry;
 
 /// Time between seals: a reading shows in the open window after about this, on average half of it.
-pub const SEAL_EVERY: Duration = Duration::from_millis(250);
+pub(super) const SEAL_EVERY: Duration = Duration::from_millis(250);
 /// Records that make a seal before its time; bounds what a worker holds of one seal to some tens of MB.
-pub const SEAL_RECORDS_MAX: usize = 200_000;
+pub(super) const SEAL_RECORDS_MAX: usize = 200_000;
 /// Longest wait for a batch before looking at everything else.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
 /// Time between looks at the files of tables.
@@ -38,7 +38,7 @@ const REJECTS_MAX: usize = 2_000;
 
 /// A worker's share of a seal.
 #[derive(Debug)]
-pub struct Seal {
+pub(super) struct Seal {
     /// The instant, ms.
     pub ms: i64,
     /// Facts learned (1) and taken back (-1), sub-tick by sub-tick.
@@ -51,7 +51,7 @@ pub struct Seal {
 
 /// What the sequencer works with.
 #[derive(Debug)]
-pub struct Parts {
+pub(super) struct Parts {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The newest cut in the ledger.
@@ -74,7 +74,7 @@ pub struct Parts {
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub struct Sequencer {
+pub(super) struct Sequencer {
     parts: Parts,
     last_ms: i64,
     began: std::time::Instant,
@@ -88,7 +88,7 @@ pub struct Sequencer {
 impl Sequencer {
     /// A sequencer whose ticks are all greater than the newest committed cut.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
+    pub(super) fn new(parts: Parts) -> Self {
         let last_ms = parts.committed.map_or(0, Tick::ms);
         Self {
             parts,
@@ -103,7 +103,7 @@ impl Sequencer {
     }
 
     /// Runs until every source has ended, or it is asked to stop, or a part it needs has ended.
-    pub async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         let mut next_files = monotonic() + FILES_EVERY;
         loop {
             let is_last = self.gather().await;

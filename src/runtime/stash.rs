@@ -10,9 +10,9 @@ use plumeline_pipelines::model::{
 use plumeline_sinks::delta::Rows;
 
 /// Rows of one table that a worker gathers before it asks for a cut.
-pub const STASH_ROWS_MAX: usize = 2_000_000;
+pub(super) const STASH_ROWS_MAX: usize = 2_000_000;
 /// Rows of one table handed to the committer at once.
-pub const CHUNK_ROWS: usize = 262_144;
+pub(super) const CHUNK_ROWS: usize = 262_144;
 
 /// Differences of one table.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl<K: Ord, R: Semigroup> Table<K, R> {
 
 /// The ledger's differences of one worker.
 #[derive(Debug, Default)]
-pub struct Stash {
+pub(super) struct Stash {
     activity: Table<(ActivityKey, Reason), Measure>,
     emissions: Table<(EmissionKey, Reason), Emission>,
     footprints: Table<FootprintKey, Emission>,
@@ -82,7 +82,7 @@ pub struct Restated {
 
 impl Stash {
     /// Takes in what was derived; the windows and notices stay with the caller.
-    pub fn take(&mut self, outbox: &mut Outbox) {
+    pub(super) fn take(&mut self, outbox: &mut Outbox) {
         self.activity.take(std::mem::take(&mut outbox.activity));
         self.emissions.take(std::mem::take(&mut outbox.emissions));
         self.footprints.take(std::mem::take(&mut outbox.footprints));
@@ -90,12 +90,12 @@ impl Stash {
 
     /// Whether it holds more than it should.
     #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.activity.changes.len().max(self.emissions.changes.len()) > STASH_ROWS_MAX
     }
 
     /// Hands out rows of the cut; while the cut's dataflow is under way (`is_open`), whole chunks alone.
-    pub fn drain(&mut self, is_open: bool) -> Vec<Rows> {
+    pub(super) fn drain(&mut self, is_open: bool) -> Vec<Rows> {
         let mut rows: Vec<Rows> = Vec::new();
         rows.extend(self.activity.drain(is_open).into_iter().map(Rows::Activity));
         let emissions = self.emissions.drain(is_open);
@@ -108,7 +108,7 @@ impl Stash {
     }
 
     /// What restatements did since the last call.
-    pub fn restated(&mut self) -> Restated {
+    pub(super) fn restated(&mut self) -> Restated {
         std::mem::take(&mut self.restated)
     }
 }

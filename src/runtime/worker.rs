@@ -34,7 +34,7 @@ const READINGS_MAX: usize = 400_000;
 
 /// What the workers are connected to.
 #[derive(Debug)]
-pub struct Wiring {
+pub(super) struct Wiring {
     /// What decides results.
     pub options: EngineOptions,
     /// One a worker: where its seals come from.
@@ -53,7 +53,7 @@ pub struct Wiring {
 ///
 /// # Panics
 /// If a worker panics: the pipeline cannot go on without it.
-pub fn run(wiring: Wiring) {
+pub(super) fn run(wiring: Wiring) {
     let Wiring { options, inboxes, rows, windows, names, telemetry } = wiring;
     let workers = inboxes.len();
     let config =

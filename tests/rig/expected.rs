@@ -97,20 +97,20 @@ impl Expected {
             period_ms: self.pipeline.policy.period_ms,
         };
         let mut decoder = Decoder::new(carries, source, Arc::clone(&self.names), limits);
-        let mut decoded = Decoded::default();
+        let mut told = Decoded::default();
         for (position, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
             let payload = Payload { bytes: line, size: line.len(), topic_meter: None, position };
-            decoder.decode(payload, self.learned_ms, &mut decoded);
+            decoder.decode(payload, self.learned_ms, &mut told);
         }
-        for change in &decoded.facts {
+        for change in &told.facts {
             let changes = self.store.apply_change(source, change).expect("the facts are in order");
             self.learn(changes);
         }
         let tick = Tick::new(self.learned_ms, Cause::Readings);
-        for mut record in decoded.records {
+        for mut record in told.records {
             self.records += 1;
             match &mut record {
                 Record::Reading(reading) => reading.arrival.index = self.records,
@@ -118,8 +118,8 @@ impl Expected {
             }
             self.history.records.push((tick, record));
         }
-        self.rejects += decoded.rejects.len();
-        self.ignored += decoded.ignored;
+        self.rejects += told.rejects.len();
+        self.ignored += told.ignored;
     }
 
     /// Balances of `activity`, `emissions` and `footprints` at the instant `ms`, named and scaled as

@@ -53,7 +53,7 @@ impl Rig {
         rig.write_plain_tables();
         rig.write(
             "pipeline.toml",
-            &format!(
+            format!(
                 "name = \"acme\"\nperiod = \"1d\"\ngrace = \"0s\"\nwindows = [\"7d\"]\n\
                  [http]\nlisten = \"127.0.0.1:0\"\n\
                  [tables]\nmeters = \"meters.csv\"\nfactors = \"factors.csv\"\nnodes = \"nodes.csv\"\n\
@@ -71,7 +71,11 @@ impl Rig {
             "meter,node,kind,unit,interval,factor,valid_from,valid_to,revision,withdrawn\n",
         );
         for meter in 0..4 {
-            meters += &format!("m-{meter},plant,interval,kWh,1m,grid,2020-01-01,,1,\n");
+            meters.extend([
+                "m-",
+                &meter.to_string(),
+                ",plant,interval,kWh,1m,grid,2020-01-01,,1,\n",
+            ]);
         }
         self.write("meters.csv", &meters);
         self.write(

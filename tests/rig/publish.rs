@@ -9,7 +9,7 @@ use rumqttc::{Client, Event, Incoming, MqttOptions, PublishOptions};
 use super::LIMIT;
 use crate::support::{Kafka, Mosquitto};
 
-/// Publishes payloads, each with its topic, with QoS 1.
+/// Publishes payloads, each with its topic, with `QoS` 1.
 pub(crate) fn mqtt(broker: &Mosquitto, messages: &[(String, Vec<u8>)]) {
     let mut options = MqttOptions::new("publisher", ("127.0.0.1", broker.port()));
     options.set_keep_alive(30);

@@ -29,7 +29,6 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use kafka::Kafka;
 pub(crate) use mosquitto::Mosquitto;
-pub(crate) use s3::S3;
 
 /// `1` makes a missing server a failure.
 const REQUIRE_SERVERS: &str = "PLUMELINE_REQUIRE_SERVERS";

@@ -59,7 +59,7 @@ fn with(fields: &str) -> String {
         ("unit", r#""kWh""#),
     ] {
         if !fields.contains(&format!("\"{field}")) {
-            text.push_str(&format!(",\"{field}\":{usual}"));
+            text.extend([",\"", field, "\":", usual]);
         }
     }
     text.push('}');

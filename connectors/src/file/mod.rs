@@ -20,14 +20,13 @@ mod reader;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
 use self::reader::Reader;
 use crate::batch::{Mark, Receipt};
 use crate::config::FileSource;
-use crate::source::{Context, STOP_MAX, SourceError, SourceStatus};
+use crate::source::{Context, SourceError, SourceStatus, TASK_STOP_MAX};
 use crate::task::stop_sign;
 
 /// A running file source.
@@ -70,7 +69,7 @@ impl Running {
     pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         // A disk that hangs cannot be interrupted; the thread ends when it comes back.
-        drop(tokio::time::timeout(STOP_MAX - Duration::from_millis(500), self.ended).await);
+        drop(tokio::time::timeout(TASK_STOP_MAX, self.ended).await);
     }
 }
 

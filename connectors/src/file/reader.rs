@@ -158,7 +158,7 @@ impl Reader {
     fn hand_over(&mut self, chunk: Option<&[u8]>) -> bool {
         let now_ms = (self.context.clock)();
         let mut decoded = Decoded::default();
-        let decoder = &mut self.decoder;
+        let reader = &mut self.decoder;
         let mut give = |line: Line<'_>| {
             if !line.bytes.iter().all(u8::is_ascii_whitespace) {
                 let payload = Payload {
@@ -167,7 +167,7 @@ impl Reader {
                     topic_meter: None,
                     position: line.number,
                 };
-                decoder.decode(payload, now_ms, &mut decoded);
+                reader.decode(payload, now_ms, &mut decoded);
             }
         };
         match chunk {

@@ -3,10 +3,12 @@
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::*;
 use crate::config::{Carries, SourceConfig};
 use crate::registry;
+use crate::source::STOP_MAX;
 use crate::testing::{LONG, connected, context, reading, receive, values};
 
 struct Directory(PathBuf);

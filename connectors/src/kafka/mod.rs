@@ -43,7 +43,7 @@ use self::context::Watch;
 use self::reader::Reader;
 use crate::batch::{Mark, NextOffset, Receipt};
 use crate::config::KafkaSource;
-use crate::source::{Context, STOP_MAX, SourceError, SourceStatus, lock};
+use crate::source::{Context, SourceError, SourceStatus, TASK_STOP_MAX, lock};
 use crate::task::stop_sign;
 
 pub(crate) use probe::probe;
@@ -116,7 +116,7 @@ impl Running {
         // The thread is the last to hold the client: letting go of it may wait for the broker.
         drop(client);
         stop.send_replace(true);
-        if tokio::time::timeout(STOP_MAX - Duration::from_millis(500), ended).await.is_err() {
+        if tokio::time::timeout(TASK_STOP_MAX, ended).await.is_err() {
             tracing::warn!("Kafka does not answer: its thread is left to end by itself");
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn partitions(client: &Client, topic: &str) -> Result<Vec<i32>, Posit
         return Err(refused(format!("{:?}", rdkafka::types::RDKafkaErrorCode::from(error))));
     }
     let mut partitions: Vec<i32> =
-        found.partitions().iter().map(|partition| partition.id()).collect();
+        found.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect();
     if partitions.is_empty() {
         return Err(refused("it has no partition".to_owned()));
     }

@@ -10,6 +10,7 @@ use super::*;
 use crate::batch::Batch;
 use crate::config::{Carries, SourceConfig, Start};
 use crate::registry;
+use crate::source::STOP_MAX;
 use crate::source::SourceHandle;
 use crate::testing::{LONG, connected, context, reading, receive, values};
 

@@ -23,7 +23,7 @@ const GATHER: Duration = Duration::from_millis(5);
 pub(super) struct Received {
     /// Counts connections.
     pub(super) generation: u64,
-    /// Its packet id; 0 for QoS 0, which is not acknowledged.
+    /// Its packet id; 0 for `QoS` 0, which is not acknowledged.
     pub(super) packet: u16,
     pub(super) topic: bytes::Bytes,
     pub(super) payload: bytes::Bytes,

@@ -14,14 +14,14 @@
 //! 3. **Poll without pause.** The event loop answers pings; a task that stops polling loses the
 //!    connection. So batches are made and sent by another task.
 //! 4. **Back-pressure is the Receive Maximum**: the broker has that many messages under way before acks,
-//!    and the queue holds that many. Only QoS 0, which knows no acks, can fill the queue; then polling
+//!    and the queue holds that many. Only `QoS` 0, which knows no acks, can fill the queue; then polling
 //!    stops until there is room, and TCP holds the broker back.
 //! 5. **Ack in the order of receipt** (MQTT-4.6.0-2), from the receipts, on the connection the message came
 //!    over: see [`acks`].
 //! 6. **Reconnect** with growing pauses. A session taken over means that a second client uses our id:
 //!    come back after the longest pause, or the two would throw each other out for ever.
 //!
-//! QoS 2 is not used: its handshake costs four packets and cannot make a commit elsewhere exactly-once;
+//! `QoS` 2 is not used: its handshake costs four packets and cannot make a commit elsewhere exactly-once;
 //! duplicates are recognised by meter and instant instead.
 //!
 //! **Large messages.** The broker is told a Maximum Packet Size of [`HEADROOM`] times `max_packet`: what
@@ -50,7 +50,7 @@ use self::poll::Poller;
 use self::topic::TopicPattern;
 use crate::batch::{Mark, Receipt};
 use crate::config::MqttSource;
-use crate::source::{Context, STOP_MAX, SourceError, SourceStatus};
+use crate::source::{Context, SourceError, SourceStatus, TASK_STOP_MAX};
 use crate::task::{spawn, stop_sign};
 
 pub(crate) use probe::probe;
@@ -59,10 +59,11 @@ pub(crate) use probe::probe;
 pub(crate) const HEADROOM: u32 = 16;
 /// How long the last acks may take to go out.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
-/// Slots of the queue above the Receive Maximum: for QoS 0 traffic.
+/// Slots of the queue above the Receive Maximum: for `QoS` 0 traffic.
 const QUEUE_SPARE: usize = 1_024;
 
-const _: () = assert!(DRAIN_MAX.as_secs() < STOP_MAX.as_secs(), "stopping includes draining");
+const _: () =
+    assert!(DRAIN_MAX.as_millis() < TASK_STOP_MAX.as_millis(), "stopping includes draining");
 
 /// A running MQTT source.
 #[derive(Debug)]
@@ -123,7 +124,7 @@ impl Running {
                 drop(task.await);
             }
         };
-        if tokio::time::timeout(STOP_MAX - Duration::from_millis(500), ended).await.is_err() {
+        if tokio::time::timeout(TASK_STOP_MAX, ended).await.is_err() {
             handles.iter().for_each(tokio::task::AbortHandle::abort);
         }
     }
