@@ -40,6 +40,14 @@ fn wait_until_connected(running: &Running) {
     });
 }
 
+/// The facts of the start are committed, so that nothing published from now on goes with them.
+fn wait_until_facts_are_committed(running: &Running) {
+    let labels = [("table", "activity")];
+    wait_until("the first commit", LIMIT, || {
+        running.metric("plumeline_commit_timestamp_seconds", &labels).is_some()
+    });
+}
+
 #[test]
 fn a_reading_shows_at_once_and_is_in_the_ledger_after_the_end() {
     let Some(broker) = Mosquitto::start() else {
@@ -102,6 +110,7 @@ fn nothing_is_acknowledged_before_it_is_committed() {
     let rig = Rig::plain(&source(&broker, ""), "1h");
     let running = rig.run();
     wait_until_connected(&running);
+    wait_until_facts_are_committed(&running);
     publish(&broker, &messages(0..100));
     running.wait_for("plant", "booked", 100);
     running.kill();

@@ -58,7 +58,9 @@ impl Gatherer {
         };
         let names = Arc::clone(&context.names);
         let decoder = Decoder::new(Carries::Readings, context.index, names, limits);
-        Self { context, status, patterns: Arc::clone(patterns), stop, decoder, count: 0 }
+        // Positions of a run begin at its start, in ms times 2^20: they never repeat those of another.
+        let count = u64::try_from((context.clock)()).unwrap_or(0) << 20;
+        Self { context, status, patterns: Arc::clone(patterns), stop, decoder, count }
     }
 
     pub(super) async fn run(mut self, mut queued: Receiver<Received>) {
