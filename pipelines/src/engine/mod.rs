@@ -2,17 +2,21 @@
 //!
 //! ```text
 //! readings ── metering ──┐
-//! meters ──────┘         ├─ hold ─ activity ─┬─ settle ──────────────────────────▶ activity entries
-//! activities ─ activities┘                   ├─ emissions ─ settle ──────────────▶ emission entries
-//!                                            │      │
-//!                                  in use ───┼─▶ rates ◀── factors
-//!                                            │      │
-//! nodes ───────────────────────────────── roll_up ─ node emissions ─┬─ settle ──▶ footprint entries
-//!                                                                   └─ windows ─▶ window entries
+//! meters ──────┘         ├─ hold ─ activity ─┬─ in use ─▶ rates ◀── factors
+//! activities ─ activities┘                   │              │
+//!                                            ├─ open ◀──────┤ ◀── nodes
+//!                                            │    └─────────┼───────────────────▶ window entries
+//!                                          close            │
+//!                                            ├─ roll_up ─ node emissions ◀── nodes
+//!                                            │              ├─ windows ─────────▶ window entries
+//!                                            │              └─ settle ──────────▶ footprint entries
+//!                                          settle ──────────┼───────────────────▶ activity entries
+//!                                            └────────── emissions ─────────────▶ emission entries
 //! ```
 //!
-//! Only connects stages; each stage documents itself. What lies below the horizon of a difference's tick is
-//! dropped here, in one place: `is_live`.
+//! Only connects stages; each stage documents itself. An arrangement sees a period when it has closed, and
+//! not each reading of one that runs; only `open` does. What lies below the horizon of a difference's tick
+//! is dropped here, in one place: `is_live`.
 
 mod handle;
 mod outbox;
@@ -26,6 +30,7 @@ use differential_dataflow::difference::IsZero;
 use differential_dataflow::{AsCollection, Data, Hashable, VecCollection};
 use timely::dataflow::Stream;
 use timely::dataflow::operators::Concatenate;
+use timely::dataflow::operators::vec::Map;
 
 pub use self::handle::{Closed, Engine, EngineOptions};
 pub use self::outbox::{Changes, IntoEntry, Outbox, window_entry};
@@ -38,7 +43,8 @@ use crate::model::{
 use crate::stages::delay_until::delay_until;
 use crate::stages::metering::{Metered, Options, Piece1};
 use crate::stages::notice::Notice;
-use crate::stages::{activities, metering, rates, roll_up};
+use crate::stages::open::{Kind, LiveKey};
+use crate::stages::{activities, metering, open, rates, roll_up};
 
 type Collection<'scope, D, R> = VecCollection<'scope, Tick, D, R>;
 type Notices<'scope> = Stream<'scope, Tick, Vec<(Tick, Notice)>>;
@@ -82,40 +88,38 @@ pub(crate) fn footprints<'scope>(
     let used = with_factor
         .clone()
         .map(|key| (key.factor, key.unit, key.period))
+        .consolidate_stream()
         .threshold_named("in use", |_use, m: &Measure| i64::from(!m.is_zero()));
     let rates = rates::rates(used, factors, &policy);
 
-    let emissions = emissions(with_factor.clone(), rates.clone());
-    let leaves = with_factor.map(|key| (key.node, (key.factor, key.unit, key.period)));
+    let by_gas = options.window_gases;
+    let kinds = rates.clone().map(move |(used, line)| (used, Kind::of(&line, by_gas)));
+    let live = open::open(with_factor, nodes.clone(), kinds, Arc::clone(&policy));
+    let running = open_window(live, Arc::clone(&policy));
+
+    let closed = closed(activity, &policy);
+    let leaves = closed.clone().filter(|key| !key.factor.is_none());
+    let leaves = leaves.map(|key| (key.node, (key.factor, key.unit, key.period)));
     let rolled = roll_up::roll_up(leaves, nodes, Arc::clone(&policy));
-    let node_emissions = node_emissions(rolled, rates);
+    let node_emissions = node_emissions(rolled, rates.clone());
+
+    let settled_activity = settled(closed, "settle activity", &policy, |key| key.period);
+    let with_factor = settled_activity.clone().filter(|key| !key.factor.is_none());
+    let emissions = emissions(with_factor, rates);
+    let rolling = rolling_windows(node_emissions.clone(), Arc::clone(&policy), by_gas);
+    let footprints = settled(node_emissions, "settle footprints", &policy, |key| key.period);
 
     Outputs {
-        activity: settled(
-            activity.map(|key| ActivityKey { factor: Id::NONE, ..key }),
-            "settle activity",
-            &policy,
-            |key| key.period,
-            |key, reason| (*key, reason),
-        ),
-        emissions: settled(
-            emissions,
-            "settle emissions",
-            &policy,
-            |key| key.activity.period,
-            |key, reason| (*key, reason),
-        ),
+        activity: entries(settled_activity, &policy, |key| {
+            (key.period, ActivityKey { factor: Id::NONE, ..key })
+        }),
+        emissions: entries(emissions, &policy, |key| (key.activity.period, key)),
         footprints: {
             let hourly = Arc::clone(&policy);
-            settled(
-                node_emissions.clone(),
-                "settle footprints",
-                &policy,
-                |key| key.period,
-                move |key, _reason| key.by_the_hour(&hourly),
-            )
+            entries(footprints, &policy, |key| (key.period, key))
+                .map(move |(key, _reason)| key.by_the_hour(&hourly))
         },
-        windows: windows(node_emissions, policy, options.window_gases),
+        windows: running.concat(rolling),
         notices,
     }
 }
@@ -223,29 +227,69 @@ fn is_live(policy: &Policy, period: Period, tick: Tick) -> bool {
     period >= policy.horizon(tick)
 }
 
-/// Holds differences until their period settles; later ones are restatements.
-fn settled<'scope, D: Data, K: Data, R: Semigroup + Clone + 'static>(
+/// Holds activity until its period has closed: from then on a period changes rarely.
+fn closed<'scope>(
+    activity: Collection<'scope, ActivityKey, Measure>,
+    policy: &Arc<Policy>,
+) -> Collection<'scope, ActivityKey, Measure> {
+    let period_ms = policy.period_ms;
+    delay_until(activity, "close", move |&key, tick, &measure, give| {
+        let closes = Tick::new(key.period.end_ms(period_ms), Cause::Time);
+        give(key, closes.max(tick), measure);
+    })
+}
+
+/// Holds differences until their period settles.
+fn settled<'scope, D: Data + Copy, R: Semigroup + Clone + 'static>(
     collection: Collection<'scope, D, R>,
     name: &str,
     policy: &Arc<Policy>,
     period_of: impl Fn(&D) -> Period + 'static,
-    key: impl Fn(&D, Reason) -> K + 'static,
-) -> Collection<'scope, K, R> {
+) -> Collection<'scope, D, R> {
     let policy = Arc::clone(policy);
-    delay_until(collection, name, move |data, tick, diff, give| {
-        let period = period_of(data);
-        if is_live(&policy, period, tick) {
-            let settles = Tick::new(policy.settles_ms(period), Cause::Time);
-            let reason = if tick < settles { Reason::Booked } else { Reason::Restated };
-            give(key(data, reason), settles.max(tick), diff.clone());
-        }
+    delay_until(collection, name, move |&data, tick, diff, give| {
+        let settles = Tick::new(policy.settles_ms(period_of(&data)), Cause::Time);
+        give(data, settles.max(tick), diff.clone());
     })
 }
 
-/// The live windows: `open` holds a period while it runs, each rolling window the closed periods of its span.
+/// Differences of settled periods as entries: booked at the moment the period settles, restated later.
+fn entries<'scope, D: Data + Copy, K: Data, R: Semigroup + Clone + 'static>(
+    settled: Collection<'scope, D, R>,
+    policy: &Arc<Policy>,
+    key: impl Fn(D) -> (Period, K) + 'static,
+) -> Collection<'scope, (K, Reason), R> {
+    let policy = Arc::clone(policy);
+    let entries = settled.inner.flat_map(move |(data, tick, diff)| {
+        let (period, key) = key(data);
+        let settles = Tick::new(policy.settles_ms(period), Cause::Time);
+        let reason = if tick <= settles { Reason::Booked } else { Reason::Restated };
+        is_live(&policy, period, tick).then_some(((key, reason), tick, diff))
+    });
+    entries.as_collection()
+}
+
+/// The live window `open`: a period from its start to its end.
+///
+/// Remembers one entry a key of a running period.
+fn open_window(
+    live: Collection<'_, LiveKey, Emission>,
+    policy: Arc<Policy>,
+) -> Collection<'_, WindowKey, Emission> {
+    delay_until(live, "open window", move |key: &LiveKey, tick, emission, give| {
+        let (starts_ms, ends_ms) =
+            (key.period.start_ms(policy.period_ms), key.period.end_ms(policy.period_ms));
+        let LiveKey { node, depth, kind: Kind { scope, method, gas }, .. } = *key;
+        let key = WindowKey { window: 0, node, depth, scope, method, gas };
+        give(key, Tick::new(starts_ms, Cause::Time).max(tick), *emission);
+        give(key, Tick::new(ends_ms, Cause::Time), emission.negated());
+    })
+}
+
+/// The rolling windows: each holds the closed periods of its span.
 ///
 /// Remembers one entry a (due instant, window key).
-fn windows(
+fn rolling_windows(
     node_emissions: Collection<'_, NodeKey, Emission>,
     policy: Arc<Policy>,
     by_gas: bool,
@@ -256,7 +300,7 @@ fn windows(
         }
         let gas = if by_gas { key.gas } else { Gas::Co2e };
         let NodeKey { node, depth, scope, method, .. } = *key;
-        for (window, enters_ms, leaves_ms) in stays(&policy, key.period) {
+        for (window, enters_ms, leaves_ms) in stays(&policy, key.period).skip(1) {
             let (enters, leaves) =
                 (Tick::new(enters_ms, Cause::Time), Tick::new(leaves_ms, Cause::Time));
             if leaves > tick {
@@ -268,7 +312,7 @@ fn windows(
     })
 }
 
-/// When a period enters and leaves each window: `(window, enters ms, leaves ms)`.
+/// When a period enters and leaves each window, `open` first: `(window, enters ms, leaves ms)`.
 pub fn stays(policy: &Policy, period: Period) -> impl Iterator<Item = (u8, i64, i64)> {
     let (start_ms, end_ms) = (period.start_ms(policy.period_ms), period.end_ms(policy.period_ms));
     let rolling = policy.windows_ms.iter().zip(1_u8..);

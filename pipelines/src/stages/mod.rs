@@ -5,5 +5,6 @@ pub mod claims;
 pub mod delay_until;
 pub mod metering;
 pub mod notice;
+pub mod open;
 pub mod rates;
 pub mod roll_up;

@@ -44,7 +44,7 @@ pub type Leaf = (Id, (Id, Unit, Period));
 pub type Rolled = ((Id, u8), (Id, Unit, Period));
 
 /// A node and its ancestors, from the node up, each with its depth.
-type Path = Vec<(Id, u8)>;
+pub(super) type Path = Vec<(Id, u8)>;
 
 /// The tree as known at a tick.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
