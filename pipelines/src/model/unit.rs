@@ -199,9 +199,9 @@ fn scaled(a: Decimal, b: Decimal, ratio: (i128, i128), scale: u32) -> Option<i12
     numerator = numerator.checked_mul(b.mantissa())?;
     let decimals = u32::from(a.scale()) + u32::from(b.scale());
     if decimals > scale {
-        denominator = denominator.checked_mul(10_i128.checked_pow(decimals - scale)?)?;
+        denominator = denominator.checked_mul(power_of_ten(decimals - scale)?)?;
     } else {
-        numerator = numerator.checked_mul(10_i128.checked_pow(scale - decimals)?)?;
+        numerator = numerator.checked_mul(power_of_ten(scale - decimals)?)?;
     }
     if let Some(product) = a.mantissa().checked_mul(numerator) {
         let is_whole = denominator == 1;
@@ -209,6 +209,20 @@ fn scaled(a: Decimal, b: Decimal, ratio: (i128, i128), scale: u32) -> Option<i12
     }
     let (numerator, denominator) = reduced((numerator, denominator));
     multiply_divide_half_even(a.mantissa(), numerator, denominator)
+}
+
+/// `10^exponent`, from a table: every reading asks for one.
+fn power_of_ten(exponent: u32) -> Option<i128> {
+    const POWERS: [i128; 39] = {
+        let mut powers = [1; 39];
+        let mut exponent = 1;
+        while exponent < powers.len() {
+            powers[exponent] = powers[exponent - 1] * 10;
+            exponent += 1;
+        }
+        powers
+    };
+    POWERS.get(usize::try_from(exponent).ok()?).copied()
 }
 
 /// `a * n / d`, rounded half-even, with the product held in 256 bits; `None` where the result overflows.

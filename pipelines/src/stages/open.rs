@@ -106,7 +106,8 @@ pub fn open<'scope>(
                 for (key, tick, measure) in batch.drain(..) {
                     if key.period.end_ms(period_ms) > tick.ms() {
                         let stash = stash.entry(tick);
-                        let stash = stash.or_insert_with(|| Stash::new(capability.delayed(&tick, 0)));
+                        let stash =
+                            stash.or_insert_with(|| Stash::new(capability.delayed(&tick, 0)));
                         stash.activity.push((key, measure));
                     }
                 }
@@ -247,16 +248,16 @@ impl Running {
 
 impl Share {
     fn change_rates(&mut self, changes: &[((Use, Kind), Rate)]) -> ByNode {
-        let mut changed: BTreeMap<(Id, Unit), Vec<(Kind, Rate)>> = BTreeMap::new();
+        let mut by_use: BTreeMap<(Id, Unit), Vec<(Kind, Rate)>> = BTreeMap::new();
         for &(((factor, unit, _), kind), rate) in changes {
-            add(changed.entry((factor, unit)).or_default(), kind, &rate);
+            add(by_use.entry((factor, unit)).or_default(), kind, &rate);
             let rates = self.rates.entry((factor, unit)).or_default();
             add(rates, kind, &rate);
             rates.retain(|(_, rate)| !rate.is_zero());
         }
         let mut by_node = ByNode::new();
         for (&(node, factor, unit), measure) in &self.balances {
-            for (kind, rate) in changed.get(&(factor, unit)).into_iter().flatten() {
+            for (kind, rate) in by_use.get(&(factor, unit)).into_iter().flatten() {
                 by_node.entry((node, *kind)).or_default().plus_equals(&measure.multiply(rate));
             }
         }

@@ -16,7 +16,7 @@ use super::pieces::{Piece, book_span};
 use super::rows::Rows;
 use super::samples::Samples;
 use super::spans::{Scan, Unusable, Value, same_position, usable};
-use crate::model::{Arrival, Id, MeterRow, Period, Policy};
+use crate::model::{Arrival, Id, MeterRow, Period, Policy, Reading};
 use crate::stages::claims::{Claims, Verdict};
 
 /// A meter's state: about 16 bytes a value inside `retain`, and its rows.
@@ -85,6 +85,56 @@ impl Meter {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.samples.is_empty() && self.rows.is_empty()
+    }
+
+    /// Whether the readings of a tick are all news: values without a version, later than all that is known,
+    /// after a value that a walk can be resumed from. The ordinary case, which [`Self::append`] takes.
+    #[must_use]
+    pub fn is_news(&self, readings: &[Reading]) -> bool {
+        let is_plain = |reading: &Reading| reading.version == 0 && reading.value.is_some();
+        let in_order = readings.windows(2).all(|pair| pair[0].at_ms < pair[1].at_ms);
+        let after_all = match (self.samples.last(), readings.first()) {
+            (Some((at_ms, Some(_), clean)), Some(first)) => clean && at_ms < first.at_ms,
+            (Some((_, None, _)), _) => false,
+            (None, _) | (_, None) => true,
+        };
+        after_all && in_order && readings.iter().all(is_plain)
+    }
+
+    /// Takes in readings that are news, and books them: one walk, from the last value on.
+    pub fn append(
+        &mut self,
+        readings: &[Reading],
+        booking: Booking<'_>,
+        told: &mut impl FnMut(&Reading, Offered),
+        give: &mut impl FnMut(Piece),
+    ) {
+        let Self { rows, samples, waiting } = self;
+        let mut scan = Scan::new(rows);
+        if let Some((at_ms, Some(value), _)) = samples.last() {
+            let changed_ms = changed_since(samples, rows, at_ms, &value);
+            scan = Scan::resume(rows, at_ms, &value, changed_ms);
+        }
+        scan.clone().finish(&mut |span| give_span(-1, booking, rows, &span, give));
+        for reading in readings {
+            let Reading { at_ms, from_ms, unit, value: Some(number), .. } = *reading else {
+                continue;
+            };
+            let value = Value { number, unit, from_ms };
+            let taken = scan.take(at_ms, &value, &mut |span| {
+                give_span(1, booking, rows, &span, give);
+            });
+            samples.push(at_ms, value, matches!(taken, Ok(true)));
+            let offered = match taken {
+                Ok(_) => Offered::Booked,
+                Err(why) => {
+                    waiting.insert(at_ms, reading.arrival);
+                    Offered::Waits(why)
+                }
+            };
+            told(reading, offered);
+        }
+        scan.finish(&mut |span| give_span(1, booking, rows, &span, give));
     }
 
     /// Takes in a claim about an instant: readings of a tick are offered in the order of their instants.

@@ -31,7 +31,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use differential_dataflow::consolidation::consolidate;
+use differential_dataflow::consolidation::{consolidate, consolidate_slice};
+use differential_dataflow::difference::{IsZero, Semigroup};
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
@@ -193,15 +194,17 @@ impl Meters {
         for group in rows.chunk_by(|a, b| a.0.meter == b.0.meter) {
             self.change_rows(group, &mut pieces, &mut told);
         }
+        // What rows and the horizon moved may meet what readings move: then all is summed together.
+        let is_mixed = !pieces.is_empty();
         readings.sort_unstable_by_key(|r| (r.meter, r.at_ms, r.arrival));
-        let mut rest = readings.as_slice();
-        while let Some(first) = rest.first() {
-            let (group, others) =
-                rest.split_at(rest.partition_point(|reading| reading.meter == first.meter));
+        for group in readings.chunk_by(|a, b| a.meter == b.meter) {
+            let known = pieces.len();
             self.take_readings(group, &mut pieces, &mut told);
-            rest = others;
+            consolidate_from(&mut pieces, known);
         }
-        consolidate(&mut pieces);
+        if is_mixed {
+            consolidate(&mut pieces);
+        }
         (pieces, told.into_notices())
     }
 
@@ -254,58 +257,62 @@ impl Meters {
     fn take_readings(&mut self, group: &[Reading], pieces: &mut Vec<Piece>, told: &mut Told) {
         let meter = group[0].meter;
         let Self { options, meters, first, changes } = self;
-        let booking = Booking { meter, policy: &options.policy, first: *first };
+        let (policy, keep) = (&options.policy, options.keep_readings);
+        let booking = Booking { meter, policy, first: *first };
         let state = meters.entry(meter).or_default();
+        let is_live = |reading: &Reading| policy.period_of(reading.at_ms - 1) >= *first;
+        if is_live(&group[0]) && state.is_news(group) {
+            let tell = &mut |reading: &Reading, offered| told.take(reading, said(offered), keep);
+            state.append(group, booking, tell, &mut |piece| add(pieces, piece));
+            return;
+        }
         for reading in group {
-            let outcome = take_reading(state, changes, booking, reading, told);
-            told.tally.count(reading.arrival.source, outcome);
-            let accepted = matches!(outcome, Outcome::Booked | Outcome::Parked);
-            if accepted && options.keep_readings {
-                let reading = reading.clone();
-                told.notices.push(Notice::Reading(ReadingEntry { reading, outcome }));
-            }
+            let said = if is_live(reading) {
+                let Reading { at_ms, from_ms, version, arrival, unit, .. } = *reading;
+                let value = reading.value.map(|number| Value { number, unit, from_ms });
+                said(state.offer(changes, (at_ms, version, value), arrival))
+            } else {
+                told.tally.below_horizon += 1;
+                let why = "older than retain: kept in readings, not booked".to_owned();
+                (Outcome::Parked, Some((RejectEvent::Parked, why)))
+            };
+            told.take(reading, said, keep);
         }
-        state.apply(changes, booking, &mut |piece| pieces.push(piece));
+        state.apply(changes, booking, &mut |piece| add(pieces, piece));
     }
 }
 
-fn take_reading(
-    meter: &mut Meter,
-    changes: &mut Changes,
-    booking: Booking<'_>,
-    reading: &Reading,
-    told: &mut Told,
-) -> Outcome {
-    let Reading { at_ms, from_ms, version, arrival, unit, .. } = *reading;
-    let mut tell = |event, why| {
-        told.notices.push(Notice::Waiting {
-            event,
-            meter: reading.meter,
-            at_ms,
-            arrival,
-            why: Some(why),
-        });
-    };
-    if booking.policy.period_of(at_ms - 1) < booking.first {
-        tell(RejectEvent::Parked, "older than retain: kept in readings, not booked".to_owned());
-        told.tally.below_horizon += 1;
-        return Outcome::Parked;
+/// Adds a piece to the last one where both are about the same key, as those of one meter mostly are.
+fn add(pieces: &mut Vec<Piece>, (key, measure): Piece) {
+    match pieces.last_mut() {
+        Some((last, sum)) if *last == key => sum.plus_equals(&measure),
+        _ => pieces.push((key, measure)),
     }
-    let value = reading.value.map(|number| Value { number, unit, from_ms });
-    match meter.offer(changes, (at_ms, version, value), arrival) {
-        Offered::Booked => Outcome::Booked,
-        Offered::Duplicate => Outcome::Duplicate,
+}
+
+/// Consolidates the pieces from `first` on: those of one meter, which meet no other's.
+fn consolidate_from(pieces: &mut Vec<Piece>, first: usize) {
+    if let [.., (_, measure)] = &pieces[first..]
+        && (pieces.len() > first + 1 || measure.is_zero())
+    {
+        let kept = consolidate_slice(&mut pieces[first..]);
+        pieces.truncate(first + kept);
+    }
+}
+
+/// A reading's outcome and, where it waits or is refused, the row that says why.
+type Said = (Outcome, Option<(RejectEvent, String)>);
+
+fn said(offered: Offered) -> Said {
+    match offered {
+        Offered::Booked => (Outcome::Booked, None),
+        Offered::Duplicate => (Outcome::Duplicate, None),
         Offered::Waits(why @ Unusable::Unregistered) => {
-            tell(RejectEvent::Parked, why.to_string());
-            Outcome::Parked
+            (Outcome::Parked, Some((RejectEvent::Parked, why.to_string())))
         }
-        Offered::Waits(why) => {
-            tell(RejectEvent::Rejected, why.to_string());
-            Outcome::Rejected
-        }
+        Offered::Waits(why) => (Outcome::Rejected, Some((RejectEvent::Rejected, why.to_string()))),
     }
 }
-
 /// What a tick has to tell.
 #[derive(Default)]
 struct Told {
@@ -314,6 +321,21 @@ struct Told {
 }
 
 impl Told {
+    /// Notes what became of a reading; an accepted one is handed out where it is kept.
+    fn take(&mut self, reading: &Reading, (outcome, row): Said, keep: bool) {
+        let Reading { meter, at_ms, arrival, .. } = *reading;
+        if let Some((event, why)) = row {
+            let why = Some(why);
+            self.notices.push(Notice::Waiting { event, meter, at_ms, arrival, why });
+        }
+        self.tally.count(arrival.source, outcome);
+        let accepted = matches!(outcome, Outcome::Booked | Outcome::Parked);
+        if accepted && keep {
+            let reading = reading.clone();
+            self.notices.push(Notice::Reading(ReadingEntry { reading, outcome }));
+        }
+    }
+
     fn into_notices(mut self) -> Vec<Notice> {
         if !self.tally.is_empty() {
             self.notices.push(Notice::Tally(self.tally));

@@ -37,10 +37,20 @@ fn split(at_ms: i64) -> (i64, u32) {
     (at_ms.div_euclid(DAY_MS), offset)
 }
 
-fn compact(claims: &Claims<Value>) -> Option<Sample> {
-    let value = claims.current().filter(|value| claims.is_plain() && value.from_ms.is_none())?;
+fn compact(value: &Value) -> Option<Sample> {
+    if value.from_ms.is_some() {
+        return None;
+    }
     let mantissa = i64::try_from(value.number.mantissa()).ok()?;
     Some(Sample { mantissa, offset: 0, scale: value.number.scale(), unit: value.unit, flags: 0 })
+}
+
+/// Grows by a quarter: half of what a vector that doubles leaves empty would be samples.
+fn push(samples: &mut Vec<Sample>, sample: Sample) {
+    if samples.len() == samples.capacity() {
+        samples.reserve_exact((samples.len() / 4).max(4));
+    }
+    samples.push(sample);
 }
 
 impl Sample {
@@ -83,16 +93,33 @@ impl Samples {
         })
     }
 
+    /// The latest instant, what holds of it, and whether a walk is clean after it.
+    #[must_use]
+    pub fn last(&self) -> Option<(i64, Option<Value>, bool)> {
+        let (day, samples) = self.days.last_key_value()?;
+        let sample = *samples.last()?;
+        let at_ms = day * DAY_MS + i64::from(sample.offset);
+        Some((at_ms, self.current(at_ms, sample), sample.flags & CLEAN != 0))
+    }
+
+    /// [`Self::put`] of a first value without a version, later than every known instant.
+    pub fn push(&mut self, at_ms: i64, value: Value, clean: bool) {
+        let (day, offset) = split(at_ms);
+        let room = self.days.last_entry().filter(|last| *last.key() == day);
+        if let (Some(mut room), Some(sample)) = (room, compact(&value)) {
+            let flags = if clean { CLEAN } else { 0 };
+            push(room.get_mut(), Sample { offset, flags, ..sample });
+        } else {
+            self.put(at_ms, Claims::first(0, Some(value)), clean);
+        }
+    }
+
     /// Puts down what is claimed of the instant from now on, and whether a walk is clean after it.
     pub fn put(&mut self, at_ms: i64, claims: Claims<Value>, clean: bool) {
         let (day, offset) = split(at_ms);
-        let mut sample = compact(&claims).unwrap_or(Sample {
-            mantissa: 0,
-            offset,
-            scale: 0,
-            unit: None,
-            flags: ASIDE,
-        });
+        let plain = claims.current().filter(|_| claims.is_plain()).and_then(compact);
+        let mut sample =
+            plain.unwrap_or(Sample { mantissa: 0, offset, scale: 0, unit: None, flags: ASIDE });
         sample.offset = offset;
         sample.flags |= if clean { CLEAN } else { 0 };
         if sample.flags & ASIDE == 0 {
@@ -114,7 +141,7 @@ impl Samples {
                     Err(index) => samples.insert(index, sample),
                 }
             }
-            _ => samples.push(sample),
+            _ => push(samples, sample),
         }
     }
 

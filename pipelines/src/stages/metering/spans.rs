@@ -167,9 +167,20 @@ impl<'r> Scan<'r> {
     /// Takes in the next value; values that cannot be booked are passed over. Says whether the walk is
     /// clean after it: that it could be resumed from this value alone.
     pub fn step(&mut self, at_ms: i64, value: &Value, emit: &mut impl FnMut(Span<'r>)) -> bool {
-        let Ok(next) = place(self.rows, at_ms, value) else {
-            return false;
-        };
+        self.take(at_ms, value, emit).unwrap_or(false)
+    }
+
+    /// [`Self::step`], which says why a value is passed over.
+    ///
+    /// # Errors
+    /// Why the value cannot be booked.
+    pub fn take(
+        &mut self,
+        at_ms: i64,
+        value: &Value,
+        emit: &mut impl FnMut(Span<'r>),
+    ) -> Result<bool, Unusable> {
+        let next = place(self.rows, at_ms, value)?;
         // A power that was held ends at the next value, of whatever kind.
         if let Some(last) = self.last.filter(|last| last.row.kind == MeterKind::Power) {
             emit_hold(&last, next.at_ms, 0, emit);
@@ -182,7 +193,7 @@ impl<'r> Scan<'r> {
             }
             MeterKind::Register => self.step_register(next, emit),
         }
-        self.pending.is_none()
+        Ok(self.pending.is_none())
     }
 
     /// Whether the walk could be resumed from its last value alone.
