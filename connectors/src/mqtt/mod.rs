@@ -18,8 +18,9 @@
 //!    stops until there is room, and TCP holds the broker back.
 //! 5. **Ack in the order of receipt** (MQTT-4.6.0-2), from the receipts, on the connection the message came
 //!    over: see [`acks`].
-//! 6. **Reconnect** with growing pauses. A session taken over means that a second client uses our id:
-//!    come back after the longest pause, or the two would throw each other out for ever.
+//! 6. **Reconnect** with growing pauses, which start over when a connection has lasted. A session taken
+//!    over means that a second client uses our id: come back after the longest pause, or the two would
+//!    throw each other out for ever. A broker that does not say so is met with growing pauses all the same.
 //!
 //! `QoS` 2 is not used: its handshake costs four packets and cannot make a commit elsewhere exactly-once;
 //! duplicates are recognised by meter and instant instead.

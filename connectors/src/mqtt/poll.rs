@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rumqttc::{
     AsyncClient, ConnAck, ConnectionError, DisconnectReasonCode, Event, EventLoop, Packet, Publish,
@@ -9,6 +10,7 @@ use rumqttc::{
 };
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::Instant;
 
 use super::acks::Acks;
 use super::gather::Received;
@@ -18,6 +20,9 @@ use crate::config::MqttSource;
 use crate::decode::RAW_BYTES_MAX;
 use crate::source::SourceStatus;
 use crate::task::{Backoff, Stop};
+
+/// A connection that lasts this long works: the pauses start over, and its end is no sign of a rival.
+const STEADY_MIN: Duration = Duration::from_secs(30);
 
 /// What the task works with.
 pub(super) struct Parts {
@@ -38,7 +43,7 @@ pub(super) struct Poller {
     backoff: Backoff,
     /// Counts connections.
     generation: u64,
-    is_connected: bool,
+    connected_at: Option<Instant>,
     /// Whether a session of ours should be at the broker.
     has_session: bool,
     /// Whether the broker has refused a subscription on this connection.
@@ -61,7 +66,7 @@ impl Poller {
             stop,
             backoff: Backoff::default(),
             generation: 0,
-            is_connected: false,
+            connected_at: None,
             has_session: false,
             is_refused: false,
         }
@@ -70,7 +75,7 @@ impl Poller {
     pub(super) async fn run(mut self) {
         loop {
             // A poll is given up only where no connection is that it could leave half-way.
-            let event = if self.is_connected {
+            let event = if self.connected_at.is_some() {
                 self.parts.events.poll().await
             } else {
                 tokio::select! {
@@ -106,7 +111,7 @@ impl Poller {
             resumed = connack.session_present,
             "connected"
         );
-        self.is_connected = true;
+        self.connected_at = Some(Instant::now());
         self.has_session = true;
         self.parts.events.options.clear_session_store();
         self.subscribe();
@@ -127,7 +132,6 @@ impl Poller {
         match refused {
             None => {
                 self.status.up();
-                self.backoff.reset();
             }
             Some((code, topic)) => {
                 let problem = format!("the broker refuses the topic \"{topic}\": {code:?}");
@@ -165,7 +169,10 @@ impl Poller {
 
     /// Begins the next connection: without the acks of the last one, after a pause.
     async fn lost(&mut self, error: &ConnectionError) {
-        self.is_connected = false;
+        let lasted = self.connected_at.take().map(|at| at.elapsed());
+        if lasted.is_some_and(|lasted| lasted >= STEADY_MIN) {
+            self.backoff.reset();
+        }
         self.is_refused = false;
         self.generation = self.parts.acks.next_generation();
         self.parts.events.clean();
@@ -174,6 +181,9 @@ impl Poller {
                 (self.backoff.longest(), taken_over(&self.config.client_id))
             }
             Some(DisconnectReasonCode::QuotaExceeded) => (self.backoff.longest(), told(error)),
+            None if is_closed(error) && lasted.is_some_and(|lasted| lasted < STEADY_MIN) => {
+                (self.backoff.next(), closed_soon(&self.config.client_id))
+            }
             _ => (self.backoff.next(), told(error)),
         };
         if is_too_large(error) {
@@ -195,6 +205,18 @@ impl Poller {
 
 fn taken_over(client_id: &str) -> String {
     format!("another client has taken over the session: two instances run as `{client_id}`")
+}
+
+/// Mosquitto 2.0.11, for one, throws a client out for another without giving the reason.
+fn closed_soon(client_id: &str) -> String {
+    format!(
+        "the broker closes the connection soon after it is made and gives no reason: \
+         does another client run as `{client_id}`?"
+    )
+}
+
+fn is_closed(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::MqttState(StateError::ConnectionAborted))
 }
 
 /// Why the broker closed the connection, if it said so.
