@@ -1,6 +1,7 @@
 //! The dataflow in memory, without sources and sinks: readings a second, bytes a value, time of a revision.
 //!
-//! `cargo bench --bench engine -- [rate|fleet|both]`; WORKERS, SECONDS and DAYS from the environment. What is
+//! `cargo bench --bench engine -- [rate|fleet|both]`; WORKERS, SECONDS,
+//! DAYS, FACTORS and `METERS_A_FACTOR` from the environment. What is
 //! derived is counted and dropped, as a sink that costs nothing would.
 
 use std::io::Write as _;
@@ -29,6 +30,8 @@ struct Shape {
     meters: u32,
     meters_a_site: u32,
     factors: u32,
+    /// Neighbours that share one: a site's, as on one grid; 1 is the worst case.
+    meters_a_factor: u32,
     every_ms: i64,
     tick_ms: i64,
     length_ms: i64,
@@ -108,7 +111,7 @@ impl Shape {
                 modulus: None,
                 max_power: None,
                 expected_every_ms: None,
-                factor: id(5, meter % self.factors),
+                factor: id(5, (meter / self.meters_a_factor) % self.factors),
                 validity: Validity::ALWAYS,
                 revision: 0,
             }));
@@ -295,6 +298,7 @@ fn main() {
     let which = which.unwrap_or_else(|| "both".to_owned());
     let seconds = i64::try_from(setting("SECONDS", 30)).expect("a count");
     let days = i64::try_from(setting("DAYS", 35)).expect("a count");
+    let meters_a_factor = u32::try_from(setting("METERS_A_FACTOR", 10)).expect("a count");
     if which != "fleet" {
         run(
             "rate",
@@ -302,6 +306,7 @@ fn main() {
                 meters: 100_000,
                 meters_a_site: 10,
                 factors: 100,
+                meters_a_factor,
                 every_ms: 100,
                 tick_ms: 250,
                 length_ms: seconds * 1000,
@@ -316,6 +321,7 @@ fn main() {
                 meters: 10_000,
                 meters_a_site: 10,
                 factors: u32::try_from(setting("FACTORS", 1)).expect("a count"),
+                meters_a_factor,
                 every_ms: 15 * MINUTE,
                 tick_ms: 15 * MINUTE,
                 length_ms: days * DAY,

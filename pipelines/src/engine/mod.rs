@@ -19,6 +19,7 @@
 //! is dropped here, in one place: `is_live`.
 
 mod handle;
+mod join;
 mod outbox;
 
 use std::sync::Arc;
@@ -27,18 +28,20 @@ pub use differential_dataflow::consolidation::consolidate;
 pub use differential_dataflow::difference::Semigroup;
 
 use differential_dataflow::difference::IsZero;
-use differential_dataflow::{AsCollection, Data, Hashable, VecCollection};
+use differential_dataflow::{AsCollection, Data, VecCollection};
 use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Concatenate;
-use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::vec::{Broadcast, Map};
 
 pub use self::handle::{Closed, Engine, EngineOptions};
+use self::join::{Local, arrange, join};
 pub use self::outbox::{Changes, IntoEntry, Outbox, window_entry};
 use crate::model::entry::Line;
 use crate::model::time::HOUR_MS;
 use crate::model::{
     ActivityKey, ActivityRecord, Cause, Emission, EmissionKey, FactorRow, FootprintKey, Gas, Id,
-    Measure, MeterRow, NodeRow, Period, Policy, Reading, Reason, Subject, Tick, Unit, WindowKey,
+    Measure, MeterRow, NodeRow, Period, Policy, Reading, Reason, Tick, WindowKey,
 };
 use crate::stages::delay_until::delay_until;
 use crate::stages::metering::{Metered, Options, Piece1};
@@ -48,9 +51,7 @@ use crate::stages::{activities, metering, open, rates, roll_up};
 
 type Collection<'scope, D, R> = VecCollection<'scope, Tick, D, R>;
 type Notices<'scope> = Stream<'scope, Tick, Vec<(Tick, Notice)>>;
-
-/// One hot factor must not be one worker: activity of a factor and period is spread over this many keys.
-const BUCKETS: u64 = 16;
+type Rates<'scope> = Local<'scope, rates::Use, Line, crate::model::Rate>;
 
 /// What the dataflow reads.
 pub(crate) struct Inputs<'scope> {
@@ -101,6 +102,7 @@ pub(crate) fn footprints<'scope>(
     let leaves = closed.clone().filter(|key| !key.factor.is_none());
     let leaves = leaves.map(|key| (key.node, (key.factor, key.unit, key.period)));
     let rolled = roll_up::roll_up(leaves, nodes, Arc::clone(&policy));
+    let rates = everywhere(rates);
     let node_emissions = node_emissions(rolled, rates.clone());
 
     let settled_activity = settled(closed, "settle activity", &policy, |key| key.period);
@@ -138,33 +140,32 @@ fn activity_of(metered: [Metered<'_>; 2]) -> (Collection<'_, ActivityKey, Measur
     (activity, notices)
 }
 
+/// The rates in use, on every worker: what they are joined with stays where it is.
+///
+/// Remembers one entry a line, factor, unit and period in use, once a worker. Rejected: spreading activity
+/// over a number of keys for each factor, so that one hot factor is not one worker. It needs that many
+/// copies of each rate whatever the number of workers, and moves all activity between them.
+fn everywhere(rates: Collection<'_, (rates::Use, Line), crate::model::Rate>) -> Rates<'_> {
+    arrange(rates.inner.broadcast().as_collection(), Pipeline, "rates")
+}
+
 /// Emissions of each subject, by line.
 ///
 /// In SQL: `SELECT activity.*, line, amount * rate FROM activity JOIN rates USING (factor, unit, period)`.
 ///
-/// Remembers one entry a (factor, unit, period, subject) inside the horizon, and the rates in use.
+/// Remembers one entry a (factor, unit, period, subject) inside the horizon.
 fn emissions<'scope>(
     activity: Collection<'scope, ActivityKey, Measure>,
-    rates: Collection<'scope, (rates::Use, Line), crate::model::Rate>,
+    rates: Rates<'scope>,
 ) -> Collection<'scope, EmissionKey, Emission> {
-    let activity = activity
-        .map(|ActivityKey { period, node, subject, unit, factor }| {
-            ((factor, unit, period, bucket(subject)), (node, subject))
-        })
-        .arrange_by_key_named("activity by factor and period");
-    let rates = rates
-        .flat_map(|((factor, unit, period), line)| {
-            (0..BUCKETS).map(move |bucket| ((factor, unit, period, bucket), line))
-        })
-        .arrange_by_key_named("rates by bucket");
-    activity.join_core(rates, |&(factor, unit, period, _), &(node, subject), &line| {
+    let activity = activity.map(|ActivityKey { period, node, subject, unit, factor }| {
+        ((factor, unit, period), (node, subject))
+    });
+    let activity = arrange(activity, Pipeline, "activity by factor and period");
+    join(activity, rates, |&(factor, unit, period), &(node, subject), &line| {
         let activity = ActivityKey { period, node, subject, unit, factor };
-        Some(EmissionKey { activity, line })
+        EmissionKey { activity, line }
     })
-}
-
-fn bucket(subject: Subject) -> u64 {
-    subject.hashed() % BUCKETS
 }
 
 /// What a node's emissions are kept under, before hours and windows.
@@ -208,17 +209,17 @@ impl NodeKey {
 /// Remembers one entry a (node at any level, factor, unit, period) inside the horizon.
 fn node_emissions<'scope>(
     rolled: Collection<'scope, roll_up::Rolled, Measure>,
-    rates: Collection<'scope, (rates::Use, Line), crate::model::Rate>,
+    rates: Rates<'scope>,
 ) -> Collection<'scope, NodeKey, Emission> {
     let rolled = rolled
-        .map(|(node, (factor, unit, period)): (_, (Id, Unit, Period))| {
-            ((factor, unit, period), node)
-        })
-        .arrange_by_key_named("node activity by factor and period");
-    let rates = rates.arrange_by_key_named("rates");
-    rolled.join_core(rates, |&(_, _, period), &(node, depth), line| {
+        .map(|(node, (factor, unit, period)): roll_up::Rolled| ((factor, unit, period), node));
+    // The parts of a node that workers have rolled up meet here.
+    let by_node =
+        Exchange::new(|((_, (node, _)), _, _): &((_, (Id, u8)), Tick, Measure)| u64::from(node.0));
+    let rolled = arrange(rolled, by_node, "node activity by factor and period");
+    join(rolled, rates, |&(_, _, period), &(node, depth), line| {
         let &Line { scope, category, method, gas, .. } = line;
-        Some(NodeKey { period, node, depth, scope, category, method, gas })
+        NodeKey { period, node, depth, scope, category, method, gas }
     })
 }
 
