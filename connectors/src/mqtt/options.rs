@@ -16,6 +16,8 @@ use crate::source::SourceError;
 
 /// Seconds without traffic after which the broker is asked for a sign of life.
 const KEEP_ALIVE_S: u16 = 30;
+/// Publishes of ours under way: the smallest number that the library takes.
+const OUTGOING_INFLIGHT_MAX: u16 = 1;
 /// Added to the client id of a probe, so that it does not throw out a running source.
 const PROBE_SUFFIX: &str = "-check";
 
@@ -46,7 +48,7 @@ impl SessionStore for NothingUnderWay {
             client_id: key.client_id().to_owned(),
             clean_start: false,
             session_expiry_interval: None,
-            outgoing_inflight_upper_limit: None,
+            outgoing_inflight_upper_limit: Some(OUTGOING_INFLIGHT_MAX),
             ack_mode: PersistedAckMode::Manual,
             last_pkid: 0,
             last_puback: 0,
@@ -91,6 +93,9 @@ fn quality(qos: u8) -> QoS {
 fn common(config: &MqttSource, client_id: &str) -> Result<MqttOptions, SourceError> {
     let mut options = MqttOptions::new(client_id, (config.host.clone(), config.port));
     options.set_keep_alive(KEEP_ALIVE_S).set_ack_mode(AckMode::Manual);
+    // We publish nothing. With a place for each of 65,535 publishes the library looks at all of them at each
+    // flush: half of the time, measured.
+    options.set_outgoing_inflight_upper_limit(OUTGOING_INFLIGHT_MAX);
     match (&config.username, &config.password) {
         (Some(username), Some(password)) => {
             let password = password.expose().as_bytes().to_vec();
