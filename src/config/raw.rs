@@ -111,6 +111,9 @@ pub(super) fn read(file: &str, text: &str, problems: &mut Problems) -> Option<Ra
     Some(reader.document(root.into_inner()))
 }
 
+/// Lines that are reported to be no TOML.
+const SYNTAX_ERRORS_MAX: usize = 5;
+
 /// Starts of lines, to turn offsets into line numbers.
 struct Lines(Vec<usize>);
 
@@ -134,13 +137,14 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Reports syntax errors, one a line. The parser goes on after an error, which finds further ones;
-    /// after a list that is not closed it reads the rest of the file as its elements, which is noise.
+    /// after a list that is not closed it reads the rest of the file as its elements, which is noise. So is
+    /// every line of a file that is none of ours.
     fn syntax_errors(&mut self, errors: &[toml::de::Error]) {
         let has_open_list = errors.iter().any(|error| error.message().contains("unclosed array"));
         // The parser finds torn structure first and bad values after, wherever they stand.
         let mut in_order: Vec<&toml::de::Error> = errors.iter().collect();
         in_order.sort_by_key(|error| error.span().map(|span| span.start));
-        let mut last_line = None;
+        let (mut last_line, mut shown) = (None, 0);
         for error in in_order {
             let line = error.span().map(|span| self.lines.at(&span));
             let text = error.message();
@@ -153,6 +157,14 @@ impl Reader<'_> {
                 "write it as TOML: key = \"text\", key = 5, key = [\"a\", \"b\"], [section], [[source]]"
             };
             if line.is_none() || line != last_line {
+                if shown == SYNTAX_ERRORS_MAX {
+                    let remedy = "mend these first, or give the path of a pipeline file, such as pipeline.toml";
+                    let problem =
+                        Problem::error(self.file, "not TOML: nor is much after it", remedy);
+                    self.problems.push(problem.at(line));
+                    break;
+                }
+                shown += 1;
                 let problem = Problem::error(self.file, format!("not TOML: {text}"), remedy);
                 self.problems.push(problem.at(line));
             }

@@ -246,6 +246,14 @@ fn what_is_not_toml_names_the_line() {
 }
 
 #[test]
+fn a_file_of_another_kind_is_told_in_a_few_lines() {
+    let shown = of(&"# A heading\nSome prose, and more.\n".repeat(200)).unwrap_err().to_string();
+    assert!(shown.contains("p.toml:12: error: not TOML: nor is much after it"), "{shown}");
+    assert!(shown.contains("give the path of a pipeline file"), "{shown}");
+    assert!(shown.ends_with("6 errors, 0 warnings"), "{shown}");
+}
+
+#[test]
 fn a_single_bracket_is_recognised() {
     let shown = of(&SMALLEST.replace("[[source]]", "[source]")).unwrap_err().to_string();
     assert!(shown.contains("p.toml:2: error: [source]: stands in single brackets"), "{shown}");
