@@ -122,8 +122,8 @@ fn tokio_runtime() -> Result<tokio::runtime::Runtime, String> {
 }
 
 fn run(path: &Path) -> Result<ExitCode, String> {
-    // Libraries tell every snapshot, and what we tell ourselves in an operator's words.
-    log_to_stderr("info,delta_kernel=warn,delta_kernel_default_engine=warn,rumqttc=error");
+    // Libraries tell every snapshot, and again what we tell in an operator's words.
+    log_to_stderr("info,delta_kernel=off,delta_kernel_default_engine=off,rumqttc=error");
     let pipeline = load(path)?;
     let (name, http) = (pipeline.name.clone(), pipeline.http);
     let runtime = tokio_runtime()?;
@@ -251,7 +251,7 @@ fn views(path: &Path, as_of: Option<jiff::Timestamp>) -> Result<ExitCode, String
 }
 
 fn run_demo(length: Option<Duration>, dir: Option<PathBuf>) -> Result<ExitCode, String> {
-    log_to_stderr("warn,rumqttd=off");
+    log_to_stderr("warn,delta_kernel=off,delta_kernel_default_engine=off,rumqttd=off");
     let program = std::env::args().next().unwrap_or_else(|| "plumeline".to_owned());
     let runtime = tokio_runtime()?;
     let launch = |file: &Path, clock: Arc<demo::ReplayClock>| {

@@ -15,7 +15,7 @@ mod support;
 use std::fmt::Write;
 use std::path::Path;
 
-use plumeline_fixtures::fleet::{Channel, Fleet, Plan, What};
+use plumeline_fixtures::fleet::{Fleet, Plan};
 use plumeline_fixtures::load::Load;
 use plumeline_fixtures::random::SplitMix64;
 use rig::expected::Expected;
@@ -38,32 +38,6 @@ fn assert_exact(rig: &Rig, python: &Path, expected: &Expected) {
     }
 }
 
-/// JSON lines of a fleet's day, as a file: what goes over MQTT names its meter in the payload instead.
-fn lines_of(fleet: &Fleet) -> (String, String, String) {
-    let (mut readings, mut factors, mut meters) =
-        (String::new(), String::new(), fleet.meters_csv());
-    for message in fleet.messages() {
-        let Ok(text) = String::from_utf8(message.payload) else {
-            continue;
-        };
-        match message.channel {
-            Channel::Mqtt { topic } => {
-                let meter = topic.rsplit('/').next().unwrap();
-                // One that disagrees with its topic is the MQTT tests' business.
-                if message.what == What::Bad && text.contains("somebody-else") {
-                    continue;
-                }
-                let named = format!(r#"{{"meter":"{meter}","observed_at""#);
-                writeln!(readings, "{}", text.replace(r#"{"observed_at""#, &named)).unwrap();
-            }
-            Channel::Kafka { topic: "factors", .. } => writeln!(factors, "{text}").unwrap(),
-            Channel::Kafka { .. } => writeln!(readings, "{text}").unwrap(),
-            Channel::Table { .. } => writeln!(meters, "{}", text.trim_end()).unwrap(),
-        }
-    }
-    (readings, factors, meters)
-}
-
 #[test]
 fn a_fleets_day_is_in_the_ledger_to_the_last_digit() {
     let Some(python) = ledger::reader() else {
@@ -73,12 +47,13 @@ fn a_fleets_day_is_in_the_ledger_to_the_last_digit() {
     let plan =
         Plan { start_ms, length_ms: 24 * HOUR_MS, sites: 3, meters_per_site: 18, ..Plan::demo() };
     let fleet = Fleet::new(plan);
-    let (readings, factors, meters) = lines_of(&fleet);
+    let sent = rig::fleet::sent(&fleet);
+    let readings = sent.gateways + &sent.activities;
     assert!(readings.lines().count() > 5_000);
     let rig = Rig::new();
     rig.write("readings.jsonl", &readings);
-    rig.write("factors.jsonl", factors);
-    rig.write("meters.csv", meters);
+    rig.write("factors.jsonl", sent.factors);
+    rig.write("meters.csv", sent.meters);
     rig.write("nodes.csv", fleet.nodes_csv());
     rig.write(
         "pipeline.toml",

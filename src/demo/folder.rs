@@ -19,7 +19,7 @@ use plumeline_fixtures::files;
 use plumeline_fixtures::fleet::Fleet;
 
 use super::error::DemoError;
-use super::servers::Servers;
+use super::servers::{Servers, free_address};
 
 const MARK: &str = ".plumeline-demo";
 /// Folders the pipeline writes to.
@@ -104,9 +104,4 @@ fn remove(folder: &Path) -> io::Result<()> {
 fn http_address() -> Result<SocketAddr, DemoError> {
     let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT));
     if TcpListener::bind(usual).is_ok() { Ok(usual) } else { Ok(free_address()?) }
-}
-
-/// An address of the loopback nobody listens on.
-pub(super) fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

@@ -3,7 +3,8 @@
 //! Both live in memory, know no restart and end with the process: right for a demo, wrong for tests of
 //! durability, which run against Mosquitto and Apache Kafka.
 
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use rdkafka::producer::DefaultProducerContext;
 use rumqttd::{Broker, Config, ConnectionSettings, RouterConfig, ServerSettings};
 
 use super::error::DemoError;
-use super::folder::free_address;
 
 /// Topics and their partitions.
 const TOPICS: [(&str, i32); 2] = [("activities", 2), ("factors", 1)];
@@ -101,4 +101,9 @@ fn broker_config(address: SocketAddr) -> Config {
         v5: Some([(listener.name.clone(), listener)].into_iter().collect()),
         ..Config::default()
     }
+}
+
+/// An address of the loopback nobody listens on.
+pub(super) fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

@@ -13,6 +13,7 @@
 #![allow(dead_code, reason = "each test binary uses its own share")]
 
 pub(crate) mod expected;
+pub(crate) mod fleet;
 pub(crate) mod ledger;
 pub(crate) mod publish;
 
