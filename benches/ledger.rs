@@ -40,6 +40,36 @@ fn size(path: &Path) -> u64 {
         .sum()
 }
 
+/// Rows and bytes of each table below `lake`, as its log tells them.
+fn tables(lake: &Path) -> Vec<(String, u64, u64)> {
+    let Ok(folders) = std::fs::read_dir(lake) else { return Vec::new() };
+    let mut tables: Vec<_> = folders
+        .flatten()
+        .map(|table| {
+            let log = table.path().join("_delta_log");
+            let commits = std::fs::read_dir(&log).into_iter().flatten().flatten();
+            let texts = commits
+                .filter(|file| file.path().extension().is_some_and(|e| e == "json"))
+                .map(|file| std::fs::read_to_string(file.path()).unwrap_or_default());
+            let rows = texts.map(|text| rows_added(&text)).sum();
+            (
+                table.file_name().to_string_lossy().into_owned(),
+                rows,
+                size(&table.path()) - size(&log),
+            )
+        })
+        .collect();
+    tables.sort();
+    tables
+}
+
+/// The sum of `numRecords` in the statistics of the files that a commit adds.
+fn rows_added(commit: &str) -> u64 {
+    let after = commit.split("numRecords\\\":").skip(1);
+    let digits = after.map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    digits.flatten().filter_map(|digits| digits.parse::<u64>().ok()).sum()
+}
+
 fn main() {
     let (lines, meters) = (setting("LINES", 2_000_000), setting("METERS", 10_000));
     let every_ms = i64::try_from(setting("EVERY_S", 60)).expect("seconds") * 1000;
@@ -102,4 +132,10 @@ fn main() {
         progress.outcomes
     )
     .expect("standard output is open");
+    for (table, rows, bytes) in tables(&dir.join("lake")) {
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let a_row = bytes as f64 / rows.max(1) as f64;
+        writeln!(std::io::stdout(), "  {table}: {rows} rows, {bytes} bytes, {a_row:.1} a row")
+            .expect("standard output is open");
+    }
 }
