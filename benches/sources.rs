@@ -41,8 +41,8 @@ const TOPIC: &str = "readings";
 const RATE: u64 = 10_000;
 /// Readings whose way is timed.
 const PROBES: usize = 200;
-/// Between two of them.
-const PROBE_EVERY: Duration = Duration::from_millis(97);
+/// The longest pause between two of them; the pauses differ, so that they do not keep step with the seals.
+const PROBE_PAUSE_MAX_MS: u64 = 500;
 /// Between two looks at a count.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 const LIMIT: Duration = Duration::from_mins(5);
@@ -348,7 +348,9 @@ fn latency() {
     thread::spawn(move || connection.iter().take_while(Result::is_ok).for_each(drop));
     thread::sleep(Duration::from_secs(3));
     let mut took = Vec::new();
-    for _ in 0..PROBES {
+    for probe in (0_u64..).take(PROBES) {
+        // A stride that shares no factor with the number of pauses comes by all of them, evenly.
+        thread::sleep(Duration::from_millis(probe * 309 % PROBE_PAUSE_MAX_MS));
         let before = probe_grams(address).unwrap_or(0.0);
         let since = now();
         let at_ms = WallClock.now_ms();
@@ -360,7 +362,6 @@ fn latency() {
             thread::sleep(LOOK_EVERY);
         }
         took.push(since.elapsed());
-        thread::sleep(PROBE_EVERY);
     }
     ended.store(true, Ordering::Relaxed);
     let sent = fleet.join().expect("it ends");
