@@ -187,8 +187,12 @@ fn run(name: &'static str, shape: Shape) {
     let counts = Arc::new(Counts::default());
     let barrier = Arc::new(Barrier::new(workers));
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
-        let options =
-            EngineOptions { policy: shape.policy(), keep_readings: false, window_gases: false };
+        let options = EngineOptions {
+            policy: shape.policy(),
+            keep_readings: false,
+            window_gases: false,
+            restored: Tick::ZERO,
+        };
         let mut engine = Engine::build(worker, &options);
         let (me, peers) = (worker.index(), worker.peers());
         let mut now_ms = START_MS;

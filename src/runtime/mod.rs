@@ -45,7 +45,7 @@ use std::thread::JoinHandle;
 
 use plumeline_connectors::{Context, SourceError, SourceHandle};
 use plumeline_pipelines::engine::EngineOptions;
-use plumeline_pipelines::model::Names;
+use plumeline_pipelines::model::{Names, Tick};
 use plumeline_sinks::delta::{Lake, LakeError};
 use thiserror::Error;
 use tokio::runtime::Handle;
@@ -198,6 +198,7 @@ fn engine_options(pipeline: &Pipeline) -> EngineOptions {
         policy: pipeline.policy.clone(),
         keep_readings: pipeline.delta.as_ref().is_some_and(|delta| delta.readings),
         window_gases: pipeline.prometheus.is_some_and(|prometheus| prometheus.gases),
+        restored: Tick::ZERO,
     }
 }
 

@@ -178,6 +178,7 @@ impl Hand {
                     self.telemetry.count_below_horizon(tally.below_horizon);
                 }
                 Notice::Reading(entry) => self.readings.push(entry),
+                Notice::Kept(_) => {}
                 Notice::Waiting { event, meter, at_ms, arrival, why } => {
                     let subject = self.names.name(meter);
                     let at = Timestamp::from_millisecond(at_ms).unwrap_or_default();

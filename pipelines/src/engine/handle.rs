@@ -29,6 +29,8 @@ pub struct EngineOptions {
     pub keep_readings: bool,
     /// Whether live windows are told by gas; otherwise `CO2e` alone is meant, under gas `co2e`.
     pub window_gases: bool,
+    /// At a restart: the newest tick of what is restored; else [`Tick::ZERO`].
+    pub restored: Tick,
 }
 
 /// One worker's handle on the dataflow. Every worker builds the same; any may be fed.
@@ -120,7 +122,16 @@ impl Engine {
 
     /// Feeds records at the instant `ms`.
     pub fn records(&mut self, ms: i64, records: impl IntoIterator<Item = Record>) {
-        self.advance_to(Tick::new(ms, Cause::Readings));
+        self.records_at(Tick::new(ms, Cause::Readings), records);
+    }
+
+    /// At a restart: feeds what was kept from before the horizon ([`crate::stages::notice::Notice::Kept`]).
+    pub fn kept(&mut self, ms: i64, records: impl IntoIterator<Item = Record>) {
+        self.records_at(Tick::new(ms, Cause::Kept), records);
+    }
+
+    fn records_at(&mut self, tick: Tick, records: impl IntoIterator<Item = Record>) {
+        self.advance_to(tick);
         for record in records {
             match record {
                 Record::Reading(reading) => self.readings.send(reading),

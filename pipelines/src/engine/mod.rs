@@ -79,8 +79,11 @@ pub(crate) fn footprints<'scope>(
 ) -> Outputs<'scope> {
     let Inputs { readings, activities, meters, factors, nodes } = inputs;
     let policy = Arc::new(options.policy.clone());
-    let metering_options =
-        Arc::new(Options { policy: options.policy.clone(), keep_readings: options.keep_readings });
+    let metering_options = Arc::new(Options {
+        policy: options.policy.clone(),
+        keep_readings: options.keep_readings,
+        restored: options.restored,
+    });
     let metered = metering::metering(readings, meters, Arc::clone(&metering_options));
     let spread = activities::activities(activities, metering_options);
     let (activity, notices) = activity_of([metered, spread]);

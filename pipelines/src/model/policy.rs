@@ -40,4 +40,10 @@ impl Policy {
     pub fn horizon(&self, tick: Tick) -> Period {
         self.period_of(day_start(tick.ms() - self.retain_ms).max(0))
     }
+
+    /// When the horizon last moved before or at `tick`, ms.
+    #[must_use]
+    pub fn horizon_moved_ms(&self, tick: Tick) -> i64 {
+        (day_start(tick.ms() - self.retain_ms) + self.retain_ms).max(0)
+    }
 }

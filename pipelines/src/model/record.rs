@@ -110,6 +110,25 @@ pub enum Record {
     Activity(ActivityRecord),
 }
 
+impl Record {
+    /// Where it came from.
+    #[must_use]
+    pub fn arrival(&self) -> &Arrival {
+        match self {
+            Self::Reading(reading) => &reading.arrival,
+            Self::Activity(activity) => &activity.arrival,
+        }
+    }
+
+    /// See [`Self::arrival`].
+    pub fn arrival_mut(&mut self) -> &mut Arrival {
+        match self {
+            Self::Reading(reading) => &mut reading.arrival,
+            Self::Activity(activity) => &mut activity.arrival,
+        }
+    }
+}
+
 /// What became of an element; outcomes add up to what was received.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]

@@ -33,6 +33,8 @@ pub enum Cause {
     Factors = 3,
     /// Readings and activities.
     Readings = 4,
+    /// At a restart: what was kept from before the horizon, which moves nothing that is booked.
+    Kept = 5,
     /// The end of the instant: where a commit may cut.
     Cut = 7,
 }
@@ -62,6 +64,12 @@ impl Tick {
     #[must_use]
     pub fn ms(self) -> i64 {
         i64::try_from(self.0 >> 3).expect("61 bits fit an i64")
+    }
+
+    /// Whether it is of this cause.
+    #[must_use]
+    pub fn is(self, cause: Cause) -> bool {
+        self.0 & 7 == u64::from(cause as u8)
     }
 
     /// The next tick, whatever its cause.

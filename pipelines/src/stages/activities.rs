@@ -16,11 +16,12 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::claims::{Claims, Verdict};
+use super::horizon::Moves;
 use super::metering::{Metered, Options, Piece, Piece1, Stretch};
 use super::notice::{Notice, Tally};
 use crate::model::{
-    ActivityKey, ActivityRecord, Decimal, Id, Measure, Outcome, Period, Policy, RejectEvent,
-    Subject, Tick, Unit,
+    ActivityKey, ActivityRecord, Arrival, Cause, Decimal, Id, Measure, Outcome, Period, Policy,
+    Quality, Record, RejectEvent, Subject, Tick, Unit,
 };
 
 /// What an activity says of itself.
@@ -65,7 +66,7 @@ impl Said {
 }
 
 /// What has arrived at a tick that has not closed yet, and the capabilities of both outputs.
-type Stash = (Capability<Tick>, Capability<Tick>, Vec<ActivityRecord>);
+type Stash = ([Capability<Tick>; 2], Vec<ActivityRecord>);
 
 /// Books activities. See the module's documentation.
 #[must_use]
@@ -82,6 +83,7 @@ pub fn activities(
     let mut notices_out = OutputBuilder::from(output);
 
     builder.build(move |initial| {
+        let mut moves = Moves::new(&options.policy, options.restored, &initial);
         drop(initial);
         let mut book = Book::new(options);
         let mut stash: BTreeMap<Tick, Stash> = BTreeMap::new();
@@ -90,25 +92,63 @@ pub fn activities(
                 let tick = *capability.time();
                 let stashed = stash
                     .entry(tick)
-                    .or_insert_with(|| (capability.retain(0), capability.retain(1), Vec::new()));
-                stashed.2.append(batch);
+                    .or_insert_with(|| ([capability.retain(0), capability.retain(1)], Vec::new()));
+                stashed.1.append(batch);
             });
             let (mut activity_out, mut notices_out) =
                 (activity_out.activate(), notices_out.activate());
-            while let Some(entry) =
-                stash.first_entry().filter(|entry| !frontiers[0].less_equal(entry.key()))
-            {
-                let (tick, (activity_capability, notice_capability, records)) =
-                    entry.remove_entry();
-                let (pieces, notices) = book.close(tick, records);
-                let mut session = activity_out.session(&activity_capability);
+            let mut give = |[activity, notices]: &[Capability<Tick>; 2], tick, (pieces, told)| {
+                let (pieces, told): (Vec<Piece>, Vec<Notice>) = (pieces, told);
+                let mut session = activity_out.session(activity);
                 session.give_iterator(pieces.into_iter().map(|(key, m)| (key, tick, m)));
-                let mut session = notices_out.session(&notice_capability);
-                session.give_iterator(notices.into_iter().map(|notice| (tick, notice)));
+                let mut session = notices_out.session(notices);
+                session.give_iterator(told.into_iter().map(|notice| (tick, notice)));
+            };
+            loop {
+                let stashed =
+                    stash.first_entry().filter(|entry| !frontiers[0].less_equal(entry.key()));
+                let first = stashed.as_ref().map(|entry| *entry.key());
+                let due = moves.due(frontiers, first);
+                match (stashed, due) {
+                    (_, Some(tick)) => {
+                        give(moves.held(), tick, book.close(tick, Vec::new()));
+                        moves.passed();
+                    }
+                    (Some(stashed), None) => {
+                        let (tick, (capabilities, records)) = stashed.remove_entry();
+                        give(&capabilities, tick, book.close(tick, records));
+                    }
+                    (None, None) => break,
+                }
             }
         }
     });
     Metered { activity, notices }
+}
+
+/// A claim about an activity as a record. Of a withdrawal nothing is read but its version.
+fn kept(activity: Id, version: u32, said: Option<&Said>) -> ActivityRecord {
+    let nothing = Said {
+        node: Id::NONE,
+        factor: Id::NONE,
+        from_ms: 0,
+        to_ms: 0,
+        number: Decimal::ZERO,
+        unit: Unit::all().next().expect("the table has units"),
+    };
+    let Said { node, factor, from_ms, to_ms, number, unit } = *said.unwrap_or(&nothing);
+    ActivityRecord {
+        activity,
+        node,
+        factor,
+        from_ms,
+        to_ms,
+        value: said.map(|_| number),
+        unit,
+        version,
+        quality: Quality::default(),
+        arrival: Arrival::default(),
+    }
 }
 
 /// All activities of one worker.
@@ -126,10 +166,11 @@ impl Book {
 
     fn close(&mut self, tick: Tick, mut records: Vec<ActivityRecord>) -> (Vec<Piece>, Vec<Notice>) {
         let (mut pieces, mut notices, mut tally) = (Vec::new(), Vec::new(), Tally::default());
-        self.move_horizon(tick, &mut pieces);
+        self.move_horizon(tick, &mut pieces, &mut notices);
+        let is_kept = tick.is(Cause::Kept);
         records.sort_by_key(|record| (record.activity, record.arrival));
         for record in &records {
-            let outcome = match self.refusal(record) {
+            let outcome = match self.refusal(record).filter(|_| !is_kept) {
                 None => self.take(record, &mut pieces),
                 Some((event, why)) => {
                     let ActivityRecord { activity: meter, from_ms: at_ms, arrival, .. } = *record;
@@ -189,9 +230,9 @@ impl Book {
 
     /// Takes back what has fallen below the horizon, to free the state downstream, and forgets activities
     /// that lie below it altogether.
-    fn move_horizon(&mut self, tick: Tick, pieces: &mut Vec<Piece>) {
+    fn move_horizon(&mut self, tick: Tick, pieces: &mut Vec<Piece>, notices: &mut Vec<Notice>) {
         let policy = &self.options.policy;
-        let (old_first, first) = (self.first, policy.horizon(tick));
+        let (old_first, first) = (self.first, self.options.horizon(tick));
         if first <= old_first {
             return;
         }
@@ -205,5 +246,10 @@ impl Book {
             });
             policy.period_of(said.to_ms - 1) >= first
         });
+        for (&activity, claims) in &self.claims {
+            let records =
+                claims.offers().into_iter().map(|(version, said)| kept(activity, version, said));
+            notices.extend(records.map(|record| Notice::Kept(Record::Activity(record))));
+        }
     }
 }

@@ -45,6 +45,25 @@ impl<V: Clone + Eq> Claims<V> {
         self.version == 0 && self.accepted.len() == 1 && self.current.is_some()
     }
 
+    /// Claims that, offered in turn, lead to the same state again: `(version, value)`.
+    #[must_use]
+    pub fn offers(&self) -> Vec<(u32, Option<&V>)> {
+        let mut offers: Vec<(u32, Option<&V>)> = Vec::with_capacity(self.accepted.len() + 1);
+        for (version, value) in &self.accepted {
+            // Accepted a second time, it had been withdrawn in between.
+            if let Some((before, _)) = offers.last().filter(|(_, said)| *said == Some(value)) {
+                offers.push((*before, None));
+            }
+            offers.push((*version, Some(value)));
+        }
+        // The last accepted value was withdrawn, or said again under a higher version.
+        let last = (self.version, self.current.as_ref());
+        if offers.last() != Some(&last) {
+            offers.push(last);
+        }
+        offers
+    }
+
     /// Takes in another claim; `None` withdraws.
     pub fn offer(&mut self, version: u32, value: Option<V>) -> Verdict {
         let version = if value.is_none() && version == 0 { self.version } else { version };
@@ -76,6 +95,25 @@ mod tests {
         let accepted =
             claims[1..].iter().filter(|c| all.offer(c.0, c.1) == Verdict::Accepted).count();
         (all.current().copied(), 1 + accepted)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn offering_it_again_leads_to_the_same_state(
+            claims in proptest::collection::vec((0..3_u32, proptest::option::of(0..3_i32)), 1..9)
+        ) {
+            let mut all = Claims::first(claims[0].0, claims[0].1);
+            for (version, value) in &claims[1..] {
+                all.offer(*version, *value);
+            }
+            let offers = all.offers().into_iter().map(|(v, value)| (v, value.copied()));
+            let offers: Vec<_> = offers.collect();
+            let mut again = Claims::first(offers[0].0, offers[0].1);
+            for (version, value) in &offers[1..] {
+                again.offer(*version, *value);
+            }
+            proptest::prop_assert_eq!(all, again);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod activities;
 pub mod claims;
 pub mod delay_until;
+pub mod horizon;
 pub mod metering;
 pub mod notice;
 pub mod open;

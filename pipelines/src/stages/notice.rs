@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Arrival, Id, Outcome, ReadingEntry, RejectEvent};
+use crate::model::{Arrival, Id, Outcome, ReadingEntry, Record, RejectEvent};
 
 /// A notice of a tick.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ pub enum Notice {
     Tally(Tally),
     /// A row of `readings`.
     Reading(ReadingEntry),
+    /// The horizon has moved, and this still counts although it lies before it (a register's baseline), or
+    /// may have come at any time (an activity). In the order in which it has to be said again.
+    Kept(Record),
     /// A reading that cannot be booked under the facts known now, or no longer is such.
     Waiting {
         /// `Parked` or `Rejected`, later perhaps `Resolved`.

@@ -24,6 +24,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 use differential_dataflow::{AsCollection, VecCollection};
 use timely::dataflow::channels::pact::Pipeline;
@@ -187,7 +188,9 @@ impl Running {
     }
 
     fn close(&mut self, tick: Tick, stash: Stash) -> Vec<(LiveKey, Emission)> {
-        let Stash { rows, rates, activity, .. } = stash;
+        let Stash { mut rows, rates, activity, .. } = stash;
+        // A row that came and went within the tick was never there, in whichever order workers say so.
+        consolidate(&mut rows);
         let first = self.policy.period_of(tick.ms());
         self.periods = self.periods.split_off(&first);
         let mut live = BTreeMap::new();

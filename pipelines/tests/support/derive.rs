@@ -76,6 +76,7 @@ pub(crate) fn derive(scenario: &Scenario, workers: usize, shuffle: u64) -> Deriv
             policy: scenario.policy.clone(),
             keep_readings: true,
             window_gases: true,
+            restored: Tick::ZERO,
         };
         let mut engine = Engine::build(worker, &options);
         let (me, peers) = (worker.index(), worker.peers());

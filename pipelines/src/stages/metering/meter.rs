@@ -16,7 +16,7 @@ use super::pieces::{Piece, book_span};
 use super::rows::Rows;
 use super::samples::Samples;
 use super::spans::{Scan, Unusable, Value, same_position, usable};
-use crate::model::{Arrival, Id, MeterRow, Period, Policy, Reading};
+use crate::model::{Arrival, Id, MeterRow, Period, Policy, Quality, Reading};
 use crate::stages::claims::{Claims, Verdict};
 
 /// A meter's state: about 16 bytes a value inside `retain`, and its rows.
@@ -287,7 +287,31 @@ impl Meter {
             changed_since(&self.samples, &self.rows, at_ms, &value)
         });
         self.samples.forget_before(first_kept, changed_ms);
-        self.waiting = self.waiting.split_off(&horizon_ms);
+        self.stop_waiting_until(horizon_ms);
+    }
+
+    /// Values up to `end_ms` wait for nothing any more: no fact can book them.
+    pub fn stop_waiting_until(&mut self, end_ms: i64) {
+        self.waiting = self.waiting.split_off(&(end_ms + 1));
+    }
+
+    /// What is known of the instants up to `end_ms`, as readings that lead to it again when they are taken
+    /// in turn. How they came about and where from is not kept.
+    pub fn kept_until(&self, meter: Id, end_ms: i64, give: &mut impl FnMut(Reading)) {
+        for (at_ms, claims) in self.samples.claims_until(end_ms) {
+            for (version, value) in claims.offers() {
+                give(Reading {
+                    meter,
+                    at_ms,
+                    from_ms: value.and_then(|value| value.from_ms),
+                    value: value.map(|value| value.number),
+                    unit: value.and_then(|value| value.unit),
+                    version,
+                    quality: Quality::default(),
+                    arrival: Arrival::default(),
+                });
+            }
+        }
     }
 }
 

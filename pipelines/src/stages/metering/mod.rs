@@ -11,7 +11,8 @@
 //!    sorted by (meter, instant, arrival). *So batching and the number of workers cannot matter.*
 //! 3. For each meter walk old and new values side by side and hand out the difference alone (`meter`).
 //!    *So downstream sees one small update an active meter-period and tick.*
-//! 4. When the horizon has moved, take back what lies below it and forget it. *So that memory is bounded.*
+//! 4. When the horizon has moved, take back what lies below it and forget it; tell what is kept of it. *So
+//!    that memory is bounded, and a restart need not know what was forgotten.*
 //!
 //! State: 16 bytes a value inside `retain`, more for corrected ones; the last value of every meter for ever,
 //! so that a quarterly register still has its baseline.
@@ -43,10 +44,11 @@ pub use pieces::{Piece, Stretch, book_span};
 pub use rows::Rows;
 pub use spans::{Scan, Span, Unusable, Value, usable};
 
+use super::horizon::Moves;
 use super::notice::{Notice, Tally};
 use crate::model::{
-    ActivityKey, Id, Measure, MeterRow, Outcome, Period, Policy, Reading, ReadingEntry,
-    RejectEvent, Tick,
+    ActivityKey, Cause, Id, Measure, MeterRow, Outcome, Period, Policy, Reading, ReadingEntry,
+    Record, RejectEvent, Tick,
 };
 
 /// What metering hands out.
@@ -68,6 +70,16 @@ pub struct Options {
     pub policy: Policy,
     /// Whether accepted readings are handed out for the table `readings`.
     pub keep_readings: bool,
+    /// At a restart: the newest tick of what is restored. The horizon is that of no earlier tick.
+    pub restored: Tick,
+}
+
+impl Options {
+    /// The first period that is restated at `tick`.
+    #[must_use]
+    pub fn horizon(&self, tick: Tick) -> Period {
+        self.policy.horizon(tick.max(self.restored))
+    }
 }
 
 /// Measures activity. See the module's documentation.
@@ -87,6 +99,7 @@ pub fn metering<'scope>(
     let mut notices_out = timely::dataflow::operators::generic::OutputBuilder::from(output);
 
     builder.build(move |initial| {
+        let mut moves = Moves::new(&options.policy, options.restored, &initial);
         drop(initial);
         let mut meters = Meters::new(options);
         let mut stash: BTreeMap<Tick, Stash> = BTreeMap::new();
@@ -101,19 +114,34 @@ pub fn metering<'scope>(
                     stashed_at(&mut stash, &capability, tick).rows.push((row, diff));
                 }
             });
-            // STEP 2: ticks that both inputs have passed.
+            // STEP 2: ticks that both inputs have passed, and STEP 4 between them.
             let (mut activity_out, mut notices_out) =
                 (activity_out.activate(), notices_out.activate());
             let closed =
                 |tick: &Tick| !frontiers[0].less_equal(tick) && !frontiers[1].less_equal(tick);
-            while let Some(entry) = stash.first_entry().filter(|entry| closed(entry.key())) {
-                let (tick, stashed) = entry.remove_entry();
-                let (pieces, told) = meters.close(tick, stashed.readings, stashed.rows);
-                let mut session = activity_out.session(&stashed.capabilities.0);
+            let mut give = |[activity, notices]: &[Capability<Tick>; 2], tick, (pieces, told)| {
+                let (pieces, told): (Vec<Piece>, Vec<Notice>) = (pieces, told);
+                let mut session = activity_out.session(activity);
                 session
                     .give_iterator(pieces.into_iter().map(|(key, measure)| (key, tick, measure)));
-                let mut session = notices_out.session(&stashed.capabilities.1);
+                let mut session = notices_out.session(notices);
                 session.give_iterator(told.into_iter().map(|notice| (tick, notice)));
+            };
+            loop {
+                let stashed = stash.first_entry().filter(|entry| closed(entry.key()));
+                let first = stashed.as_ref().map(|entry| *entry.key());
+                let due = moves.due(frontiers, first);
+                match (stashed, due) {
+                    (_, Some(tick)) => {
+                        give(moves.held(), tick, meters.close(tick, Vec::new(), Vec::new()));
+                        moves.passed();
+                    }
+                    (Some(stashed), None) => {
+                        let (tick, Stash { capabilities, readings, rows }) = stashed.remove_entry();
+                        give(&capabilities, tick, meters.close(tick, readings, rows));
+                    }
+                    (None, None) => break,
+                }
             }
         }
     });
@@ -127,7 +155,7 @@ fn by_meter(meter: Id) -> u64 {
 
 /// The changes of a tick that has not closed yet.
 struct Stash {
-    capabilities: (Capability<Tick>, Capability<Tick>),
+    capabilities: [Capability<Tick>; 2],
     readings: Vec<Reading>,
     rows: Vec<(MeterRow, i64)>,
 }
@@ -146,7 +174,7 @@ fn stashed_at<'a>(
     tick: Tick,
 ) -> &'a mut Stash {
     stash.entry(tick).or_insert_with(|| Stash {
-        capabilities: (capability.delayed(&tick, 0), capability.delayed(&tick, 1)),
+        capabilities: [capability.delayed(&tick, 0), capability.delayed(&tick, 1)],
         readings: Vec::new(),
         rows: Vec::new(),
     })
@@ -187,7 +215,7 @@ impl Meters {
     ) -> (Vec<Piece>, Vec<Notice>) {
         let mut pieces = Vec::new();
         let mut told = Told::default();
-        self.move_horizon(tick, &mut pieces);
+        self.move_horizon(tick, &mut pieces, &mut told);
         // A row that came and went within the tick was never there.
         consolidate(&mut rows);
         rows.sort_by(|a, b| (a.0.meter, a.1, &a.0).cmp(&(b.0.meter, b.1, &b.0)));
@@ -197,9 +225,10 @@ impl Meters {
         // What rows and the horizon moved may meet what readings move: then all is summed together.
         let is_mixed = !pieces.is_empty();
         readings.sort_unstable_by_key(|r| (r.meter, r.at_ms, r.arrival));
+        let is_kept = tick.is(Cause::Kept);
         for group in readings.chunk_by(|a, b| a.meter == b.meter) {
             let known = pieces.len();
-            self.take_readings(group, &mut pieces, &mut told);
+            self.take_readings(group, is_kept, &mut pieces, &mut told);
             consolidate_from(&mut pieces, known);
         }
         if is_mixed {
@@ -218,8 +247,8 @@ impl Meters {
         Booking { meter, policy: &self.options.policy, first: self.first }
     }
 
-    fn move_horizon(&mut self, tick: Tick, pieces: &mut Vec<Piece>) {
-        let (old_first, first) = (self.first, self.options.policy.horizon(tick));
+    fn move_horizon(&mut self, tick: Tick, pieces: &mut Vec<Piece>, told: &mut Told) {
+        let (old_first, first) = (self.first, self.options.horizon(tick));
         if first <= old_first {
             return;
         }
@@ -229,6 +258,13 @@ impl Meters {
             state.forget(old_first, booking, &mut |piece| pieces.push(piece));
         }
         self.meters.retain(|_, meter| !meter.is_empty());
+        let horizon_ms = first.start_ms(self.options.policy.period_ms);
+        let mut meters: Vec<_> = self.meters.iter().collect();
+        meters.sort_unstable_by_key(|(id, _)| **id);
+        for (&meter, state) in meters {
+            let kept = &mut |reading| told.notices.push(Notice::Kept(Record::Reading(reading)));
+            state.kept_until(meter, horizon_ms, kept);
+        }
     }
 
     fn change_rows(
@@ -254,16 +290,25 @@ impl Meters {
         }
     }
 
-    fn take_readings(&mut self, group: &[Reading], pieces: &mut Vec<Piece>, told: &mut Told) {
+    fn take_readings(
+        &mut self,
+        group: &[Reading],
+        is_kept: bool,
+        pieces: &mut Vec<Piece>,
+        told: &mut Told,
+    ) {
         let meter = group[0].meter;
         let Self { options, meters, first, changes } = self;
         let (policy, keep) = (&options.policy, options.keep_readings);
         let booking = Booking { meter, policy, first: *first };
         let state = meters.entry(meter).or_default();
-        let is_live = |reading: &Reading| policy.period_of(reading.at_ms - 1) >= *first;
+        let is_live = |reading: &Reading| is_kept || policy.period_of(reading.at_ms - 1) >= *first;
         if is_live(&group[0]) && state.is_news(group) {
             let tell = &mut |reading: &Reading, offered| told.take(reading, said(offered), keep);
             state.append(group, booking, tell, &mut |piece| add(pieces, piece));
+            if is_kept {
+                state.stop_waiting_until(first.start_ms(policy.period_ms));
+            }
             return;
         }
         for reading in group {
@@ -279,6 +324,9 @@ impl Meters {
             told.take(reading, said, keep);
         }
         state.apply(changes, booking, &mut |piece| add(pieces, piece));
+        if is_kept {
+            state.stop_waiting_until(first.start_ms(policy.period_ms));
+        }
     }
 }
 

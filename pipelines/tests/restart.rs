@@ -1,0 +1,215 @@
+//! A dataflow that is built anew in the middle of a history goes on as if nothing had happened.
+//!
+//! 1. A history is run through; what it tells to keep ([`Notice::Kept`]) is noted with its tick.
+//! 2. A second dataflow is given what a journal would hold at some tick S: facts, what was kept at the last
+//!    move of the horizon, and the records since; all at ticks before S, whatever their own.
+//! 3. Both go on from S. Everything derived after S is the same: entries, their reasons and ticks, notices
+//!    (so that no `resolved` is told twice or never), and the windows.
+//!
+//! Without `Kept` a register would lose its baseline, and an activity of long ago its first version.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use differential_dataflow::consolidation::consolidate_updates;
+use plumeline_pipelines::engine::{Engine, EngineOptions, Outbox};
+use plumeline_pipelines::model::{Cause, Fact, Record, Tick};
+use plumeline_pipelines::stages::notice::Notice;
+use proptest::prelude::*;
+use support::derive::Derived;
+use support::random::scenarios;
+use support::{HOUR, Scenario, Step};
+use timely::worker::Worker;
+
+/// Instants of the scenarios lie at most this far ahead of their ticks.
+const AHEAD_MS: i64 = 120 * HOUR;
+/// Ticks before S that a restart may use.
+const SLICES: i64 = 10_000;
+
+/// What a journal holds of a history up to some tick.
+struct Journal<'s> {
+    /// The newest tick in it, ms.
+    newest_ms: i64,
+    steps: Vec<(i64, &'s Step)>,
+    kept: Vec<Record>,
+    /// When the horizon moved last, ms.
+    moved_ms: i64,
+    /// Records before it are gone, ms.
+    first_ms: i64,
+}
+
+impl<'s> Journal<'s> {
+    /// After `count` steps, told by a dataflow that has run over them.
+    fn after(count: usize, scenario: &'s Scenario, told: &Outbox) -> Self {
+        let instants: Vec<i64> = scenario.instants();
+        let newest_ms = instants[count - 1];
+        let newest = Tick::new(newest_ms, Cause::Cut);
+        let moved_ms = scenario.policy.horizon_moved_ms(newest);
+        let mut kept = Vec::new();
+        for (tick, notice) in &told.notices {
+            if let Notice::Kept(record) = notice
+                && tick.ms() == moved_ms
+            {
+                kept.push(record.clone());
+            }
+        }
+        for (index, record) in (1..).zip(&mut kept) {
+            let (Record::Reading(_) | Record::Activity(_)) = record;
+            match record {
+                Record::Reading(reading) => reading.arrival.index = index,
+                Record::Activity(activity) => activity.arrival.index = index,
+            }
+        }
+        let horizon_ms = scenario.policy.horizon(newest).start_ms(scenario.policy.period_ms);
+        let steps = instants.into_iter().zip(&scenario.steps).take(count).collect();
+        Self { newest_ms, steps, kept, moved_ms, first_ms: horizon_ms - AHEAD_MS }
+    }
+
+    /// Whether an activity of step `ms` is in `kept`: they all are, as of the horizon's last move.
+    fn holds(&self, ms: i64, record: &Record) -> bool {
+        ms >= self.first_ms && (matches!(record, Record::Reading(_)) || ms >= self.moved_ms)
+    }
+}
+
+fn options(scenario: &Scenario, restored: Tick) -> EngineOptions {
+    let policy = scenario.policy.clone();
+    EngineOptions { policy, keep_readings: true, window_gases: true, restored }
+}
+
+fn feed(engine: &mut Engine, worker: &mut Worker, ms: i64, step: &Step) {
+    let mut facts = step.facts.clone();
+    facts.sort_by_key(|(fact, _)| match fact {
+        Fact::Node(_) => 0,
+        Fact::Meter(_) => 1,
+        Fact::Factor(_) => 2,
+    });
+    for (fact, diff) in facts {
+        engine.fact(ms, fact, diff);
+    }
+    engine.records(ms, step.records.clone());
+    pass(engine, worker, ms);
+}
+
+fn pass(engine: &mut Engine, worker: &mut Worker, ms: i64) {
+    let end = Tick::new(ms, Cause::Cut).next();
+    engine.advance_to(end);
+    worker.step_while(|| !engine.is_past(end));
+}
+
+/// What a dataflow derives that runs over all of the scenario.
+fn uninterrupted(scenario: &Scenario) -> Outbox {
+    let scenario = scenario.clone();
+    timely::execute_directly(move |worker| {
+        let mut engine = Engine::build(worker, &options(&scenario, Tick::ZERO));
+        for (ms, step) in scenario.instants().into_iter().zip(&scenario.steps) {
+            feed(&mut engine, worker, ms, step);
+        }
+        engine.drain()
+    })
+}
+
+/// What a dataflow derives that is restored from a journal of `count` steps and runs over the rest.
+fn restarted(scenario: &Scenario, count: usize, told: &Outbox) -> Outbox {
+    let scenario = scenario.clone();
+    let journal = Journal::after(count, &scenario, told);
+    let (newest_ms, kept) = (journal.newest_ms, journal.kept.clone());
+    // In the order of a restart: what holds for all, what was kept, then step by step.
+    let mut slices = vec![Step::default()];
+    for (ms, step) in &journal.steps {
+        let (meters, others): (Vec<_>, Vec<_>) =
+            step.facts.iter().cloned().partition(|(fact, _)| matches!(fact, Fact::Meter(_)));
+        slices[0].facts.extend(others);
+        let records = step.records.iter().filter(|record| journal.holds(*ms, record));
+        let records = records.cloned().collect();
+        slices.push(Step { facts: meters, records, ..Step::default() });
+    }
+    timely::execute_directly(move |worker| {
+        let restored = Tick::new(newest_ms, Cause::Cut);
+        let mut engine = Engine::build(worker, &options(&scenario, restored));
+        for (ms, slice) in (newest_ms - SLICES..).zip(&slices) {
+            feed_slice(
+                &mut engine,
+                worker,
+                ms,
+                slice,
+                if ms == newest_ms - SLICES { &kept } else { &[] },
+            );
+        }
+        pass(&mut engine, worker, newest_ms);
+        for (ms, step) in scenario.instants().into_iter().zip(&scenario.steps).skip(count) {
+            feed(&mut engine, worker, ms, step);
+        }
+        engine.drain()
+    })
+}
+
+fn feed_slice(engine: &mut Engine, worker: &mut Worker, ms: i64, step: &Step, kept: &[Record]) {
+    let mut facts = step.facts.clone();
+    facts.sort_by_key(|(fact, _)| match fact {
+        Fact::Node(_) => 0,
+        Fact::Meter(_) => 1,
+        Fact::Factor(_) => 2,
+    });
+    for (fact, diff) in facts {
+        engine.fact(ms, fact, diff);
+    }
+    engine.records(ms, step.records.clone());
+    engine.kept(ms, kept.iter().cloned());
+    pass(engine, worker, ms);
+}
+
+/// What was derived after `tick`, consolidated and in order.
+fn after(mut out: Outbox, tick: Tick) -> Outbox {
+    out.activity.retain(|(_, at, _)| *at > tick);
+    out.emissions.retain(|(_, at, _)| *at > tick);
+    out.footprints.retain(|(_, at, _)| *at > tick);
+    out.notices.retain(|(at, _)| *at > tick);
+    consolidate_updates(&mut out.activity);
+    consolidate_updates(&mut out.emissions);
+    consolidate_updates(&mut out.footprints);
+    out.notices.sort();
+    out
+}
+
+fn assert_goes_on(scenario: &Scenario, count: usize) {
+    let whole = uninterrupted(scenario);
+    let second = restarted(scenario, count, &whole);
+    let instants: Vec<i64> = scenario.instants();
+    let tick = Tick::new(instants[count - 1], Cause::Cut);
+    let windows = |out: &Outbox| {
+        let mut derived = Derived::default();
+        derived.out.windows.clone_from(&out.windows);
+        let at = |ms: &i64| (*ms, derived.until(Tick::new(*ms, Cause::Cut)).windows);
+        instants[count - 1..].iter().map(at).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(windows(&whole), windows(&second), "windows");
+    let (whole, second) = (after(whole, tick), after(second, tick));
+    assert_eq!(whole.activity, second.activity, "activity");
+    assert_eq!(whole.emissions, second.emissions, "emissions");
+    assert_eq!(whole.footprints, second.footprints, "footprints");
+    assert_eq!(whole.notices, second.notices, "notices");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: std::env::var("PLUMELINE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(96),
+        failure_persistence: Some(Box::new(
+            proptest::test_runner::FileFailurePersistence::WithSource("seeds"),
+        )),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_restarted_dataflow_derives_what_an_uninterrupted_one_does(
+        scenario in scenarios(),
+        at in 0.0..1.0_f64,
+        retain_days in 0_i64..3,
+    ) {
+        let scenario = Scenario { policy: support::policy(retain_days), ..scenario };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss,
+            reason = "a place among a few steps")]
+        let count = 1 + (at * scenario.steps.len() as f64) as usize;
+        assert_goes_on(&scenario, count.min(scenario.steps.len()));
+    }
+}
