@@ -17,8 +17,9 @@ pub struct Arrival {
     pub source: u16,
     /// Its element in the payload, from 0.
     pub element: u32,
-    /// The payload's position in its source: a Kafka offset, a line of a file; for MQTT, which has none, a
-    /// count of publishes from the start of the run, in ms times 2^20.
+    /// The payload's position in its source: a line of a file; a Kafka offset, plus partition times 2^44, plus
+    /// the topic's place among the source's times 2^56; for MQTT, which has none, a count of publishes from
+    /// the start of the run, in ms times 2^20.
     pub position: u64,
 }
 

@@ -22,9 +22,22 @@ use table::{ALIASES, Definition, Entry, TABLE};
 
 pub use table::Dimension;
 
-/// A unit of the table.
+/// A unit of the table. Written out, it is its symbol: the table may grow.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Unit(u8);
+
+impl From<Unit> for String {
+    fn from(unit: Unit) -> Self {
+        unit.symbol().to_owned()
+    }
+}
+impl TryFrom<String> for Unit {
+    type Error = UnitError;
+    fn try_from(symbol: String) -> Result<Self, UnitError> {
+        Self::parse(&symbol)
+    }
+}
 
 /// Why a value has no amount, or a rate no conversion.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
