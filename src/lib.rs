@@ -5,7 +5,8 @@
 //! config/   the pipeline file, checked as a whole
 //! facts/    meters, factors and nodes from CSV files and topics, checked together
 //! check     `plumeline check`: every problem at once
-//! runtime/  `plumeline run`: sequencer, workers, committer, publisher
+//! journal/  what was acknowledged, on disk; `plumeline journal`
+//! runtime/  `plumeline run`: ingest, feeder, workers, committer, publisher
 //! http      /metrics, /healthz, /readyz
 //! demo/     `plumeline demo`: the main job in one process, on a simulated fleet
 //! ```
@@ -15,6 +16,7 @@ pub mod config;
 pub mod demo;
 pub mod facts;
 pub mod http;
+pub mod journal;
 pub mod runtime;
 
 /// An error and all its causes in one line.

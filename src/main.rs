@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use plumeline::journal::JournalError;
 use plumeline::runtime::{Progress, RunError, Running, WallClock};
-use plumeline::{chain, check, config, demo, runtime};
+use plumeline::{chain, check, config, demo, journal, runtime};
 use plumeline_sinks::delta::LakeError;
 use tracing_subscriber::EnvFilter;
 
@@ -61,6 +62,33 @@ enum Command {
         #[arg(long, value_name = "T")]
         as_of: Option<jiff::Timestamp>,
     },
+    /// Look into a journal; nothing is written to it, and a pipeline may run meanwhile.
+    Journal {
+        #[command(subcommand)]
+        look: Look,
+    },
+}
+
+#[derive(Subcommand)]
+enum Look {
+    /// Tell what is in it.
+    Info {
+        /// The journal, such as state/journal.db.
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+    },
+    /// Read all of it; exits 1 and says what is wrong, if anything is.
+    Verify {
+        /// The journal, such as state/journal.db.
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+    },
+    /// Print every reading and activity in it as a JSON line.
+    Export {
+        /// The journal, such as state/journal.db.
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+    },
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -70,12 +98,15 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn main() -> ExitCode {
     abort_on_panic();
+    // Nothing without the feature that tests turn on: ends the process at points of their choice.
+    let _points = fail::FailScenario::setup();
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Demo { length, dir } => run_demo(length, dir),
         Command::Run { pipeline } => run(&pipeline),
         Command::Check { pipeline, connect } => run_check(&pipeline, connect),
         Command::Views { pipeline, as_of } => views(&pipeline, as_of),
+        Command::Journal { look } => look_into(&look),
     };
     done.unwrap_or_else(|message| {
         say(&mut std::io::stderr(), &format!("plumeline: {message}"));
@@ -152,9 +183,7 @@ fn run(path: &Path) -> Result<ExitCode, String> {
             tracing::info!(outcomes = ?progress.outcomes, "drained, committed and ended");
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => {
-            Err(format!("{}. What was not committed was not acknowledged", chain(&error)))
-        }
+        Err(error) => Err(format!("{}. What was acknowledged is in the journal", chain(&error))),
     }
 }
 
@@ -171,6 +200,23 @@ fn failed(error: &RunError, http: std::net::SocketAddr) -> String {
         }
         RunError::Lake(_) | RunError::Source { .. } => {
             ". `plumeline check --connect` tries every source and the store".to_owned()
+        }
+        RunError::Journal(error) => {
+            let remedy = match error {
+                JournalError::Locked(_) => "Stop the other one first, or write another state_dir",
+                JournalError::Setting { .. } => {
+                    "What was booked under the old value would be corrected from a wrong base: put the old \
+                     value back, or begin anew under another name, state_dir and url"
+                }
+                JournalError::Format { .. } => "Use the program that wrote it, or a newer one",
+                JournalError::Folder { .. } => "Make it writable, or write another state_dir",
+                JournalError::Torn(_) | JournalError::Sqlite(_) => {
+                    "`plumeline journal verify` says what is wrong with it; a copy of it can be put back only \
+                     together with its tables"
+                }
+                JournalError::Ledger(_) => "",
+            };
+            if remedy.is_empty() { String::new() } else { format!(". {remedy}") }
         }
         RunError::Facts(_) | RunError::Thread(_) | RunError::Ended(_) => String::new(),
     };
@@ -214,7 +260,7 @@ async fn until_ended(running: &Running, signals: &mut Signals) {
                 looks_left = looks_left.map(|left| left.saturating_sub(1));
                 if looks_left == Some(0) {
                     tracing::error!(
-                        "not drained within {DRAIN_MAX:?}; what is not committed is not acknowledged"
+                        "not drained within {DRAIN_MAX:?}; what is not committed is in the journal"
                     );
                     std::process::exit(1);
                 }
@@ -223,9 +269,7 @@ async fn until_ended(running: &Running, signals: &mut Signals) {
             () = signals.next() => {}
         }
         if looks_left.is_some() {
-            tracing::warn!(
-                "asked twice: ending at once; what is not committed is not acknowledged"
-            );
+            tracing::warn!("asked twice: ending at once; what is not committed is in the journal");
             std::process::exit(130);
         }
         tracing::info!("draining; a second signal ends the process at once");
@@ -248,6 +292,34 @@ fn views(path: &Path, as_of: Option<jiff::Timestamp>) -> Result<ExitCode, String
     let script = plumeline_sinks::delta::views_script(&lake, as_of_ms);
     say(&mut std::io::stdout(), script.map_err(|error| chain(&error))?.trim_end());
     Ok(ExitCode::SUCCESS)
+}
+
+fn look_into(look: &Look) -> Result<ExitCode, String> {
+    let (Look::Info { path } | Look::Verify { path } | Look::Export { path }) = look;
+    let failed =
+        |error: JournalError| format!("{} cannot be read: {}", path.display(), chain(&error));
+    let out = &mut std::io::stdout().lock();
+    match look {
+        Look::Info { .. } => {
+            say(out, journal::info(path).map_err(failed)?.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        Look::Verify { .. } => {
+            let problems = journal::verify(path).map_err(failed)?;
+            if problems.is_empty() {
+                say(out, "all of it can be read");
+                return Ok(ExitCode::SUCCESS);
+            }
+            for problem in &problems {
+                say(out, problem);
+            }
+            Ok(ExitCode::FAILURE)
+        }
+        Look::Export { .. } => {
+            journal::export(path, out).map_err(failed)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }
 
 fn run_demo(length: Option<Duration>, dir: Option<PathBuf>) -> Result<ExitCode, String> {

@@ -184,7 +184,7 @@ fn what_was_known_yesterday_can_be_asked_today() {
     rig.run_to_end();
     let first = "SELECT CAST(max(recorded_at) AS VARCHAR) FROM activity";
     let recorded = ledger::one(&rig, &python, first);
-    // A second run knows nothing of the first but its ledger: the file holds something new.
+    // A second run goes on from the first; the file was written anew.
     rig.write("readings.jsonl", format!("{}\n", rig::reading(1)));
     rig.run_to_end();
     let sum = "SELECT CAST(sum(amount) AS INTEGER) FROM activity";

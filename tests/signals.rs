@@ -76,7 +76,7 @@ fn a_second_signal_ends_it_at_once() {
     ends_with(running.process(), &["TERM"], 130);
     let said = running.said();
     assert!(said.contains("asked twice: ending at once"), "{said}");
-    assert!(said.contains("what is not committed is not acknowledged"), "{said}");
+    assert!(said.contains("what is not committed is in the journal"), "{said}");
 }
 
 #[test]
@@ -198,8 +198,78 @@ fn another_pipelines_ledger_is_left_alone() {
     rig.run_to_end();
     rig.edit("pipeline.toml", "name = \"acme\"", "name = \"other\"");
     let said = refusal(&rig.plumeline(&["run"]));
+    assert!(said.contains("was written with name = acme, and now it is other"), "{said}");
+    rig.edit("pipeline.toml", "name = \"other\"", "name = \"other\"\nstate_dir = \"new\"");
+    let said = refusal(&rig.plumeline(&["run"]));
     assert!(said.contains("belongs to pipeline `acme`, not to `other`"), "{said}");
     assert!(said.contains("another url"), "{said}");
+}
+
+#[test]
+fn a_journal_that_is_not_the_ledgers_is_refused() {
+    let rig = Rig::plain(FILE_SOURCE, "1h");
+    rig.write("readings.jsonl", lines(0..4));
+    rig.run_to_end();
+    let copy = |from: &str, to: &str| {
+        std::fs::create_dir_all(rig.path(to)).unwrap();
+        for entry in std::fs::read_dir(rig.path(from)).unwrap().flatten() {
+            std::fs::copy(entry.path(), rig.path(to).join(entry.file_name())).unwrap();
+        }
+    };
+    copy("state", "older");
+    rig.write("readings.jsonl", lines(4..8));
+    rig.run_to_end();
+    // One that is new, one that was set back, and the right one without its tables.
+    for (state, said) in [("new", "the journal is empty"), ("older", "the journal does not know")] {
+        let line = format!("name = \"acme\"\nstate_dir = \"{state}\"");
+        rig.edit("pipeline.toml", "name = \"acme\"", &line);
+        let refused = refusal(&rig.plumeline(&["run"]));
+        assert!(refused.contains(said) && refused.contains("state folder"), "{refused}");
+        rig.edit("pipeline.toml", &line, "name = \"acme\"");
+    }
+    rig.edit("pipeline.toml", "url = \"lake\"", "url = \"elsewhere\"");
+    let refused = refusal(&rig.plumeline(&["run"]));
+    assert!(refused.contains("tables that are not there"), "{refused}");
+    rig.edit("pipeline.toml", "url = \"elsewhere\"", "url = \"lake\"");
+    rig.edit("pipeline.toml", "name = \"acme\"", "name = \"acme\"\ngwp = \"ar5\"");
+    let refused = refusal(&rig.plumeline(&["run"]));
+    assert!(refused.contains("gwp = ar6, and now it is ar5"), "{refused}");
+    assert!(refused.contains("wrong base"), "{refused}");
+    rig.edit("pipeline.toml", "gwp = \"ar5\"", "");
+    rig.run_to_end();
+}
+
+#[test]
+fn a_second_process_on_the_same_state_is_refused_and_a_crash_leaves_no_lock() {
+    let follow = FILE_SOURCE.to_owned() + "follow = true\n";
+    let rig = Rig::plain(&follow, "1h");
+    rig.write("readings.jsonl", lines(0..4));
+    let running = rig.run();
+    let said = refusal(&rig.plumeline(&["run"]));
+    assert!(said.contains("another plumeline runs on the state folder"), "{said}");
+    running.kill();
+    rig.run().stop();
+}
+
+#[test]
+fn tables_that_changed_while_it_was_down_restate_once() {
+    let rig = Rig::plain(FILE_SOURCE, "1h");
+    rig.write("readings.jsonl", lines(0..4));
+    rig.run_to_end();
+    let versions = || std::fs::read_dir(rig.path("lake/factors/_delta_log")).unwrap().count();
+    let before = versions();
+    rig.run_to_end();
+    assert_eq!(versions(), before, "nothing changed");
+    rig.edit("factors.csv", "grid,1,", "grid,1,2,0,any,co2,0.5,kWh,2020-01-01,,a test,\ngrid,2,");
+    let said = rig.run_to_end();
+    assert!(said.contains("tables changed and were applied"), "{said}");
+    rig.run_to_end();
+    assert_eq!(versions(), before + 1, "once");
+    // One with a mistake is not applied; the last good one stays, and the pipeline runs.
+    rig.write("factors.csv", "nonsense");
+    let said = rig.run_to_end();
+    assert!(said.contains("the last good one stays"), "{said}");
+    assert_eq!(versions(), before + 1);
 }
 
 #[test]

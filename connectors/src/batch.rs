@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use plumeline_pipelines::model::{Record, RejectEntry};
 
+use crate::position::Position;
+
 pub use crate::decode::fact::FactChange;
 
 /// Elements of one source, in the order they arrived.
@@ -36,12 +38,22 @@ impl Receipt {
         Self(Mark::None)
     }
 
+    /// Where the source is read on once the batch is safe, a stream each. Nothing where the broker remembers.
+    #[must_use]
+    pub fn positions(&self) -> Vec<Position> {
+        match &self.0 {
+            Mark::None | Mark::Mqtt(_) => Vec::new(),
+            Mark::Kafka(nexts) => nexts.iter().map(NextOffset::position).collect(),
+            Mark::File(mark) => vec![mark.position()],
+        }
+    }
+
     /// Messages that a broker counts until they are acknowledged, and may wait for.
     #[must_use]
     pub fn owes(&self) -> usize {
         match &self.0 {
             Mark::Mqtt(sheaves) => sheaves.iter().map(|sheaf| sheaf.packets.len()).sum(),
-            Mark::None | Mark::Kafka(_) | Mark::File { .. } => 0,
+            Mark::None | Mark::Kafka(_) | Mark::File(_) => 0,
         }
     }
 }
@@ -55,13 +67,36 @@ pub(crate) enum Mark {
     Mqtt(Vec<Sheaf>),
     /// The next offset of each partition.
     Kafka(Vec<NextOffset>),
-    /// The last line that is in the batch.
-    File {
-        /// Lines from the start of the file.
-        line: u64,
-        /// Bytes from the start of the file.
-        byte: u64,
-    },
+    /// The end of the last line that is in the batch.
+    File(FileMark),
+}
+
+/// A place in a file.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileMark {
+    /// Which file: its device and inode.
+    pub(crate) file: (u64, u64),
+    /// Lines before it.
+    pub(crate) line: u64,
+    /// Bytes before it.
+    pub(crate) byte: u64,
+    /// What the last of these bytes are, as a hash.
+    pub(crate) tail: u64,
+}
+
+impl FileMark {
+    fn position(self) -> Position {
+        let Self { file: (device, inode), line, byte, tail } = self;
+        let at = format!("{device} {inode} {line} {byte} {tail}");
+        Position { stream: "file".to_owned(), at }
+    }
+
+    /// The place that `positions` tell, if they do.
+    pub(crate) fn among(positions: &[Position]) -> Option<Self> {
+        let mut numbers = positions.first()?.at.split(' ').map(str::parse);
+        let mut next = || numbers.next()?.ok();
+        Some(Self { file: (next()?, next()?), line: next()?, byte: next()?, tail: next()? })
+    }
 }
 
 /// Publishes of one connection.
@@ -82,4 +117,21 @@ pub(crate) struct NextOffset {
     pub(crate) partition: i32,
     /// The offset after the last one read.
     pub(crate) offset: i64,
+}
+
+impl NextOffset {
+    fn stream(topic: &str, partition: i32) -> String {
+        format!("{partition} {topic}")
+    }
+
+    fn position(&self) -> Position {
+        let Self { topic, partition, offset } = self;
+        Position { stream: Self::stream(topic, *partition), at: offset.to_string() }
+    }
+
+    /// The offset that `positions` tell of a partition, if they do.
+    pub(crate) fn among(positions: &[Position], topic: &str, partition: i32) -> Option<i64> {
+        let stream = Self::stream(topic, partition);
+        positions.iter().find(|position| position.stream == stream)?.at.parse().ok()
+    }
 }

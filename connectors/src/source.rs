@@ -14,6 +14,7 @@ use tokio::sync::mpsc::Sender;
 
 use crate::batch::{Batch, Receipt};
 use crate::mqtt::topic::TopicError;
+use crate::position::Position;
 use crate::{file, kafka, mqtt};
 
 /// Longest a source takes to stop.
@@ -45,6 +46,8 @@ pub struct Context {
     pub timezone: TimeZone,
     /// The grid of validity in facts, ms.
     pub period_ms: i64,
+    /// Where the source is read on, as its receipts told ([`Receipt::positions`]); empty at its first start.
+    pub resume: Vec<Position>,
 }
 
 impl fmt::Debug for Context {

@@ -28,6 +28,7 @@ pub(crate) fn context(name: &str, capacity: usize) -> (Context, Receiver<Batch>)
         max_ahead_ms: 300_000,
         timezone: TimeZone::UTC,
         period_ms: 900_000,
+        resume: Vec::new(),
     };
     (context, batches)
 }

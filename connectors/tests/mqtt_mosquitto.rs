@@ -173,6 +173,7 @@ fn begin(config: &MqttSource, capacity: usize) -> (SourceHandle, Receiver<Batch>
         max_ahead_ms: 300_000,
         timezone: TimeZone::UTC,
         period_ms: 900_000,
+        resume: Vec::new(),
     };
     (
         start(SourceConfig::Mqtt(config.clone()), context).expect("the set-up of a test works"),

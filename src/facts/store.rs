@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use plumeline_connectors::config::Carries;
-use plumeline_pipelines::model::{Fact, GwpSet, Names, NodeRow};
+use plumeline_pipelines::model::{Fact, GwpSet, Id, Names, NodeRow};
 
 use super::file::TableFile;
 use super::joins::{Books, Setting, joins};
@@ -83,6 +83,26 @@ impl FactStore {
             Table::Factors => self.books.factors.values().map(Vec::len).sum(),
             Table::Nodes => self.books.nodes.values().map(Vec::len).sum(),
         }
+    }
+
+    /// Takes in a row that was learned before a restart, from the source of number `source` or a file, or takes
+    /// it back. It passed all rules then.
+    pub fn recall(&mut self, source: Option<u16>, fact: &Fact, withdrawn: bool) {
+        let origin = source.map_or(Origin::File, Origin::Source);
+        let file = source.and_then(|source| self.sources.get(usize::from(source)));
+        let file =
+            file.map_or_else(|| "the journal".to_owned(), |name| format!("source \"{name}\""));
+        let place = Place { file: file.into(), line: None, origin };
+        match fact {
+            Fact::Meter(row) => recall(&mut self.books.meters, row, withdrawn, place),
+            Fact::Factor(row) => recall(&mut self.books.factors, row, withdrawn, place),
+            Fact::Node(row) => recall(&mut self.books.nodes, row, withdrawn, place),
+        }
+    }
+
+    /// The meters that have rows.
+    pub fn meters(&self) -> impl Iterator<Item = Id> {
+        self.books.meters.keys().copied()
     }
 
     /// Puts the rows of `files` in place of those of the same tables' files.
@@ -288,6 +308,20 @@ fn two_homes(subject: &str, place: &Place, other: &Place) -> Problem {
     let message = format!("{subject} also comes from {}", other.file);
     let remedy = "keep it in one place: a file or one topic".to_owned();
     at(place, Severity::Error, "key", (message, remedy))
+}
+
+/// Puts a row down, or takes exactly it away.
+fn recall<R: TableRow>(book: &mut Book<R>, row: &R, withdrawn: bool, place: Place) {
+    if !withdrawn {
+        book.entry(row.key()).or_default().push(Held { row: row.clone(), place });
+        return;
+    }
+    if let Some(rows) = book.get_mut(&row.key()) {
+        rows.retain(|held| held.row != *row);
+        if rows.is_empty() {
+            book.remove(&row.key());
+        }
+    }
 }
 
 /// Takes one row of a source in, or back.

@@ -53,16 +53,23 @@ impl Stability {
 pub struct Watcher(Vec<(TableChanged, Stability)>);
 
 impl Watcher {
-    /// Watches `tables`; what they are now is known. Make it before they are read for the first time, so
-    /// that a change in between is noticed.
+    /// Watches `tables`. Where `is_known`, what they are now counts as reported: make it before they are read
+    /// for the first time, so that a change in between is noticed. Else they are reported once they have
+    /// settled, like any change.
     #[must_use]
-    pub fn new(tables: &Tables) -> Self {
+    pub fn new(tables: &Tables, is_known: bool) -> Self {
         let watched = TABLES.into_iter().filter_map(|table| {
             let path = table_path(tables, table)?.clone();
-            let stability = Stability::new(stamp(&path));
+            let stability = Stability::new(if is_known { stamp(&path) } else { None });
             Some((TableChanged { table, path }, stability))
         });
         Self(watched.collect())
+    }
+
+    /// Whether what was last seen of every file has been reported.
+    #[must_use]
+    pub fn has_settled(&self) -> bool {
+        self.0.iter().all(|(changed, stability)| stability.reported == stamp(&changed.path))
     }
 
     /// The tables whose files have changed and settled since they were last reported.
@@ -122,7 +129,7 @@ mod tests {
         let path = dir.path().join("nodes.csv");
         std::fs::write(&path, "node,parent\n").unwrap();
         let tables = Tables { nodes: Some(path.clone()), ..Tables::default() };
-        let mut watcher = Watcher::new(&tables);
+        let mut watcher = Watcher::new(&tables, true);
         assert_eq!(watcher.poll(), []);
         std::fs::write(&path, "node,parent\na,\n").unwrap();
         assert_eq!(watcher.poll(), []);

@@ -6,17 +6,18 @@
 //! 3. An error that may pass is tried again, later and later; meanwhile the channel fills and everybody
 //!    waits. Any other error ends the pipeline: the next start reads from the lake how far it came.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
-use plumeline_pipelines::model::Tick;
+use plumeline_pipelines::model::{Record, Tick};
 use plumeline_sinks::delta::{CutWriter, Lake, LakeError, Rows};
-use tokio::sync::mpsc::UnboundedSender;
+use thiserror::Error;
 
 use super::telemetry::Telemetry;
+use crate::journal::{Journal, JournalError};
 
 /// First pause after an error that may pass.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
@@ -37,6 +38,17 @@ pub(super) enum ToCommitter {
         /// The rows.
         rows: Rows,
     },
+    /// What a part keeps, since the horizon has moved.
+    Kept {
+        /// The cut.
+        cut: Tick,
+        /// Who says so.
+        part: usize,
+        /// When the horizon moved, ms.
+        moved_ms: i64,
+        /// In the order in which it has to be said again.
+        records: Vec<Record>,
+    },
     /// One part has handed over all its rows of the cut.
     End {
         /// The cut.
@@ -49,7 +61,8 @@ pub(super) enum ToCommitter {
 pub(super) struct Committer {
     lake: Option<Lake>,
     parts: usize,
-    committed: UnboundedSender<Tick>,
+    journal: Arc<Journal>,
+    committed: Sender<Tick>,
     telemetry: Arc<Telemetry>,
     stop: Arc<AtomicBool>,
     open: Option<Open>,
@@ -64,6 +77,8 @@ struct Open {
     writer: Option<CutWriter>,
     /// Parts that have handed over everything.
     ended: usize,
+    /// What is kept since the horizon has moved: when, ms, and what by part.
+    kept: Option<(i64, BTreeMap<usize, Vec<Record>>)>,
 }
 
 impl Committer {
@@ -72,31 +87,34 @@ impl Committer {
     pub(super) fn new(
         lake: Option<Lake>,
         parts: usize,
-        committed: UnboundedSender<Tick>,
-        telemetry: Arc<Telemetry>,
-        stop: Arc<AtomicBool>,
+        (journal, committed): (Arc<Journal>, Sender<Tick>),
+        (telemetry, stop): (Arc<Telemetry>, Arc<AtomicBool>),
     ) -> Self {
-        Self { lake, parts, committed, telemetry, stop, open: None, later: VecDeque::new() }
+        let later = VecDeque::new();
+        Self { lake, parts, journal, committed, telemetry, stop, open: None, later }
     }
 
     /// Runs until all parts have let go.
     ///
     /// # Errors
-    /// An error of the lake that cannot pass.
-    pub(super) fn run(mut self, inbox: &Receiver<ToCommitter>) -> Result<(), LakeError> {
+    /// An error of the lake or the journal that cannot pass.
+    pub(super) fn run(mut self, inbox: &Receiver<ToCommitter>) -> Result<(), CommitError> {
         while let Ok(message) = inbox.recv() {
             self.take(message)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, message: ToCommitter) -> Result<(), LakeError> {
-        let (ToCommitter::Rows { cut, .. } | ToCommitter::End { cut }) = message;
+    fn take(&mut self, message: ToCommitter) -> Result<(), CommitError> {
+        let (ToCommitter::Rows { cut, .. }
+        | ToCommitter::Kept { cut, .. }
+        | ToCommitter::End { cut }) = message;
         let lake = &mut self.lake;
         let open = self.open.get_or_insert_with(|| Open {
             cut,
             writer: lake.as_mut().map(|lake| lake.begin(cut)),
             ended: 0,
+            kept: None,
         });
         if open.cut != cut {
             self.later.push_back(message);
@@ -104,6 +122,11 @@ impl Committer {
         }
         match message {
             ToCommitter::Rows { part, rows, .. } => self.append(part, rows),
+            ToCommitter::Kept { part, moved_ms, records, .. } => {
+                let kept = open.kept.get_or_insert_with(|| (moved_ms, BTreeMap::new()));
+                kept.1.insert(part, records);
+                Ok(())
+            }
             ToCommitter::End { .. } => {
                 open.ended += 1;
                 if open.ended < self.parts { Ok(()) } else { self.end() }
@@ -111,7 +134,7 @@ impl Committer {
         }
     }
 
-    fn append(&mut self, part: usize, rows: Rows) -> Result<(), LakeError> {
+    fn append(&mut self, part: usize, rows: Rows) -> Result<(), CommitError> {
         let Some(mut writer) = self.open.as_mut().and_then(|open| open.writer.take()) else {
             return Ok(());
         };
@@ -125,12 +148,19 @@ impl Committer {
     }
 
     /// Every part has ended the cut: commit it, and go on with what has come for the next.
-    fn end(&mut self) -> Result<(), LakeError> {
+    fn end(&mut self) -> Result<(), CommitError> {
         let Some(open) = self.open.take() else { return Ok(()) };
+        if let Some((moved_ms, parts)) = open.kept {
+            // Before the commit: a restart at this cut needs it.
+            let parts: Vec<_> = parts.into_values().collect();
+            self.insist(|| self.journal.keep(moved_ms, &parts))?;
+        }
+        fail::fail_point!("before-commit");
         if let Some(mut writer) = open.writer {
             let stats = self.insist(|| writer.commit())?;
             self.telemetry.committed(&stats);
         }
+        fail::fail_point!("after-commit");
         self.telemetry.set_committed(open.cut);
         if self.committed.send(open.cut).is_err() {
             tracing::debug!("the sequencer has ended");
@@ -142,7 +172,10 @@ impl Committer {
     }
 
     /// Tries until it succeeds, or fails for good.
-    fn insist<T>(&self, mut attempt: impl FnMut() -> Result<T, LakeError>) -> Result<T, LakeError> {
+    fn insist<T, E: Transient>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, CommitError> {
         let (mut pause, mut tries) = (RETRY_FIRST, 0);
         loop {
             match attempt() {
@@ -153,11 +186,11 @@ impl Committer {
                     }
                     return Ok(done);
                 }
-                Err(error) if error.transient() => {
+                Err(error) if error.may_pass() => {
                     tries += 1;
                     let stopping = self.stop.load(Ordering::Acquire);
                     if stopping && tries > RETRIES_WHILE_STOPPING {
-                        return Err(error);
+                        return Err(error.into());
                     }
                     let problem = crate::chain(&error);
                     tracing::warn!(%problem, ?pause, "the store does not take the commit; trying again");
@@ -165,8 +198,43 @@ impl Committer {
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(RETRY_MAX);
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// Why the committer has ended.
+#[derive(Debug, Error)]
+pub(super) enum CommitError {
+    /// The lake.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl From<CommitError> for super::RunError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Lake(error) => Self::Lake(error),
+            CommitError::Journal(error) => Self::Journal(error),
+        }
+    }
+}
+
+/// An error that may pass.
+trait Transient: std::error::Error + Into<CommitError> + 'static {
+    fn may_pass(&self) -> bool;
+}
+impl Transient for LakeError {
+    fn may_pass(&self) -> bool {
+        self.transient()
+    }
+}
+impl Transient for JournalError {
+    fn may_pass(&self) -> bool {
+        self.is_transient()
     }
 }

@@ -6,7 +6,6 @@ use plumeline_pipelines::model::time::day_start;
 pub(super) const CUTS_UNDER_WAY_MAX: usize = 2;
 
 /// What the decision rests on.
-#[expect(clippy::struct_excessive_bools, reason = "each is one observation of the caller")]
 #[derive(Copy, Clone, Debug, Default)]
 pub(super) struct Seen {
     /// The instant about to be sealed, ms.
@@ -17,8 +16,6 @@ pub(super) struct Seen {
     pub since_cut_ms: i64,
     /// Facts changed: what they restate streams into this cut.
     pub facts_changed: bool,
-    /// A source has handed over half of what it may before it is acknowledged.
-    pub source_waits: bool,
     /// Workers hold more rows than they should.
     pub rows_wait: bool,
     /// Cuts that are not committed yet.
@@ -37,11 +34,7 @@ pub(super) fn is_cut(seen: Seen, commit_every_ms: i64) -> bool {
         return false;
     }
     let crosses_midnight = day_start(seen.now_ms) != day_start(seen.last_ms) && seen.last_ms > 0;
-    seen.since_cut_ms >= commit_every_ms
-        || crosses_midnight
-        || seen.facts_changed
-        || seen.source_waits
-        || seen.rows_wait
+    seen.since_cut_ms >= commit_every_ms || crosses_midnight || seen.facts_changed || seen.rows_wait
 }
 
 #[cfg(test)]
@@ -60,12 +53,11 @@ mod tests {
         assert!(is_cut(Seen { since_cut_ms: 60_000, ..quiet() }, 60_000));
         assert!(is_cut(Seen { now_ms: NOON + 12 * 3_600_000, ..quiet() }, 60_000));
         assert!(is_cut(Seen { facts_changed: true, ..quiet() }, 60_000));
-        assert!(is_cut(Seen { source_waits: true, ..quiet() }, 60_000));
     }
 
     #[test]
     fn a_slow_store_is_not_asked_for_more() {
-        let waits = Seen { source_waits: true, under_way: CUTS_UNDER_WAY_MAX, ..quiet() };
+        let waits = Seen { facts_changed: true, under_way: CUTS_UNDER_WAY_MAX, ..quiet() };
         assert!(!is_cut(waits, 60_000));
         assert!(is_cut(Seen { is_last: true, ..waits }, 60_000));
     }

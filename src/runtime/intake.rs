@@ -1,18 +1,18 @@
-//! What comes in between two seals: records, facts and rejects, with the receipts to give back.
+//! What comes in between two commits of the journal: records, facts and rejects, with the receipts to give
+//! back.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use plumeline_connectors::{Batch, FactChange, Receipt, SourceConfig, SourceHandle};
+use plumeline_connectors::{Batch, FactChange, Receipt, SourceHandle};
 use plumeline_pipelines::model::{Fact, Names, Outcome, Record, RejectEntry, RejectEvent};
-use plumeline_sinks::delta::FactEntry;
 use tokio::sync::mpsc::Receiver;
 
-use super::ack_window::AckWindow;
 use super::parked::Parked;
 use super::telemetry::Telemetry;
 use crate::config::{Pipeline, Problems, Tables};
-use crate::facts::{FactStore, TABLES, Terms, Watcher, read_file, table_name, table_path};
+use crate::facts::{FactStore, TABLES, Table, Terms, Watcher, read_file, table_name, table_path};
+use crate::journal::{FactLine, Learned};
 
 /// The facts that hold, and the files they come from.
 #[derive(Debug)]
@@ -26,20 +26,31 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Reads the tables.
+    /// Reads the tables; after a restart, goes on from what was `journaled`, and reads those files again that
+    /// have settled, as if they had just changed.
     ///
     /// # Errors
-    /// All that is wrong with them.
-    pub(super) fn load(pipeline: &Pipeline, names: &Arc<Names>) -> Result<Self, Problems> {
-        let watcher = Watcher::new(&pipeline.tables);
+    /// At the first start, all that is wrong with them.
+    pub(super) fn load(
+        pipeline: &Pipeline,
+        names: &Arc<Names>,
+        journaled: &[FactLine],
+    ) -> Result<Self, Problems> {
+        let is_first = journaled.is_empty();
         let mut facts = Self {
             store: FactStore::new(pipeline, Arc::clone(names)),
             tables: pipeline.tables.clone(),
             timezone: pipeline.timezone.clone(),
             period_ms: pipeline.policy.period_ms,
-            watcher,
+            watcher: Watcher::new(&pipeline.tables, is_first),
             first: Vec::new(),
         };
+        for FactLine { source, withdrawn, fact, .. } in journaled {
+            facts.store.recall(*source, fact, *withdrawn);
+        }
+        if !is_first {
+            return Ok(facts);
+        }
         let mut problems = Problems::new();
         let mut files = Vec::new();
         for table in TABLES {
@@ -62,46 +73,72 @@ impl Facts {
         Terms { names, timezone: &self.timezone, period_ms: self.period_ms }
     }
 
-    /// Changes of files that have changed. A file with a mistake is not applied: the last good one stays.
+    /// Changes of files that have changed. Those that changed together are applied together; a file with a
+    /// mistake is not applied: the last good one stays.
     fn changed_files(&mut self, telemetry: &Telemetry) -> Vec<FactChange> {
-        let mut changes = Vec::new();
+        let names = self.store.names();
+        let mut files = Vec::new();
         for changed in self.watcher.poll() {
-            let table = table_name(changed.table);
-            let names = self.store.names();
-            let read = read_file(changed.table, &changed.path, self.terms(&names));
-            match read.and_then(|file| self.store.apply_file(&file)) {
+            match read_file(changed.table, &changed.path, self.terms(&names)) {
+                Ok(file) => files.push(file),
+                Err(problems) => not_applied(changed.table, &problems, telemetry),
+            }
+        }
+        if let Ok(applied) = self.store.apply_files(&files) {
+            for file in &files {
+                telemetry.metrics.facts_reload_success(table_name(file.table)).set(1);
+            }
+            if !applied.changes.is_empty() {
+                let tables: Vec<_> = files.iter().map(|file| table_name(file.table)).collect();
+                let rows = applied.changes.len();
+                tracing::info!(tables = tables.join(", "), rows, "tables changed and were applied");
+            }
+            return applied.changes;
+        }
+        // One of them is at fault: the others are applied all the same, where they can do without it.
+        let mut changes = Vec::new();
+        for file in &files {
+            let table = table_name(file.table);
+            match self.store.apply_file(file) {
                 Ok(applied) => {
                     telemetry.metrics.facts_reload_success(table).set(1);
                     let rows = applied.changes.len();
                     tracing::info!(table, rows, "the table changed and was applied");
                     changes.extend(applied.changes);
                 }
-                Err(problems) => {
-                    telemetry.metrics.facts_reload_success(table).set(0);
-                    tracing::error!(
-                        table,
-                        "the table is not applied, the last good one stays\n{problems}"
-                    );
-                }
+                Err(problems) => not_applied(file.table, &problems, telemetry),
             }
         }
         changes
     }
 }
 
-/// What is sealed together.
+fn not_applied(table: Table, problems: &Problems, telemetry: &Telemetry) {
+    let table = table_name(table);
+    telemetry.metrics.facts_reload_success(table).set(0);
+    tracing::error!(table, "the table is not applied, the last good one stays\n{problems}");
+}
+
+/// What is committed to the journal together.
 #[derive(Debug, Default)]
-pub(super) struct Sealed {
+pub(super) struct OpenPart {
     /// Records, numbered in the order they were taken in.
     pub records: Vec<Record>,
-    /// Facts learned (1) and taken back (-1).
-    pub facts: Vec<(Fact, i64)>,
-    /// The same, for their tables.
-    pub fact_rows: Vec<FactEntry>,
+    /// Facts.
+    pub facts: Vec<Learned>,
     /// Refused payloads.
     pub rejects: Vec<RejectEntry>,
     /// What to give back once all of it is committed.
     pub receipts: Vec<(u16, Receipt)>,
+}
+
+impl OpenPart {
+    fn is_empty(&self) -> bool {
+        self.records.is_empty()
+            && self.facts.is_empty()
+            && self.rejects.is_empty()
+            && self.receipts.is_empty()
+    }
 }
 
 /// Takes batches in.
@@ -110,43 +147,31 @@ pub(super) struct Intake {
     facts: Facts,
     inbox: Receiver<Batch>,
     sources: Vec<SourceHandle>,
-    windows: Vec<AckWindow>,
     parked: Parked,
-    next_index: u64,
-    open: Sealed,
+    last_index: u64,
+    open: OpenPart,
     telemetry: Arc<Telemetry>,
 }
 
 impl Intake {
-    /// Takes in what `sources` send to `inbox`.
+    /// Takes in what `sources` send to `inbox`; the newest record so far has number `last_index`.
     #[must_use]
     pub(super) fn new(
         pipeline: &Pipeline,
-        mut facts: Facts,
+        (mut facts, last_index): (Facts, u64),
         inbox: Receiver<Batch>,
         sources: Vec<SourceHandle>,
         telemetry: Arc<Telemetry>,
     ) -> Self {
-        let window = |config: &SourceConfig| match config {
-            SourceConfig::Mqtt(mqtt) => u64::from(mqtt.receive_maximum),
-            SourceConfig::Kafka(_) | SourceConfig::File(_) => 0,
-        };
-        let windows = pipeline.sources.iter().map(|s| AckWindow::new(window(&s.config))).collect();
         for table in TABLES.into_iter().filter(|t| table_path(&facts.tables, *t).is_some()) {
             telemetry.metrics.facts_reload_success(table_name(table)).set(1);
         }
         let first = std::mem::take(&mut facts.first);
-        let mut intake = Self {
-            facts,
-            inbox,
-            sources,
-            windows,
-            parked: Parked::new(pipeline.max_parked),
-            next_index: 0,
-            open: Sealed::default(),
-            telemetry,
-        };
-        intake.learn(first);
+        let mut parked = Parked::new(pipeline.max_parked);
+        facts.store.meters().for_each(|meter| parked.register(meter));
+        let open = OpenPart::default();
+        let mut intake = Self { facts, inbox, sources, parked, last_index, open, telemetry };
+        intake.learn(None, first);
         intake
     }
 
@@ -163,14 +188,13 @@ impl Intake {
         self.inbox.try_recv().ok()
     }
 
-    /// Takes in a batch; `now_ms` is the clock's, `wall_ms` the wall's since any beginning.
-    pub(super) fn take(&mut self, batch: Batch, now_ms: i64, wall_ms: i64) {
+    /// Takes in a batch; `now_ms` is the clock's.
+    pub(super) fn take(&mut self, batch: Batch, now_ms: i64) {
         let source = batch.source;
         let telemetry = Arc::clone(&self.telemetry);
         telemetry.count(source, Outcome::Ignored, batch.ignored);
         telemetry.count(source, Outcome::Rejected, count(batch.rejects.len()));
         telemetry.note_lag(batch.records.last(), now_ms);
-        self.windows[usize::from(source)].take(count(batch.receipt.owes()), wall_ms);
         self.open.rejects.extend(batch.rejects);
         for change in batch.facts {
             self.learn_from(source, &change);
@@ -184,11 +208,8 @@ impl Intake {
                 self.open.rejects.push(too_many_parked(&record));
                 continue;
             }
-            self.next_index += 1;
-            match &mut record {
-                Record::Reading(reading) => reading.arrival.index = self.next_index,
-                Record::Activity(activity) => activity.arrival.index = self.next_index,
-            }
+            self.last_index += 1;
+            record.arrival_mut().index = self.last_index;
             self.open.records.push(record);
         }
         self.open.receipts.push((source, batch.receipt));
@@ -197,14 +218,14 @@ impl Intake {
     /// Looks whether files of tables have changed.
     pub(super) fn poll_files(&mut self) {
         let changes = self.facts.changed_files(&self.telemetry);
-        self.learn(changes);
+        self.learn(None, changes);
     }
 
     fn learn_from(&mut self, source: u16, change: &FactChange) {
         let outcome = match self.facts.store.apply_change(source, change) {
             Ok(changes) if changes.is_empty() => Outcome::Duplicate,
             Ok(changes) => {
-                self.learn(changes);
+                self.learn(Some(source), changes);
                 Outcome::Booked
             }
             Err(problem) => {
@@ -222,49 +243,31 @@ impl Intake {
         self.telemetry.count(source, outcome, 1);
     }
 
-    fn learn(&mut self, changes: Vec<FactChange>) {
-        for FactChange { fact, withdrawn } in changes {
-            if let Fact::Meter(row) = &fact
-                && !withdrawn
+    fn learn(&mut self, source: Option<u16>, changes: Vec<FactChange>) {
+        for change in changes {
+            if let Fact::Meter(row) = &change.fact
+                && !change.withdrawn
             {
                 self.parked.register(row.meter);
             }
-            self.open.fact_rows.push(FactEntry { fact: fact.clone(), withdrawn });
-            self.open.facts.push((fact, if withdrawn { -1 } else { 1 }));
+            self.open.facts.push(Learned { source, change });
         }
-        self.telemetry.metrics.parked_readings().set(signed(self.parked.total()));
     }
 
-    /// How many records wait to be sealed.
+    /// How many records wait to be committed.
     #[must_use]
     pub(super) fn open_records(&self) -> usize {
         self.open.records.len()
     }
 
-    /// Whether facts wait to be sealed.
-    #[must_use]
-    pub(super) fn has_facts(&self) -> bool {
-        !self.open.facts.is_empty()
-    }
-
-    /// Whether a source may be waiting to be acknowledged.
-    #[must_use]
-    pub(super) fn source_waits(&self, wall_ms: i64) -> bool {
-        self.windows.iter().any(|window| window.wants_cut(wall_ms))
-    }
-
-    /// Closes what is open.
-    pub(super) fn seal(&mut self, is_cut: bool, wall_ms: i64) -> Sealed {
-        if is_cut {
-            self.windows.iter_mut().for_each(|window| window.cut(wall_ms));
-        }
+    /// What was taken in since the last time; `None` if that is nothing.
+    pub(super) fn take_part(&mut self) -> Option<OpenPart> {
         self.telemetry.metrics.parked_readings().set(signed(self.parked.total()));
-        std::mem::take(&mut self.open)
+        (!self.open.is_empty()).then(|| std::mem::take(&mut self.open))
     }
 
-    /// Gives receipts back: those of everything that was cut so far.
-    pub(super) fn acknowledge(&mut self, receipts: Vec<(u16, Receipt)>, wall_ms: i64) {
-        self.windows.iter_mut().for_each(|window| window.acknowledged(wall_ms));
+    /// Gives receipts back.
+    pub(super) fn acknowledge(&mut self, receipts: Vec<(u16, Receipt)>) {
         for (source, receipt) in receipts {
             if let Some(source) = self.sources.get(usize::from(source)) {
                 source.ack(receipt);
@@ -276,6 +279,7 @@ impl Intake {
     #[must_use]
     pub(super) fn has_ended(&self) -> bool {
         self.inbox.is_empty()
+            && self.facts.watcher.has_settled()
             && self.sources.iter().all(|source| source.status.ended.load(Ordering::Acquire))
     }
 
@@ -294,10 +298,7 @@ impl Intake {
 }
 
 fn too_many_parked(record: &Record) -> RejectEntry {
-    let arrival = match record {
-        Record::Reading(reading) => reading.arrival,
-        Record::Activity(activity) => activity.arrival,
-    };
+    let arrival = *record.arrival();
     RejectEntry {
         source: arrival.source,
         position: arrival.position,

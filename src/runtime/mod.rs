@@ -1,51 +1,56 @@
 //! The running pipeline: who owns time, who owns what, and who waits for whom.
 //!
 //! ```text
-//! sources ══▶ sequencer ──seal──▶ worker 0..n ──rows of a cut──▶ committer ══▶ Delta tables
-//!    ▲            │ ▲                  │ windows                     │
-//!    │            │ │                  └────────▶ publisher ──▶ /metrics
-//!    └────ack─────┘ └──────────────committed────────────────────────┘
+//! sources ══▶ ingest ──seal──▶ feeder ──▶ worker 0..n ──rows of a cut──▶ committer ══▶ Delta tables
+//!    ▲         │   ╲            ▲  ▲         │ windows                      │
+//!    └───ack───┤    ▼           │  │         └────────▶ publisher ──▶ /metrics
+//!              └─▶ journal ─────┘  └──────────────committed────────────────┘
 //! ```
 //!
 //! 1. Sources decode and hand over batches on one bounded channel. *A full channel is the back-pressure.*
-//! 2. The **sequencer** owns time: every quarter of a second it seals what has come under one instant, says
-//!    where a commit ends (a *cut*), and feeds the workers. *So what follows is a function of seals and cuts.*
-//! 3. The **workers** are timely threads, in step with each other: each takes a seal, steps until the
+//! 2. The **ingest** owns time: what comes is committed to the **journal** under the tick that is open, then
+//!    acknowledged; every quarter of a second the tick is sealed. *So what was acknowledged survives.*
+//! 3. The **feeder** gives ticks to the workers, in order, and says where a commit ends (a *cut*). Ticks that
+//!    the workers are too busy for wait in the journal. *So what follows is a function of frames and cuts.*
+//! 4. The **workers** are timely threads, in step with each other: each takes a seal, steps until the
 //!    dataflow has passed it, and hands on what was derived. *No I/O happens inside an operator.*
-//! 4. The **committer** writes the rows of a cut and commits them; nothing else touches the lake. Errors that
+//! 5. The **committer** writes the rows of a cut and commits them; nothing else touches the lake. Errors that
 //!    may pass are tried again; all others end the process.
-//! 5. Only when a cut is committed are the batches it covers acknowledged to their sources. *So a reading
-//!    that was acknowledged is in the table `readings`.*
 //! 6. The **publisher** merges the workers' window changes of one seal and publishes them as one tick.
 //!
-//! Every channel is bounded, so a slow store stops the committer, then the workers, the sequencer, the
-//! sources, and at last the brokers hold the backlog. A thread that ends takes its channels along, and so
-//! ends the others in turn: nothing hangs.
+//! A restart: the state at the ledger's committed cut is **restored** (`restore`), later ticks are replayed,
+//! tables drop what they hold. Meanwhile the ingest takes in what comes.
 //!
-//! Shutdown: sources stop, what they handed over is sealed, a last cut is committed and acknowledged, then
-//! the inputs close. What lies ahead of time is discarded.
+//! Every channel is bounded, so a slow store stops the committer, then the workers and the feeder; the
+//! journal goes on, as far as its disk. A thread that ends takes its channels along, and so ends the others
+//! in turn: nothing hangs.
+//!
+//! Shutdown: sources stop, what they handed over is journaled and sealed, a last cut is committed, then the
+//! inputs close. What lies ahead of time is discarded: it is in the journal.
 
-mod ack_window;
 mod clock;
 mod committer;
 mod cuts;
+mod feeder;
+mod handover;
+mod ingest;
 mod intake;
 mod parked;
 mod progress;
 mod publisher;
-mod sequencer;
+mod restore;
 mod stash;
 mod telemetry;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use plumeline_connectors::{Context, SourceError, SourceHandle};
 use plumeline_pipelines::engine::EngineOptions;
-use plumeline_pipelines::model::{Names, Tick};
+use plumeline_pipelines::model::{Cause, Names, Tick};
 use plumeline_sinks::delta::{Lake, LakeError};
 use thiserror::Error;
 use tokio::runtime::Handle;
@@ -55,12 +60,15 @@ pub use progress::{Footprint, Progress};
 pub use telemetry::Telemetry;
 
 use crate::config::{Pipeline, Problems};
+use crate::journal::{Found, Journal, JournalError};
 use committer::Committer;
+use feeder::Feeder;
+use handover::Handover;
+use ingest::Ingest;
 use intake::Intake;
 use publisher::Publisher;
-use sequencer::Sequencer;
 
-/// Batches that may wait for the sequencer: a few thousand readings each, so some MB.
+/// Batches that may wait for the ingest: a few thousand readings each, so some MB.
 const BATCHES_MAX: usize = 32;
 /// Seals that may wait for a worker, besides the one it works on.
 const SEALS_MAX: usize = 1;
@@ -74,7 +82,7 @@ const PUBLICATIONS_MAX: usize = 16;
 pub enum RunError {
     /// Its tables are not in order.
     #[error("the tables are not in order\n{0}")]
-    Facts(Problems),
+    Facts(#[from] Problems),
     /// A source cannot start.
     #[error("source \"{name}\" cannot start")]
     Source {
@@ -87,6 +95,9 @@ pub enum RunError {
     /// The lake cannot be opened, or refused a commit for good.
     #[error("the ledger cannot be written")]
     Lake(#[from] LakeError),
+    /// The journal.
+    #[error("the journal cannot be used")]
+    Journal(#[from] JournalError),
     /// The health and metrics listener.
     #[error("cannot listen on {address}")]
     Http {
@@ -110,7 +121,7 @@ pub struct Running {
     telemetry: Arc<Telemetry>,
     stop: Arc<AtomicBool>,
     threads: Vec<(&'static str, JoinHandle<()>)>,
-    failure: Arc<Mutex<Option<RunError>>>,
+    failure: Failure,
     http: tokio::task::JoinHandle<()>,
     http_address: std::net::SocketAddr,
 }
@@ -121,94 +132,205 @@ pub struct Running {
 /// If its tables are not in order, the lake cannot be opened, or a source can never work.
 pub async fn start(pipeline: Pipeline, clock: Arc<dyn Clock>) -> Result<Running, RunError> {
     let names = Arc::new(Names::new());
-    let facts = intake::Facts::load(&pipeline, &names).map_err(RunError::Facts)?;
+    let configured: Vec<Arc<str>> =
+        pipeline.sources.iter().map(|s| s.name.as_str().into()).collect();
+    let (journal, found) = Journal::open(
+        &pipeline.state_dir,
+        &pipeline.name,
+        &pipeline.policy,
+        &configured,
+        Arc::clone(&names),
+    )?;
+    let journal = Arc::new(journal);
+    let facts = intake::Facts::load(&pipeline, &names, &journal.facts()?)?;
     let telemetry = Arc::new(Telemetry::new(&pipeline));
     let (http_address, http) = crate::http::serve(pipeline.http, Arc::clone(&telemetry)).await?;
-    let lake = open_lake(&pipeline, &names, clock.is_replay()).await?;
-    let newest_cut = lake.as_ref().and_then(Lake::committed);
+    let lake = open_lake(&pipeline, &journal, &names, clock.is_replay()).await?;
+    let committed_ms = committed(lake.as_ref(), &journal, found)?;
     let (batches, inbox) = tokio::sync::mpsc::channel(BATCHES_MAX);
-    let sources = start_sources(&pipeline, &names, &clock, &batches)?;
+    let sources = start_sources(&pipeline, &journal, &names, &clock, &batches)?;
     drop(batches);
     telemetry.watch(&sources);
 
+    let intake =
+        Intake::new(&pipeline, (facts, found.last_index), inbox, sources, Arc::clone(&telemetry));
     let stop = Arc::new(AtomicBool::new(false));
-    let failure = Arc::new(Mutex::new(None));
-    let mut threads = Vec::new();
-    let (rows, rows_inbox) = sync_channel(CHUNKS_MAX);
-    let (cuts_committed, committed_inbox) = tokio::sync::mpsc::unbounded_channel();
-    let committer = Committer::new(
-        lake,
-        pipeline.workers + 1,
-        cuts_committed,
-        Arc::clone(&telemetry),
-        Arc::clone(&stop),
-    );
-    threads.push((
-        "committer",
-        spawn("committer", {
-            let failure = Arc::clone(&failure);
-            move || {
-                if let Err(error) = committer.run(&rows_inbox) {
-                    tracing::error!(error = %crate::chain(&error), "the ledger cannot be written");
-                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.into());
-                }
-            }
-        })?,
-    ));
-    let (changes, changes_inbox) = sync_channel(PUBLICATIONS_MAX);
-    let publisher = Publisher::new(&pipeline, Arc::clone(&names), Arc::clone(&telemetry));
-    threads.push(("publisher", spawn("publisher", move || publisher.run(&changes_inbox))?));
-
-    let mut feeds = Vec::new();
-    let mut inboxes = Vec::new();
-    for _ in 0..pipeline.workers {
-        let (feed, inbox) = sync_channel(SEALS_MAX);
-        feeds.push(feed);
-        inboxes.push(inbox);
-    }
-    let wiring = worker::Wiring {
-        options: engine_options(&pipeline),
-        inboxes,
-        rows: rows.clone(),
-        windows: changes,
-        names: Arc::clone(&names),
-        telemetry: Arc::clone(&telemetry),
-    };
-    threads.push(("dataflow", spawn("dataflow", move || worker::run(wiring))?));
-
-    let intake = Intake::new(&pipeline, facts, inbox, sources, Arc::clone(&telemetry));
-    let sequencer = Sequencer::new(sequencer::Parts {
-        clock,
-        committed: newest_cut,
-        commit_every_ms: pipeline.delta.as_ref().map_or(60_000, |delta| delta.commit_every_ms),
-        intake,
-        feeds,
-        rows,
-        committed_inbox,
-        telemetry: Arc::clone(&telemetry),
-        stop: Arc::clone(&stop),
-    });
-    let handle = Handle::current();
-    threads.push(("sequencer", spawn("sequencer", move || handle.block_on(sequencer.run()))?));
+    let mut crew = Crew::default();
+    let joint = Joint { pipeline: &pipeline, journal, names, telemetry, stop, found, committed_ms };
+    joint.connect(&mut crew, lake, intake, clock)?;
+    let Joint { telemetry, stop, .. } = joint;
+    let Crew { threads, failure } = crew;
     Ok(Running { telemetry, stop, threads, failure, http, http_address })
 }
 
-fn engine_options(pipeline: &Pipeline) -> EngineOptions {
+/// What all parts of a pipeline have in common.
+struct Joint<'p> {
+    pipeline: &'p Pipeline,
+    journal: Arc<Journal>,
+    names: Arc<Names>,
+    telemetry: Arc<Telemetry>,
+    stop: Arc<AtomicBool>,
+    found: Found,
+    committed_ms: Option<i64>,
+}
+
+impl Joint<'_> {
+    /// Starts the parts, each with its ends of the channels, from the last one on.
+    fn connect(
+        &self,
+        crew: &mut Crew,
+        lake: Option<Lake>,
+        intake: Intake,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(), RunError> {
+        let Self { pipeline, journal, names, telemetry, stop, found, committed_ms } = self;
+        let shared = || (Arc::clone(telemetry), Arc::clone(stop));
+        let (rows, rows_inbox) = sync_channel(CHUNKS_MAX);
+        let (cuts_made, cuts) = channel();
+        let made = (Arc::clone(journal), cuts_made);
+        let committer = Committer::new(lake, pipeline.workers + 1, made, shared());
+        crew.take_on("committer", move || Ok(committer.run(&rows_inbox)?))?;
+
+        let (changes, changes_inbox) = sync_channel(PUBLICATIONS_MAX);
+        let publisher = Publisher::new(pipeline, Arc::clone(names), Arc::clone(telemetry));
+        crew.take_on("publisher", move || {
+            publisher.run(&changes_inbox);
+            Ok(())
+        })?;
+
+        let (feeds, inboxes) = (0..pipeline.workers).map(|_| sync_channel(SEALS_MAX)).unzip();
+        let restored = committed_ms.map_or(Tick::ZERO, |ms| Tick::new(ms, Cause::Cut));
+        let wiring = worker::Wiring {
+            options: engine_options(pipeline, restored),
+            inboxes,
+            rows: rows.clone(),
+            windows: changes,
+            restored,
+            names: Arc::clone(names),
+            telemetry: Arc::clone(telemetry),
+        };
+        crew.take_on("dataflow", move || {
+            worker::run(wiring);
+            Ok(())
+        })?;
+
+        let handover = Arc::new(Handover::new(found.newest_ms));
+        if found.newest_ms.is_some() {
+            telemetry.set_recovery(Some("starting".to_owned()));
+        }
+        let feeder = Feeder::new(feeder::Parts {
+            reader: journal.reader()?,
+            journal: Arc::clone(journal),
+            handover: Arc::clone(&handover),
+            committed_ms: *committed_ms,
+            replay_ms: found.newest_ms,
+            commit_every_ms: pipeline.delta.as_ref().map_or(60_000, |delta| delta.commit_every_ms),
+            policy: pipeline.policy.clone(),
+            max_ahead_ms: pipeline.max_ahead_ms,
+            feeds,
+            rows,
+            committed: cuts,
+            telemetry: Arc::clone(telemetry),
+            stop: Arc::clone(stop),
+        });
+        crew.take_on("feeder", move || Ok(feeder.run()?))?;
+
+        let clock = (clock, found.newest_ms.unwrap_or(0));
+        let journaled = (Arc::clone(journal), handover);
+        let ingest = Ingest::new(pipeline, clock, intake, journaled, shared());
+        let handle = Handle::current();
+        crew.take_on("ingest", move || Ok(handle.block_on(ingest.run())?))
+    }
+}
+
+/// The threads of a pipeline, and the first error that ended one.
+#[derive(Debug, Default)]
+struct Crew {
+    threads: Vec<(&'static str, JoinHandle<()>)>,
+    failure: Failure,
+}
+
+impl Crew {
+    fn take_on(
+        &mut self,
+        name: &'static str,
+        body: impl FnOnce() -> Result<(), RunError> + Send + 'static,
+    ) -> Result<(), RunError> {
+        let failure = self.failure.clone();
+        self.threads.push((name, spawn(name, move || failure.note(body()))?));
+        Ok(())
+    }
+}
+
+/// The first error that ended a part.
+#[derive(Clone, Debug, Default)]
+struct Failure(Arc<Mutex<Option<RunError>>>);
+
+impl Failure {
+    fn note(&self, outcome: Result<(), RunError>) {
+        if let Err(error) = outcome {
+            tracing::error!(error = %crate::chain(&error), "the pipeline ends");
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+    }
+
+    fn take(&self) -> Option<RunError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The newest cut in the ledger, ms. Ledger and journal have to know the same cuts: else one of them is
+/// another one, or was set back, and what is booked from here would be differences from a wrong base.
+fn committed(
+    lake: Option<&Lake>,
+    journal: &Journal,
+    found: Found,
+) -> Result<Option<i64>, JournalError> {
+    let Some(lake) = lake else { return Ok(found.committed_ms) };
+    let refused = |text: String| Err(JournalError::Ledger(text));
+    match lake.committed().map(Tick::ms) {
+        Some(ms) if found.newest_ms.is_none() => refused(format!(
+            "the tables hold commits up to {}, and the journal is empty: it is not the one they were written \
+             with. Put the state folder back, or give the sink another url",
+            shown(ms)
+        )),
+        Some(ms) if !journal.is_cut(ms)? => refused(format!(
+            "the tables hold a commit of {} that the journal does not know: the state folder was set back, \
+             or another process writes the same tables. Put the newest state folder back, or give the sink \
+             another url",
+            shown(ms)
+        )),
+        None if found.committed_ms.is_some() => refused(
+            "the journal has committed to tables that are not there: the sink's url is another one, or they \
+             were deleted. Put them back, or give the pipeline another state_dir to begin anew"
+                .to_owned(),
+        ),
+        committed => Ok(committed),
+    }
+}
+
+fn shown(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |at| at.to_string())
+}
+
+fn engine_options(pipeline: &Pipeline, restored: Tick) -> EngineOptions {
     EngineOptions {
         policy: pipeline.policy.clone(),
         keep_readings: pipeline.delta.as_ref().is_some_and(|delta| delta.readings),
         window_gases: pipeline.prometheus.is_some_and(|prometheus| prometheus.gases),
-        restored: Tick::ZERO,
+        restored,
     }
 }
 
 /// Opens the lake off the async threads: it brings its own.
 async fn open_lake(
     pipeline: &Pipeline,
+    journal: &Journal,
     names: &Arc<Names>,
     is_replay: bool,
 ) -> Result<Option<Lake>, RunError> {
-    let Some(config) = pipeline.lake(is_replay) else { return Ok(None) };
+    let Some(mut config) = pipeline.lake(is_replay) else { return Ok(None) };
+    config.source_names = journal.sources().iter().map(ToString::to_string).collect();
     let names = Arc::clone(names);
     let opened = tokio::task::spawn_blocking(move || Lake::open(config, names)).await;
     Ok(Some(opened.map_err(|_| RunError::Ended("opening the ledger"))??))
@@ -216,6 +338,7 @@ async fn open_lake(
 
 fn start_sources(
     pipeline: &Pipeline,
+    journal: &Journal,
     names: &Arc<Names>,
     clock: &Arc<dyn Clock>,
     batches: &tokio::sync::mpsc::Sender<plumeline_connectors::Batch>,
@@ -233,6 +356,7 @@ fn start_sources(
             max_ahead_ms: pipeline.max_ahead_ms,
             timezone: pipeline.timezone.clone(),
             period_ms: pipeline.policy.period_ms,
+            resume: journal.positions(&source.name)?,
         };
         let started = plumeline_connectors::start(source.config.clone(), context);
         let cause = |cause| RunError::Source { name: source.name.clone(), cause };
@@ -281,15 +405,14 @@ impl Running {
     /// Why it ended, if nobody asked it to.
     pub fn join(self) -> Result<Progress, RunError> {
         let mut ended = None;
-        // The sequencer is last: all others end when it lets go of their channels.
+        // The ingest is last: all others end when it has.
         for (name, thread) in self.threads.into_iter().rev() {
             if thread.join().is_err() {
                 ended.get_or_insert(RunError::Ended(name));
             }
         }
         self.http.abort();
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match failure.or(ended) {
+        match self.failure.take().or(ended) {
             Some(error) => Err(error),
             None => Ok(self.telemetry.progress()),
         }

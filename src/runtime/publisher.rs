@@ -25,6 +25,8 @@ pub(super) struct Changed {
     pub ms: i64,
     /// What changed.
     pub changes: Vec<WindowEntry>,
+    /// Whether it is shown; at a restart, only once the dataflow has caught up.
+    pub is_shown: bool,
 }
 
 /// See the module's documentation.
@@ -35,6 +37,7 @@ pub(super) struct Publisher {
     workers: usize,
     live: Option<Live>,
     upper: BTreeMap<WindowKey, Emission>,
+    has_shown: bool,
     names: Arc<Names>,
     telemetry: Arc<Telemetry>,
 }
@@ -60,6 +63,7 @@ impl Publisher {
             workers: pipeline.workers,
             live,
             upper: BTreeMap::new(),
+            has_shown: false,
             names,
             telemetry,
         }
@@ -68,23 +72,28 @@ impl Publisher {
     /// Runs until all workers have let go.
     pub(super) fn run(mut self, inbox: &Receiver<Changed>) {
         let mut seals: BTreeMap<i64, (usize, Vec<WindowEntry>)> = BTreeMap::new();
-        while let Ok(Changed { ms, mut changes }) = inbox.recv() {
+        while let Ok(Changed { ms, mut changes, is_shown }) = inbox.recv() {
             let seal = seals.entry(ms).or_default();
             seal.0 += 1;
             seal.1.append(&mut changes);
             if seal.0 == self.workers {
                 let (_, changes) = seals.remove(&ms).expect("just looked at");
-                self.publish(ms, &changes);
+                self.publish(ms, &changes, is_shown);
             }
         }
     }
 
-    fn publish(&mut self, ms: i64, changes: &[WindowEntry]) {
+    fn publish(&mut self, ms: i64, changes: &[WindowEntry], is_shown: bool) {
         for entry in changes.iter().filter(|entry| entry.key.depth < PEOPLE_DEPTH) {
             add(&mut self.upper, entry.key, &entry.change);
         }
-        let published = self.live.as_mut().map(|live| {
+        if let Some(live) = &mut self.live {
             live.apply(changes);
+        }
+        if !is_shown {
+            return;
+        }
+        let published = self.live.as_mut().map(|live| {
             let running = self.policy.period_of(ms);
             let closed_ms = running.start_ms(self.policy.period_ms);
             let open = (0, running.end_ms(self.policy.period_ms));
@@ -93,7 +102,10 @@ impl Publisher {
             let ends: Vec<(u8, i64)> = std::iter::once(open).chain(rolling).collect();
             live.publish(Tick::new(ms, Cause::Cut), &ends)
         });
-        let footprints = if changes.is_empty() { None } else { Some(self.footprints()) };
+        // The first that is shown holds what was restored.
+        let is_first = !std::mem::replace(&mut self.has_shown, true);
+        let footprints =
+            if changes.is_empty() && !is_first { None } else { Some(self.footprints()) };
         self.telemetry.publish(ms, published, footprints);
     }
 

@@ -29,6 +29,8 @@ pub struct Telemetry {
     progress: Mutex<Progress>,
     restated: Mutex<Restated>,
     store_problem: Mutex<Option<String>>,
+    journal_problem: Mutex<Option<String>>,
+    recovery: Mutex<Option<String>>,
     rows_wait: Vec<AtomicBool>,
     below_horizon: AtomicI64,
     sealed: Mutex<BTreeMap<i64, std::time::Instant>>,
@@ -57,6 +59,8 @@ impl Telemetry {
             progress: Mutex::new(Progress::default()),
             restated: Mutex::new(Restated::default()),
             store_problem: Mutex::new(None),
+            journal_problem: Mutex::new(None),
+            recovery: Mutex::new(None),
             rows_wait: (0..pipeline.workers).map(|_| AtomicBool::new(false)).collect(),
             below_horizon: AtomicI64::new(0),
             sealed: Mutex::new(BTreeMap::new()),
@@ -158,6 +162,22 @@ impl Telemetry {
         lock(&self.progress).committed_ms = Some(cut.ms());
     }
 
+    /// What keeps the journal from taking anything.
+    pub fn set_journal_problem(&self, problem: Option<String>) {
+        *lock(&self.journal_problem) = problem;
+    }
+
+    /// How far the state is restored; `None` once the dataflow has caught up.
+    pub fn set_recovery(&self, progress: Option<String>) {
+        *lock(&self.recovery) = progress;
+    }
+
+    /// How far the state is restored; `None` once the dataflow has caught up.
+    #[must_use]
+    pub fn recovery(&self) -> Option<String> {
+        lock(&self.recovery).clone()
+    }
+
     /// What keeps the store from taking a commit.
     pub fn set_store_problem(&self, problem: Option<String>) {
         *lock(&self.store_problem) = problem;
@@ -219,6 +239,14 @@ impl Telemetry {
         if let Some(problem) = &*lock(&self.store_problem) {
             is_ready = false;
             writeln!(body, "ledger: {problem}").unwrap_or_default();
+        }
+        if let Some(problem) = &*lock(&self.journal_problem) {
+            is_ready = false;
+            writeln!(body, "journal: {problem}").unwrap_or_default();
+        }
+        if let Some(progress) = self.recovery() {
+            is_ready = false;
+            writeln!(body, "footprints are withheld: {progress}").unwrap_or_default();
         }
         if is_ready {
             body.push_str("ready\n");

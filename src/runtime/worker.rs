@@ -14,15 +14,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plumeline_pipelines::engine::{Engine, EngineOptions, Outbox, window_entry};
 use plumeline_pipelines::model::{
-    Cause, Names, ReadingEntry, RejectEntry, RejectEvent, Tick, WindowEntry,
+    Cause, Names, Policy, ReadingEntry, Record, RejectEntry, RejectEvent, Tick, WindowEntry,
 };
 use plumeline_pipelines::stages::notice::Notice;
 use plumeline_sinks::delta::Rows;
 use timely::worker::Worker;
 
 use super::committer::ToCommitter;
+use super::feeder::{Phase, Seal};
 use super::publisher::Changed;
-use super::sequencer::Seal;
 use super::stash::Stash;
 use super::telemetry::Telemetry;
 
@@ -43,6 +43,8 @@ pub(super) struct Wiring {
     pub rows: SyncSender<ToCommitter>,
     /// To the publisher.
     pub windows: SyncSender<Changed>,
+    /// The newest tick that is restored.
+    pub restored: Tick,
     /// For messages.
     pub names: Arc<Names>,
     /// For metrics.
@@ -54,7 +56,7 @@ pub(super) struct Wiring {
 /// # Panics
 /// If a worker panics: the pipeline cannot go on without it.
 pub(super) fn run(wiring: Wiring) {
-    let Wiring { options, inboxes, rows, windows, names, telemetry } = wiring;
+    let Wiring { options, inboxes, rows, windows, restored, names, telemetry } = wiring;
     let workers = inboxes.len();
     let config =
         if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
@@ -72,6 +74,10 @@ pub(super) fn run(wiring: Wiring) {
             windows_changed: Vec::new(),
             readings: Vec::new(),
             rejects: Vec::new(),
+            policy: options.policy.clone(),
+            last: restored,
+            phase: Phase::Restoring,
+            kept: None,
             rows,
             windows,
             names: Arc::clone(&names),
@@ -127,6 +133,12 @@ struct Hand {
     windows_changed: Vec<WindowEntry>,
     readings: Vec<ReadingEntry>,
     rejects: Vec<RejectEntry>,
+    policy: Policy,
+    /// The tick that was worked on last.
+    last: Tick,
+    phase: Phase,
+    /// What is kept at the horizon's last move, if it has moved since the last cut: when, ms, and what.
+    kept: Option<(i64, Vec<Record>)>,
     rows: SyncSender<ToCommitter>,
     windows: SyncSender<Changed>,
     names: Arc<Names>,
@@ -138,12 +150,21 @@ struct Ended;
 
 impl Hand {
     fn work(&mut self, worker: &mut Worker, seal: Seal) -> Result<(), Ended> {
-        let Seal { ms, mut facts, records, cut } = seal;
+        let Seal { ms, mut facts, records, kept, cut, phase } = seal;
+        self.phase = phase;
+        let moved_ms = self.policy.horizon_moved_ms(Tick::new(ms, Cause::Cut));
+        if phase != Phase::Restoring && moved_ms != self.policy.horizon_moved_ms(self.last) {
+            // Told below, by the dataflow; it may be nothing.
+            self.kept = Some((moved_ms, Vec::new()));
+        }
         facts.sort_by_key(|(fact, diff)| (sub_tick(fact), *diff));
         for (fact, diff) in facts {
             self.engine.fact(ms, fact, diff);
         }
         self.engine.records(ms, records);
+        if !kept.is_empty() {
+            self.engine.kept(ms, kept);
+        }
         let end = Tick::new(ms, Cause::Cut).next();
         self.engine.advance_to(end);
         while !self.engine.is_past(end) {
@@ -158,19 +179,35 @@ impl Hand {
         self.take(derived);
         if let Some(cut) = cut {
             self.hand_over(cut, false)?;
+            if let Some((moved_ms, records)) = self.kept.take() {
+                let part = self.index;
+                let message = ToCommitter::Kept { cut, part, moved_ms, records };
+                self.rows.send(message).map_err(|_| Ended)?;
+            }
             self.rows.send(ToCommitter::End { cut }).map_err(|_| Ended)?;
+        }
+        if phase != Phase::Restoring {
+            self.last = Tick::new(ms, Cause::Cut);
         }
         let is_full = self.stash.is_full() || self.readings.len() > READINGS_MAX;
         self.telemetry.set_rows_wait(self.index, is_full);
         let changes = std::mem::take(&mut self.windows_changed);
-        self.windows.send(Changed { ms, changes }).map_err(|_| Ended)
+        let is_shown = phase == Phase::Live;
+        self.windows.send(Changed { ms, changes, is_shown }).map_err(|_| Ended)
     }
 
     fn take(&mut self, mut derived: Outbox) {
+        self.windows_changed
+            .extend(std::mem::take(&mut derived.windows).into_iter().map(window_entry));
+        if self.phase == Phase::Restoring {
+            // All of it is in the tables.
+            return;
+        }
+        let is_counted = self.phase != Phase::Replaying;
         self.stash.take(&mut derived);
-        self.windows_changed.extend(derived.windows.into_iter().map(window_entry));
-        for (_tick, notice) in derived.notices {
+        for (tick, notice) in derived.notices {
             match notice {
+                Notice::Tally(_) if !is_counted => {}
                 Notice::Tally(tally) => {
                     for ((source, outcome), count) in tally.outcomes {
                         self.telemetry.count(source, outcome, count);
@@ -178,7 +215,14 @@ impl Hand {
                     self.telemetry.count_below_horizon(tally.below_horizon);
                 }
                 Notice::Reading(entry) => self.readings.push(entry),
-                Notice::Kept(_) => {}
+                Notice::Kept(mut record) => {
+                    if let Some((moved_ms, kept)) = &mut self.kept
+                        && tick.ms() == *moved_ms
+                    {
+                        record.arrival_mut().index = 1 + u64::try_from(kept.len()).unwrap_or(0);
+                        kept.push(record);
+                    }
+                }
                 Notice::Waiting { event, meter, at_ms, arrival, why } => {
                     let subject = self.names.name(meter);
                     let at = Timestamp::from_millisecond(at_ms).unwrap_or_default();

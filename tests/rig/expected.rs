@@ -3,6 +3,7 @@
 //! Decoding and the rules of facts are the product's own, tested by themselves; everything after them is
 //! computed a second time, by plain loops.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 
@@ -157,6 +158,22 @@ impl Expected {
             (names, vec![emission.mass.get(), emission.co2e.get()])
         });
         [something(activity), something(emissions), something(footprints)]
+    }
+
+    /// CO2e of the first window's series at the instant `ms`, in 1e-21 kg, by node, scope and method.
+    pub(crate) fn window(&self, ms: i64) -> BTreeMap<Vec<String>, i128> {
+        let balances = self.history.balances(Tick::new(ms, Cause::Cut), false);
+        let mut series: BTreeMap<Vec<String>, i128> = BTreeMap::new();
+        // 0 is the running period.
+        for (key, emission) in balances.windows.iter().filter(|(key, _)| key.window == 1) {
+            let name = vec![
+                self.names.name(key.node).to_string(),
+                key.scope.to_string(),
+                key.method.name().to_owned(),
+            ];
+            *series.entry(name).or_default() += emission.co2e.get();
+        }
+        series
     }
 
     fn subject(&self, key: &ActivityKey) -> Vec<String> {

@@ -14,8 +14,12 @@
 
 pub(crate) mod expected;
 pub(crate) mod fleet;
+pub(crate) mod kill;
 pub(crate) mod ledger;
 pub(crate) mod publish;
+pub(crate) mod stream;
+pub(crate) mod traffic;
+pub(crate) mod verdict;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -131,16 +135,23 @@ impl Rig {
 
     /// The same with further variables in its environment.
     pub(crate) fn run_in(&self, env: &[(&str, String)]) -> Running {
+        let Launched { process, log, said } =
+            self.launch(env, |log, said| port_in(log, said).is_some());
+        let port = port_in(&log, said).expect("waited for");
+        Running { process, port, log, said }
+    }
+
+    /// Starts `plumeline run` and waits until `ready`, which is given its log and what an earlier run of the
+    /// same rig has said there, in bytes.
+    fn launch(&self, env: &[(&str, String)], ready: impl Fn(&Path, usize) -> bool) -> Launched {
         let log = self.path("run.log");
-        // Said by an earlier run of the same rig.
-        let said = fs::read_to_string(&log).unwrap_or_default().len();
+        let said = fs::read(&log).map_or(0, |text| text.len());
         let mut command = vec!["env".to_owned()];
         command.extend(env.iter().map(|(name, value)| format!("{name}={value}")));
         command.extend([env!("CARGO_BIN_EXE_plumeline").to_owned(), "run".to_owned()]);
         command.push(self.path("pipeline.toml").display().to_string());
-        let process = Process::start(&command, &log, || port_in(&log, said).is_some());
-        let port = port_in(&log, said).expect("waited for");
-        Running { process, port, log, said }
+        let process = Process::start(&command, &log, || ready(&log, said));
+        Launched { process, log, said }
     }
 
     /// Runs `plumeline run` until it ends by itself.
@@ -168,6 +179,14 @@ fn port_in(log: &Path, from: usize) -> Option<u16> {
     let text = fs::read_to_string(log).ok()?;
     let (_, after) = text.get(from..)?.split_once(METRICS_AT)?;
     after.split_once('/')?.0.parse().ok()
+}
+
+/// A process that may not have said yet that it runs.
+#[derive(Debug)]
+struct Launched {
+    process: Process,
+    log: PathBuf,
+    said: usize,
 }
 
 /// A pipeline while it runs.

@@ -12,6 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
 
 use super::process::{Process, START_LIMIT, answers, free_port, wait_until};
+use super::proxy::Proxy;
 use super::{from_environment_or_cache, holds, program, require};
 
 /// How long the broker may take to answer a request.
@@ -30,13 +31,23 @@ pub(crate) struct Kafka {
 impl Kafka {
     /// Starts a broker without topics; `None` if there is no Java or no jars.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_behind(None)
+    }
+
+    /// The same; with a listener besides on the port of `behind` for those who come through a [`Proxy`] to
+    /// that port: clients are sent on to the address a broker advertises, so it must be the proxy's.
+    pub(crate) fn start_behind(behind: Option<&Proxy>) -> Option<Self> {
         let java = require("java (17 or newer)", program("java"))?;
         let jars = from_environment_or_cache("PLUMELINE_KAFKA_HOME", "kafka");
         let jars = require("Apache Kafka", jars.filter(|folder| holds(folder, "kafka_2.13-")))?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
         let config = folder.path().join("server.properties");
-        std::fs::write(&config, properties(folder.path(), port, free_port())).expect("a new file");
+        let mut lines = properties(folder.path(), port, free_port());
+        if let Some(proxy) = behind {
+            lines = with_listener_behind(&lines, proxy);
+        }
+        std::fs::write(&config, lines).expect("a new file");
         let status = Command::new(&java)
             .args(["-XX:TieredStopAtLevel=1", "-cp"])
             .arg(jars.join("*"))
@@ -136,6 +147,19 @@ fn properties(folder: &Path, port: u16, controller_port: u16) -> String {
          share.coordinator.state.topic.replication.factor=1\n\
          share.coordinator.state.topic.min.isr=1\n"
     )
+}
+
+/// `properties` with a listener more.
+fn with_listener_behind(properties: &str, proxy: &Proxy) -> String {
+    let (server, proxy) = (proxy.server_port(), proxy.port());
+    let with = |line: &str| match line.split_once('=') {
+        Some(("listeners", _)) => format!("{line},PROXIED://127.0.0.1:{server}\n"),
+        Some(("advertised.listeners", _)) => format!("{line},PROXIED://127.0.0.1:{proxy}\n"),
+        Some(("listener.security.protocol.map", _)) => format!("{line},PROXIED:PLAINTEXT\n"),
+        _ => format!("{line}\n"),
+    };
+    let lines: String = properties.lines().map(with).collect();
+    lines + "inter.broker.listener.name=PLAINTEXT\n"
 }
 
 fn run(java: &Path, jars: &Path, folder: &Path, port: u16) -> Process {

@@ -97,6 +97,11 @@ impl Process {
         self.wait()
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.shell.try_wait().expect("a child can be asked")
+    }
+
     /// The end of what it printed.
     pub(crate) fn last_lines(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();

@@ -30,6 +30,16 @@ impl Lines {
         Self { rest: Vec::new(), size: 0, line_bytes_max, count: 0 }
     }
 
+    /// Goes on after `count` lines.
+    pub(super) fn after(count: u64, line_bytes_max: usize) -> Self {
+        Self { count, ..Self::new(line_bytes_max) }
+    }
+
+    /// Bytes taken in since the end of the last complete line.
+    pub(super) fn open_bytes(&self) -> usize {
+        self.size
+    }
+
     /// How many lines are complete.
     pub(super) fn count(&self) -> u64 {
         self.count

@@ -11,8 +11,8 @@
 //! 4. A followed file that was cut or replaced is read from its start again. One that is not there yet is
 //!    waited for.
 //!
-//! Nothing is remembered across restarts: the file is read from its start, and what was known already is
-//! recognised as duplicate downstream.
+//! 5. A restart goes on after the last line that was acknowledged, if it is the same file: device and inode,
+//!    and the bytes before that place. Any other is read from its start.
 
 mod lines;
 mod reader;
@@ -60,9 +60,9 @@ pub(crate) fn start(
 
 impl Running {
     pub(crate) fn ack(&self, receipt: &Receipt) {
-        if let Mark::File { line, byte } = receipt.0 {
-            self.acked_lines.store(line, Ordering::Relaxed);
-            tracing::trace!(line, byte, "acknowledged");
+        if let Mark::File(mark) = receipt.0 {
+            self.acked_lines.store(mark.line, Ordering::Relaxed);
+            tracing::trace!(mark.line, mark.byte, "acknowledged");
         }
     }
 

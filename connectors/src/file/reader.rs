@@ -1,8 +1,8 @@
 //! The thread that reads.
 
 use std::fs::{File, Metadata};
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use super::lines::{Line, Lines};
 use super::open;
-use crate::batch::{Mark, Receipt};
+use crate::batch::{FileMark, Mark, Receipt};
 use crate::config::{DEFAULT_MAX_PACKET_BYTES, FileSource};
 use crate::decode::{Decoded, Decoder, Limits, Payload};
 use crate::source::{Context, SourceStatus};
@@ -19,6 +19,8 @@ use crate::task::Stop;
 
 /// Bytes read at a time, and so in a batch.
 const CHUNK_BYTES: usize = 1 << 20;
+/// Bytes before a place by which a file is recognised.
+const TAIL_BYTES: usize = 64;
 /// How often a followed file is looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
@@ -33,6 +35,10 @@ pub(super) struct Reader {
     lines: Lines,
     /// Bytes read of the file.
     byte: u64,
+    /// Which file it is: its device and inode.
+    file: (u64, u64),
+    /// Where an earlier run had come to.
+    resume: Option<FileMark>,
     chunk: Vec<u8>,
 }
 
@@ -60,6 +66,7 @@ impl Reader {
             period_ms: context.period_ms,
         };
         let names = Arc::clone(&context.names);
+        let resume = FileMark::among(&context.resume);
         let decoder = Decoder::new(config.carries, context.index, names, limits);
         Self {
             config,
@@ -70,6 +77,8 @@ impl Reader {
             decoder,
             lines: Lines::new(line_bytes_max()),
             byte: 0,
+            file: (0, 0),
+            resume,
             chunk: vec![0; CHUNK_BYTES],
         }
     }
@@ -81,7 +90,8 @@ impl Reader {
                 continue;
             };
             self.status.up();
-            file = self.read_all(opened);
+            let Some(begun) = self.begin(opened) else { continue };
+            file = self.read_all(begun);
             if file.is_none() && !self.config.follow {
                 return;
             }
@@ -102,6 +112,22 @@ impl Reader {
         }
     }
 
+    /// The file, read up to where an earlier run had come to if it is the same.
+    fn begin(&mut self, mut file: File) -> Option<File> {
+        let data = file.metadata().ok()?;
+        self.file = (data.dev(), data.ino());
+        (self.lines, self.byte) = (Lines::new(line_bytes_max()), 0);
+        if let Some(mark) = self.resume.take()
+            && mark.file == self.file
+            && mark.byte <= data.len()
+            && mark.tail == tail(&file, mark.byte)
+        {
+            file.seek(SeekFrom::Start(mark.byte)).ok()?;
+            (self.lines, self.byte) = (Lines::after(mark.line, line_bytes_max()), mark.byte);
+        }
+        Some(file)
+    }
+
     /// Reads to the end, and on while it is followed; gives the file that has taken its place.
     fn read_all(&mut self, mut file: File) -> Option<File> {
         while !self.stop.is_given() {
@@ -111,13 +137,12 @@ impl Reader {
                 Progress::End if self.config.follow => {
                     if let Some(other) = self.replacement(&file) {
                         tracing::info!(source = self.context.name, "the file begins anew");
-                        (self.lines, self.byte) = (Lines::new(line_bytes_max()), 0);
                         return Some(other);
                     }
                     self.stop.pause(FOLLOW_EVERY);
                 }
                 Progress::End => {
-                    self.end();
+                    self.end(&file);
                     return None;
                 }
             }
@@ -132,7 +157,8 @@ impl Reader {
             Ok(0) => Progress::End,
             Ok(count) => {
                 self.byte += u64::try_from(count).unwrap_or(u64::MAX);
-                if self.hand_over(Some(&chunk[..count])) { Progress::Read } else { Progress::Over }
+                let is_taken = self.hand_over(file, Some(&chunk[..count]));
+                if is_taken { Progress::Read } else { Progress::Over }
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Progress::Read,
             Err(error) => {
@@ -148,14 +174,14 @@ impl Reader {
     }
 
     /// The end of a file that is not followed.
-    fn end(&mut self) {
-        if self.hand_over(None) {
+    fn end(&mut self, file: &File) {
+        if self.hand_over(file, None) {
             self.status.ended.store(true, Ordering::Release);
         }
     }
 
     /// Decodes the lines of `chunk`, or the last one, and sends them; says whether to go on.
-    fn hand_over(&mut self, chunk: Option<&[u8]>) -> bool {
+    fn hand_over(&mut self, file: &File, chunk: Option<&[u8]>) -> bool {
         let now_ms = (self.context.clock)();
         let mut decoded = Decoded::default();
         let reader = &mut self.decoder;
@@ -178,8 +204,11 @@ impl Reader {
             return true;
         }
         self.status.heard(now_ms);
-        let mark = Mark::File { line: self.lines.count(), byte: self.byte };
-        let batch = decoded.into_batch(self.context.index, Receipt(mark));
+        let open = u64::try_from(self.lines.open_bytes()).unwrap_or(0);
+        let byte = self.byte - open;
+        let (line, tail) = (self.lines.count(), tail(file, byte));
+        let mark = FileMark { file: self.file, line, byte, tail };
+        let batch = decoded.into_batch(self.context.index, Receipt(Mark::File(mark)));
         let (out, stop) = (&self.context.out, &mut self.stop);
         self.runtime.block_on(async {
             tokio::select! {
@@ -199,6 +228,17 @@ impl Reader {
         }
         open(&self.config).ok()
     }
+}
+
+/// What the bytes before `byte` are: FNV-1a of the last [`TAIL_BYTES`]. A file that was written anew in place
+/// has others there.
+fn tail(file: &File, byte: u64) -> u64 {
+    let mut bytes = [0; TAIL_BYTES];
+    let start = byte.saturating_sub(TAIL_BYTES as u64);
+    let read = file.read_at(&mut bytes, start).unwrap_or(0);
+    let count = usize::try_from(byte - start).unwrap_or(TAIL_BYTES).min(read);
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes[..count].iter().fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
 /// The longest line that is taken.

@@ -8,17 +8,17 @@
 //!     └────────────┴── group offsets ◄── commit, asynchronous ◄── SourceHandle::ack
 //! ```
 //!
-//! 1. **Positions** are resolved to numbers before anything is read: what the broker stores for the group
-//!    `plumeline-<pipeline>-<source>`, else `start`. Left to the library, "latest" would be resolved anew
-//!    at each retry and could skip messages.
+//! 1. **Positions** are resolved to numbers before anything is read: our own, else `start`; and handed over
+//!    at once, to be remembered. Left to the library, "latest" would be resolved anew at each retry and
+//!    could skip messages.
 //! 2. **Assign by hand.** A group that rebalances would hand a partition to another instance in the middle
-//!    of a commit. The group only names the stored offsets: nobody subscribes to it.
+//!    of a commit. The group `plumeline-<pipeline>-<source>` only names offsets for dashboards of lag.
 //! 3. **New partitions** are looked for every [`REFRESH`] and begin at their first message, whatever
 //!    `start` says: all of it was written while we were reading.
 //! 4. **Back-pressure**: the thread waits for room in the channel; librdkafka stops fetching where its own
 //!    queue (64 MiB) is full.
-//! 5. **Ack** commits the next offsets of a receipt, asynchronously; the last ones once more, synchronously,
-//!    at the end. A restart goes on where it was acknowledged.
+//! 5. **Ack** commits the next offsets of a receipt to the group, asynchronously; the last ones once more,
+//!    synchronously, at the end. They inform; a restart goes on at the positions it is given.
 //! 6. **A stored position that the broker has dropped** is an error that stays until somebody decides
 //!    (`auto.offset.reset=error`): jumping would lose a stretch without anybody knowing.
 //!

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::Client;
 use crate::batch::NextOffset;
 use crate::config::Start;
+use crate::position::Position;
 
 /// How long a broker may take for one answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -43,25 +43,19 @@ pub(super) fn partitions(client: &Client, topic: &str) -> Result<Vec<i32>, Posit
     Ok(partitions)
 }
 
-/// Where `partitions` are read on: where the group's offsets say, else at `start`.
+/// Where `partitions` are read on: where our own positions say, else at `start`.
 pub(super) fn resolve(
     client: &Client,
     partitions: &[(Arc<str>, i32)],
+    resume: &[Position],
     start: Start,
 ) -> Result<Vec<NextOffset>, PositionError> {
-    let mut asked = TopicPartitionList::with_capacity(partitions.len());
-    for (topic, partition) in partitions {
-        asked.add_partition(topic, *partition);
-    }
-    let unanswered = |error| PositionError::Unanswered { what: "stored offsets".to_owned(), error };
-    let stored = client.committed_offsets(asked, ANSWER_MAX).map_err(unanswered)?;
     partitions
         .iter()
         .map(|(topic, partition)| {
-            let found = stored.find_partition(topic, *partition).map(|found| found.offset());
-            let offset = match found {
-                Some(Offset::Offset(offset)) => offset,
-                _ => first(client, topic, *partition, start)?,
+            let offset = match NextOffset::among(resume, topic, *partition) {
+                Some(offset) => offset,
+                None => first(client, topic, *partition, start)?,
             };
             Ok(NextOffset { topic: Arc::clone(topic), partition: *partition, offset })
         })

@@ -43,7 +43,7 @@ fn probe_blocking(config: &KafkaSource) -> Result<(), SourceError> {
     for topic in &config.topics {
         let partitions = partitions(&client, topic).map_err(refusal)?;
         let first = (Arc::from(topic.as_str()), partitions[0]);
-        resolve(&client, &[first], Start::Latest).map_err(refusal)?;
+        resolve(&client, &[first], &[], Start::Latest).map_err(refusal)?;
         let added = assigned.add_partition_offset(topic, partitions[0], Offset::End);
         added.map_err(|error| refused(topic, error.to_string()))?;
     }

@@ -19,6 +19,11 @@ use crate::task::{Backoff, Stop, monotonic};
 
 /// Messages in a batch at most.
 const BATCH_MAX: usize = 10_000;
+/// A message's position is its offset, with the partition from this bit on (2^44 offsets are centuries of
+/// messages), and the topic's place in the pipeline file after [`PARTITION_BITS`] more.
+const LANE_BITS: u32 = 44;
+/// Partitions of a topic that are told apart: 4,096.
+const PARTITION_BITS: u32 = 12;
 /// How long a batch waits for more messages.
 const GATHER: Duration = Duration::from_millis(20);
 /// How long a poll waits for the first message of a batch: the pace at which the sign to stop is seen.
@@ -85,7 +90,9 @@ impl Reader {
                         "connected"
                     );
                     self.status.up();
-                    return true;
+                    // Where it begins is remembered before anything is read: "latest" means this one.
+                    let nexts = self.nexts.clone();
+                    return self.send(self.positions(nexts));
                 }
                 Err(error) => {
                     let problem = error.to_string();
@@ -110,7 +117,10 @@ impl Reader {
                 }
             }
         }
-        if new.is_empty() { Ok(Vec::new()) } else { resolve(&self.shared.client, &new, start) }
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        resolve(&self.shared.client, &new, &self.context.resume, start)
     }
 
     /// Reads `new` partitions besides those it reads already.
@@ -150,8 +160,11 @@ impl Reader {
                     partitions = new.len(),
                     "new partitions"
                 );
+                let nexts = new.clone();
                 if let Err(error) = self.assign(new) {
                     tracing::warn!(source = self.context.name, %error, "not assigned yet");
+                } else {
+                    self.send(self.positions(nexts));
                 }
             }
             // The partitions at hand are read on; the next refresh asks again.
@@ -159,6 +172,11 @@ impl Reader {
                 tracing::warn!(source = self.context.name, %error, "cannot look for partitions");
             }
         }
+    }
+
+    /// A batch of nothing but positions.
+    fn positions(&self, nexts: Vec<NextOffset>) -> Batch {
+        Decoded::default().into_batch(self.context.index, Receipt(Mark::Kafka(nexts)))
     }
 
     /// The messages of the next moment; `None` if there were none.
@@ -180,7 +198,8 @@ impl Reader {
                         now_ms = (self.context.clock)();
                     }
                     let bytes = message.payload().unwrap_or_default();
-                    let position = u64::try_from(message.offset()).unwrap_or(0);
+                    let position =
+                        self.place(message.topic(), message.partition(), message.offset());
                     let payload = Payload { bytes, size: bytes.len(), topic_meter: None, position };
                     self.decoder.decode(payload, now_ms, &mut decoded);
                     self.advance(message.topic(), message.partition(), message.offset(), &mut read);
@@ -192,6 +211,14 @@ impl Reader {
         shared.client.context().brokers_up();
         let receipt = Receipt(Mark::Kafka(read));
         Some(decoded.into_batch(self.context.index, receipt))
+    }
+
+    /// A number for the message that no other one of the source has: see [`LANE_BITS`].
+    fn place(&self, topic: &str, partition: i32, offset: i64) -> u64 {
+        let topic = self.topics.iter().position(|known| **known == *topic).unwrap_or(0);
+        let topic = u64::try_from(topic).unwrap_or(0);
+        let lane = topic << PARTITION_BITS | u64::try_from(partition).unwrap_or(0);
+        lane << LANE_BITS | u64::try_from(offset).unwrap_or(0)
     }
 
     /// Notes that the message at `offset` was read.
@@ -224,9 +251,10 @@ impl Reader {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                 watch.stuck(format!(
-                    "a stored position is not at the broker: its messages are gone, or the topic is a \
-                     new one; reset the offsets of group `plumeline-{}-{}`, and restart",
-                    self.context.pipeline, self.context.name
+                    "the journal's position in a topic of source \"{}\" is not at the broker: its messages \
+                     are gone, or the topic is a new one; give the source another name to read what is \
+                     there from `start` on, and restart",
+                    self.context.name
                 ));
             }
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {

@@ -1,0 +1,287 @@
+//! The journal's file: what is in it, and the only statements that touch it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plumeline_connectors::Position;
+use plumeline_pipelines::model::Names;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::fact::{self, FactLine};
+use super::frame::{Frame, Naming};
+use super::{JournalError, Learned, Part};
+
+/// Version of the format below. A newer one is refused; an older one has to stay readable.
+pub(super) const FORMAT: &str = "1";
+/// Frames that are deleted at a time: a few ms.
+const FORGET_FRAMES: i64 = 16;
+/// How long a statement waits for the other connection of this process.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+
+const SCHEMA: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE sources (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE frames (
+    seq INTEGER PRIMARY KEY, tick_ms INTEGER NOT NULL, records INTEGER NOT NULL,
+    last_index INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX frames_by_tick ON frames (tick_ms);
+CREATE TABLE positions (
+    source TEXT NOT NULL, stream TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (source, stream)
+) WITHOUT ROWID;
+CREATE TABLE facts (
+    seq INTEGER PRIMARY KEY, tick_ms INTEGER NOT NULL, source TEXT, withdrawn INTEGER NOT NULL,
+    row TEXT NOT NULL
+);
+CREATE INDEX facts_by_tick ON facts (tick_ms);
+CREATE TABLE cuts (tick_ms INTEGER PRIMARY KEY);
+CREATE TABLE kept (
+    moved_ms INTEGER NOT NULL, part INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (moved_ms, part)
+);
+";
+
+/// An instant, ms, and frames as they are stored.
+type Bodies = (i64, Vec<Vec<u8>>);
+
+/// A connection to the journal.
+#[derive(Debug)]
+pub(super) struct Db(Connection);
+
+impl Db {
+    /// Opens the file, and creates it where it is missing.
+    pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
+        let db = Connection::open(path)?;
+        db.busy_timeout(BUSY_MAX)?;
+        // Larger pages: frames are some KiB to MB. It takes effect in a new file only.
+        db.pragma_update(None, "page_size", 32_768)?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        // A commit is on the disk before it returns: what was acknowledged survives a power cut.
+        db.pragma_update(None, "synchronous", "FULL")?;
+        let has_meta: bool =
+            db.query_row("SELECT count(*) FROM sqlite_master WHERE name = 'meta'", [], |row| {
+                row.get::<_, i64>(0).map(|count| count > 0)
+            })?;
+        let db = Self(db);
+        if has_meta {
+            let format = db.meta("format")?.unwrap_or_default();
+            if format != FORMAT {
+                return Err(JournalError::Format { path: path.to_owned(), format });
+            }
+        } else {
+            let sql =
+                format!("BEGIN; {SCHEMA} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;");
+            db.0.execute_batch(&sql)?;
+        }
+        Ok(db)
+    }
+
+    /// Opens an existing file to look at it.
+    pub(super) fn open_to_read(path: &Path) -> Result<Self, JournalError> {
+        let db = Connection::open_with_flags(
+            path,
+            rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        db.busy_timeout(BUSY_MAX)?;
+        let db = Self(db);
+        let format = db.meta("format")?.unwrap_or_default();
+        if format != FORMAT {
+            return Err(JournalError::Format { path: path.to_owned(), format });
+        }
+        Ok(db)
+    }
+
+    /// Whether `SQLite` finds its file in order; else what is wrong.
+    pub(super) fn integrity(&self) -> Result<Vec<String>, JournalError> {
+        let mut statement = self.0.prepare("PRAGMA integrity_check")?;
+        let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let lines: Vec<String> = lines.collect::<Result<_, _>>()?;
+        Ok(if lines == ["ok"] { Vec::new() } else { lines })
+    }
+
+    pub(super) fn meta(&self, key: &str) -> Result<Option<String>, JournalError> {
+        let sql = "SELECT value FROM meta WHERE key = ?1";
+        Ok(self.0.query_row(sql, [key], |row| row.get(0)).optional()?)
+    }
+
+    pub(super) fn set_meta(&self, key: &str, value: &str) -> Result<(), JournalError> {
+        self.0.execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", [key, value])?;
+        Ok(())
+    }
+
+    /// All sources there ever were; `names` are added where they are new.
+    pub(super) fn sources(&self, names: &[Arc<str>]) -> Result<Vec<Arc<str>>, JournalError> {
+        for name in names {
+            self.0.execute("INSERT OR IGNORE INTO sources (name) VALUES (?1)", [&**name])?;
+        }
+        let mut statement = self.0.prepare("SELECT name FROM sources ORDER BY number")?;
+        let known = statement.query_map([], |row| row.get::<_, String>(0))?;
+        known.map(|name| Ok(Arc::from(name?))).collect()
+    }
+
+    /// Commits a part: all of it, or nothing.
+    pub(super) fn append(
+        &mut self,
+        part: &Part<'_>,
+        naming: Naming<'_>,
+    ) -> Result<(), JournalError> {
+        let Part { ms, records, rejects, facts, positions } = *part;
+        let body = (!records.is_empty() || !rejects.is_empty())
+            .then(|| Frame::encode(records, rejects, naming));
+        let transaction = self.0.transaction()?;
+        if let Some(body) = body {
+            let last_index = records.last().map_or(0, |record| record.arrival().index);
+            transaction.prepare(
+                "INSERT INTO frames (tick_ms, records, last_index, body) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![ms, signed(records.len()), last_index.cast_signed(), body])?;
+        }
+        for Learned { source, change } in facts {
+            let source = source.map(|source| &*naming.sources[usize::from(source)]);
+            let row = fact::write(&change.fact, naming.names);
+            transaction
+                .prepare(
+                    "INSERT INTO facts (tick_ms, source, withdrawn, row) VALUES (?1, ?2, ?3, ?4)",
+                )?
+                .execute(params![ms, source, change.withdrawn, row])?;
+        }
+        for (source, Position { stream, at }) in positions {
+            let source = &*naming.sources[usize::from(*source)];
+            transaction
+                .prepare("INSERT OR REPLACE INTO positions VALUES (?1, ?2, ?3)")?
+                .execute(params![source, stream, at])?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    pub(super) fn positions(&self, source: &str) -> Result<Vec<Position>, JournalError> {
+        let sql = "SELECT stream, at FROM positions WHERE source = ?1";
+        let mut statement = self.0.prepare(sql)?;
+        let positions = statement
+            .query_map([source], |row| Ok(Position { stream: row.get(0)?, at: row.get(1)? }))?;
+        Ok(positions.collect::<Result<_, _>>()?)
+    }
+
+    pub(super) fn cut(&self, ms: i64) -> Result<(), JournalError> {
+        self.0.execute("INSERT INTO cuts VALUES (?1)", [ms])?;
+        Ok(())
+    }
+
+    pub(super) fn is_cut(&self, ms: i64) -> Result<bool, JournalError> {
+        let sql = "SELECT 1 FROM cuts WHERE tick_ms = ?1";
+        Ok(self.0.query_row(sql, [ms], |_| Ok(())).optional()?.is_some())
+    }
+
+    /// The newest tick of anything; `None` in a new journal.
+    pub(super) fn newest_ms(&self) -> Result<Option<i64>, JournalError> {
+        let sql = "SELECT max(ms) FROM (SELECT max(tick_ms) AS ms FROM frames
+            UNION ALL SELECT max(tick_ms) FROM facts UNION ALL SELECT max(tick_ms) FROM cuts)";
+        Ok(self.0.query_row(sql, [], |row| row.get(0))?)
+    }
+
+    pub(super) fn last_index(&self) -> Result<u64, JournalError> {
+        let sql = "SELECT max(last_index) FROM frames";
+        let index: Option<i64> = self.0.query_row(sql, [], |row| row.get(0))?;
+        Ok(index.unwrap_or(0).cast_unsigned())
+    }
+
+    /// How many frames, and records in them, at ticks up to `ms`.
+    pub(super) fn count_until(&self, ms: i64) -> Result<(i64, i64), JournalError> {
+        let sql = "SELECT count(*), coalesce(sum(records), 0) FROM frames WHERE tick_ms <= ?1";
+        Ok(self.0.query_row(sql, [ms], |row| Ok((row.get(0)?, row.get(1)?)))?)
+    }
+
+    /// The next tick of anything after `after_ms`, up to `until_ms`.
+    pub(super) fn next_ms(
+        &self,
+        after_ms: i64,
+        until_ms: i64,
+    ) -> Result<Option<i64>, JournalError> {
+        let mut statement = self.0.prepare(
+            "SELECT min(ms) FROM (
+                SELECT min(tick_ms) AS ms FROM frames WHERE tick_ms > ?1 AND tick_ms <= ?2
+                UNION ALL SELECT min(tick_ms) FROM facts WHERE tick_ms > ?1 AND tick_ms <= ?2
+                UNION ALL SELECT min(tick_ms) FROM cuts WHERE tick_ms > ?1 AND tick_ms <= ?2)",
+        )?;
+        Ok(statement.query_row([after_ms, until_ms], |row| row.get(0))?)
+    }
+
+    /// The frames of a tick, in order.
+    pub(super) fn frames(&self, ms: i64) -> Result<Vec<Vec<u8>>, JournalError> {
+        let sql = "SELECT body FROM frames WHERE tick_ms = ?1 ORDER BY seq";
+        let mut statement = self.0.prepare(sql)?;
+        let bodies = statement.query_map([ms], |row| row.get(0))?;
+        Ok(bodies.collect::<Result<_, _>>()?)
+    }
+
+    /// The facts learned after `after_ms`, up to `until_ms`, in the order they were.
+    pub(super) fn facts(
+        &self,
+        after_ms: i64,
+        until_ms: i64,
+        names: &Names,
+        sources: &[Arc<str>],
+    ) -> Result<Vec<FactLine>, JournalError> {
+        let mut statement = self.0.prepare(
+            "SELECT tick_ms, source, withdrawn, row FROM facts
+             WHERE tick_ms > ?1 AND tick_ms <= ?2 ORDER BY seq",
+        )?;
+        let mut rows = statement.query([after_ms, until_ms])?;
+        let mut lines = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (source, text): (Option<String>, String) = (row.get(1)?, row.get(3)?);
+            let number = |name: String| sources.iter().position(|known| **known == *name);
+            let source = source.and_then(number).and_then(|index| u16::try_from(index).ok());
+            let fact = fact::read(&text, names)?;
+            lines.push(FactLine { ms: row.get(0)?, source, withdrawn: row.get(2)?, fact });
+        }
+        Ok(lines)
+    }
+
+    /// What was kept at the latest move of the horizon up to `ms`, and when that was.
+    pub(super) fn kept(&self, ms: i64) -> Result<Option<Bodies>, JournalError> {
+        let sql = "SELECT max(moved_ms) FROM kept WHERE moved_ms <= ?1";
+        let moved_ms: Option<i64> = self.0.query_row(sql, [ms], |row| row.get(0))?;
+        let Some(moved_ms) = moved_ms else { return Ok(None) };
+        let sql = "SELECT body FROM kept WHERE moved_ms = ?1 ORDER BY part";
+        let mut statement = self.0.prepare(sql)?;
+        let bodies = statement.query_map([moved_ms], |row| row.get(0))?;
+        Ok(Some((moved_ms, bodies.collect::<Result<_, _>>()?)))
+    }
+
+    /// Puts down what is kept at a move of the horizon, whole, in place of what was put down for it before.
+    pub(super) fn keep(&mut self, moved_ms: i64, parts: &[Vec<u8>]) -> Result<(), JournalError> {
+        let transaction = self.0.transaction()?;
+        transaction.execute("DELETE FROM kept WHERE moved_ms = ?1", [moved_ms])?;
+        for (part, body) in parts.iter().enumerate() {
+            let sql = "INSERT INTO kept VALUES (?1, ?2, ?3)";
+            transaction.execute(sql, params![moved_ms, signed(part), body])?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Notes that a cut is in the ledger.
+    pub(super) fn committed(&mut self, ms: i64) -> Result<(), JournalError> {
+        self.set_meta("committed_ms", &ms.to_string())
+    }
+
+    /// Deletes some of what no restart needs: kept before `moved_ms`, frames and cuts before `first_ms`.
+    pub(super) fn forget(&mut self, moved_ms: i64, first_ms: i64) -> Result<(), JournalError> {
+        let transaction = self.0.transaction()?;
+        transaction.execute("DELETE FROM kept WHERE moved_ms < ?1", [moved_ms])?;
+        transaction.execute("DELETE FROM cuts WHERE tick_ms < ?1", [first_ms])?;
+        transaction.execute(
+            "DELETE FROM frames WHERE seq IN
+             (SELECT seq FROM frames WHERE tick_ms < ?1 ORDER BY tick_ms LIMIT ?2)",
+            [first_ms, FORGET_FRAMES],
+        )?;
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).expect("a count fits 63 bits")
+}

@@ -1,0 +1,394 @@
+//! The journal: everything that was acknowledged, on this machine's disk, before it was.
+//!
+//! ```text
+//!  batches ─► append ─► journal.db (SQLite: WAL, synchronous=FULL) ─► read back ─► the dataflow
+//!               │            │ frames  positions  facts  cuts  kept
+//!               └─► ack      └─ forgotten once the horizon has passed it and a cut has covered it
+//! ```
+//!
+//! 1. **A part is committed, then acknowledged.** It carries the tick it will be sealed under, so that
+//!    sources wait for a disk and not for a seal. *Otherwise a crash between the two would lose it.*
+//! 2. **Positions** of a source are in the same transaction as what they brought. *Otherwise a restart would
+//!    read it twice, or not at all.*
+//! 3. **Cuts** are put down before anything of them leaves the process. *So a restart writes the same
+//!    commits: `recorded_at` is the cut.*
+//! 4. **What is kept** from before the horizon is put down before the first cut after its move is committed;
+//!    frames that only matter below the horizon are deleted after. *So the journal is bounded by `retain`,
+//!    and every restart finds a whole basis.*
+//! 5. **A restart** feeds facts, what was kept, and the frames up to the ledger's committed cut in a few
+//!    large ticks; later frames at their own. What the tables hold already they drop.
+//!
+//! One process at a time: `lock` in the same folder is locked while it runs, by the system, so that no stale
+//! lock is left behind by a crash.
+//!
+//! Errors: a full disk passes ([`JournalError::is_transient`]); whatever else `SQLite` says about its file
+//! is the end of the process, since nobody knows what a failed flush has left on the disk.
+
+mod codec;
+mod db;
+mod fact;
+mod frame;
+mod inspect;
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use plumeline_connectors::{FactChange, Position};
+use plumeline_pipelines::model::{Names, Policy, Record, RejectEntry};
+use thiserror::Error;
+
+use db::Db;
+
+pub use codec::Torn;
+pub use fact::FactLine;
+pub use frame::{Frame, Naming};
+pub use inspect::{export, info, verify};
+
+/// What the program means by its rules: to be raised whenever the same input would book something else.
+pub const SEMANTICS_VERSION: u32 = 1;
+
+/// The journal's file in the state folder.
+pub const FILE: &str = "journal.db";
+/// The file that is locked while a process runs.
+const LOCK: &str = "lock";
+
+/// Why the journal cannot be used.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// The folder.
+    #[error("`{}` cannot be used", path.display())]
+    Folder {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// Another process runs on it.
+    #[error("another plumeline runs on the state folder `{}`", .0.display())]
+    Locked(PathBuf),
+    /// Written by another version of the program.
+    #[error("`{}` has format {format:?}, and this program knows {}", path.display(), db::FORMAT)]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        format: String,
+    },
+    /// Written under settings that decide results.
+    #[error("the journal was written with {key} = {was}, and now it is {is}")]
+    Setting {
+        /// The setting.
+        key: &'static str,
+        /// As it was.
+        was: String,
+        /// As it is.
+        is: String,
+    },
+    /// The ledger and the journal do not belong together.
+    #[error("{0}")]
+    Ledger(String),
+    /// `SQLite`.
+    #[error("the journal")]
+    Sqlite(#[from] rusqlite::Error),
+    /// What it gave is not what was written.
+    #[error("the journal")]
+    Torn(#[from] Torn),
+}
+
+impl JournalError {
+    /// Whether trying again can help: the disk is full.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        let Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
+        error.code == rusqlite::ErrorCode::DiskFull
+    }
+}
+
+/// Something that is committed at once.
+#[derive(Copy, Clone, Debug)]
+pub struct Part<'p> {
+    /// The instant it will be sealed under, ms.
+    pub ms: i64,
+    /// Readings and activities, numbered.
+    pub records: &'p [Record],
+    /// Refused payloads.
+    pub rejects: &'p [RejectEntry],
+    /// Facts.
+    pub facts: &'p [Learned],
+    /// Where sources are read on.
+    pub positions: &'p [(u16, Position)],
+}
+
+/// A fact, and who said it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Learned {
+    /// The source; `None` for the table's file.
+    pub source: Option<u16>,
+    /// What it said.
+    pub change: FactChange,
+}
+
+/// Everything of one tick.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The tick, ms.
+    pub ms: i64,
+    /// Records and rejects.
+    pub frame: Frame,
+    /// Facts.
+    pub facts: Vec<FactLine>,
+    /// Whether a commit ends with it.
+    pub is_cut: bool,
+}
+
+/// What was kept at the horizon's last move.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// When it moved, ms.
+    pub moved_ms: i64,
+    /// In the order in which it has to be said again.
+    pub records: Vec<Record>,
+}
+
+/// How a journal was found.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The newest tick in it, ms; `None` if it is new.
+    pub newest_ms: Option<i64>,
+    /// The number of its newest record.
+    pub last_index: u64,
+    /// The newest cut that was noted to be in the ledger, ms.
+    pub committed_ms: Option<i64>,
+}
+
+/// The journal of the one process that writes it.
+#[derive(Debug)]
+pub struct Journal {
+    db: Mutex<Db>,
+    path: PathBuf,
+    names: Arc<Names>,
+    sources: Arc<[Arc<str>]>,
+    /// Holds the lock until the process ends.
+    _lock: File,
+}
+
+impl Journal {
+    /// Opens the journal of the pipeline `name` in `folder`, or begins one.
+    ///
+    /// # Errors
+    /// If another process runs on it, or it is another pipeline's or program's.
+    pub fn open(
+        folder: &Path,
+        name: &str,
+        policy: &Policy,
+        sources: &[Arc<str>],
+        names: Arc<Names>,
+    ) -> Result<(Self, Found), JournalError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |cause| JournalError::Folder { path, cause }
+        };
+        std::fs::create_dir_all(folder).map_err(at(folder))?;
+        // The folder itself must survive a power cut, too.
+        if let Some(parent) = folder.canonicalize().map_err(at(folder))?.parent() {
+            File::open(parent).and_then(|parent| parent.sync_all()).map_err(at(parent))?;
+        }
+        let lock_path = folder.join(LOCK);
+        let lock = File::create(&lock_path).map_err(at(&lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalError::Locked(folder.to_owned())),
+            Err(TryLockError::Error(cause)) => return Err(at(&lock_path)(cause)),
+        }
+        let path = folder.join(FILE);
+        let db = Db::open(&path)?;
+        for (key, is) in settings(name, policy) {
+            match db.meta(key)? {
+                None => db.set_meta(key, &is)?,
+                Some(was) if was == is => {}
+                Some(was) => return Err(JournalError::Setting { key, was, is }),
+            }
+        }
+        let mut all = sources.to_vec();
+        let retired = db.sources(sources)?.into_iter().filter(|known| !sources.contains(known));
+        all.extend(retired.collect::<Vec<_>>());
+        let committed_ms = db.meta("committed_ms")?.and_then(|ms| ms.parse().ok());
+        let found =
+            Found { newest_ms: db.newest_ms()?, last_index: db.last_index()?, committed_ms };
+        let journal = Self { db: Mutex::new(db), path, names, sources: all.into(), _lock: lock };
+        Ok((journal, found))
+    }
+
+    /// The names of all sources: those of the pipeline file, then those it no longer has.
+    #[must_use]
+    pub fn sources(&self) -> &[Arc<str>] {
+        &self.sources
+    }
+
+    fn naming(&self) -> Naming<'_> {
+        Naming { names: &self.names, sources: &self.sources }
+    }
+
+    fn db(&self) -> MutexGuard<'_, Db> {
+        // A panic ends the process; in a test, SQLite has rolled back.
+        self.db.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the source called `name` is read on.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn positions(&self, name: &str) -> Result<Vec<Position>, JournalError> {
+        self.db().positions(name)
+    }
+
+    /// Every fact ever learned, in order.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn facts(&self) -> Result<Vec<FactLine>, JournalError> {
+        self.db().facts(i64::MIN, i64::MAX, &self.names, &self.sources)
+    }
+
+    /// Commits a part: when this returns, it is on the disk.
+    ///
+    /// # Errors
+    /// Transient where the disk is full: nothing of the part is there then.
+    pub fn append(&self, part: &Part<'_>) -> Result<(), JournalError> {
+        fail::fail_point!("journal-append");
+        self.db().append(part, self.naming())?;
+        fail::fail_point!("journal-appended");
+        Ok(())
+    }
+
+    /// Puts down that a commit ends with the tick `ms`.
+    ///
+    /// # Errors
+    /// Transient where the disk is full.
+    pub fn cut(&self, ms: i64) -> Result<(), JournalError> {
+        fail::fail_point!("journal-cut");
+        self.db().cut(ms)
+    }
+
+    /// Puts down what each part of the dataflow keeps at the move of the horizon at `moved_ms`.
+    ///
+    /// # Errors
+    /// Transient where the disk is full.
+    pub fn keep(&self, moved_ms: i64, parts: &[Vec<Record>]) -> Result<(), JournalError> {
+        let encoded = |records: &Vec<Record>| Frame::encode(records, &[], self.naming());
+        let parts: Vec<_> = parts.iter().map(encoded).collect();
+        fail::fail_point!("journal-keep");
+        self.db().keep(moved_ms, &parts)
+    }
+
+    /// Notes that the cut at `ms` is in the ledger, and deletes some of what no restart needs any more:
+    /// the horizon has moved at `moved_ms`, and records before `first_ms` cannot reach above it.
+    ///
+    /// # Errors
+    /// Transient where the disk is full.
+    pub fn committed(&self, ms: i64, moved_ms: i64, first_ms: i64) -> Result<(), JournalError> {
+        fail::fail_point!("journal-committed");
+        let mut db = self.db();
+        db.committed(ms)?;
+        db.forget(moved_ms, first_ms)
+    }
+
+    /// Whether a commit ended with the tick `ms`.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn is_cut(&self, ms: i64) -> Result<bool, JournalError> {
+        self.db().is_cut(ms)
+    }
+
+    /// Another connection to read it with, while this one writes.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn reader(&self) -> Result<Reader, JournalError> {
+        let (names, sources) = (Arc::clone(&self.names), Arc::clone(&self.sources));
+        Ok(Reader { db: Db::open_to_read(&self.path)?, names, sources })
+    }
+}
+
+/// Reads the journal beside its writer.
+#[derive(Debug)]
+pub struct Reader {
+    db: Db,
+    names: Arc<Names>,
+    sources: Arc<[Arc<str>]>,
+}
+
+impl Reader {
+    /// The next tick after `after_ms`, up to `until_ms`, without what it holds.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn next_ms(&self, after_ms: i64, until_ms: i64) -> Result<Option<i64>, JournalError> {
+        self.db.next_ms(after_ms, until_ms)
+    }
+
+    /// Everything of the tick `ms`.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn tick(&self, ms: i64) -> Result<Stored, JournalError> {
+        let naming = Naming { names: &self.names, sources: &self.sources };
+        let mut frame = Frame::default();
+        for body in self.db.frames(ms)? {
+            let Frame { records, rejects } = Frame::decode(&body, naming)?;
+            frame.records.extend(records);
+            frame.rejects.extend(rejects);
+        }
+        let facts = self.db.facts(ms - 1, ms, &self.names, &self.sources)?;
+        Ok(Stored { ms, frame, facts, is_cut: self.db.is_cut(ms)? })
+    }
+
+    /// The facts learned up to `ms`.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn facts_until(&self, ms: i64) -> Result<Vec<FactLine>, JournalError> {
+        self.db.facts(i64::MIN, ms, &self.names, &self.sources)
+    }
+
+    /// How many frames, and records in them, up to `ms`.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn count_until(&self, ms: i64) -> Result<(i64, i64), JournalError> {
+        self.db.count_until(ms)
+    }
+
+    /// What was kept at the latest move of the horizon up to `ms`.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn kept(&self, ms: i64) -> Result<Option<Kept>, JournalError> {
+        let naming = Naming { names: &self.names, sources: &self.sources };
+        let Some((moved_ms, bodies)) = self.db.kept(ms)? else { return Ok(None) };
+        let mut records = Vec::new();
+        for body in bodies {
+            records.extend(Frame::decode(&body, naming)?.records);
+        }
+        Ok(Some(Kept { moved_ms, records }))
+    }
+}
+
+/// What decides results: a journal goes on only under the same.
+fn settings(name: &str, policy: &Policy) -> [(&'static str, String); 6] {
+    [
+        ("name", name.to_owned()),
+        ("semantics_version", SEMANTICS_VERSION.to_string()),
+        ("period", format!("{} ms", policy.period_ms)),
+        ("grace", format!("{} ms", policy.grace_ms)),
+        ("retain", format!("{} ms", policy.retain_ms)),
+        ("gwp", policy.gwp.name().to_owned()),
+    ]
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

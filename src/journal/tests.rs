@@ -1,0 +1,189 @@
+//! A journal is what was appended to it, for whoever opens it next, and for nobody else.
+
+use plumeline_connectors::FactChange;
+use plumeline_pipelines::model::{
+    Arrival, Decimal, Fact, GwpSet, Id, NodeRow, Quality, Reading, Validity,
+};
+
+use super::*;
+
+fn policy() -> Policy {
+    Policy {
+        period_ms: 900_000,
+        grace_ms: 0,
+        retain_ms: 86_400_000,
+        samples_ms: 86_400_000,
+        windows_ms: Vec::new(),
+        gwp: GwpSet::Ar6,
+    }
+}
+
+fn open(folder: &Path, names: &Arc<Names>) -> Result<(Journal, Found), JournalError> {
+    Journal::open(folder, "acme", &policy(), &["plant".into(), "erp".into()], Arc::clone(names))
+}
+
+fn reading(names: &Names, index: u64) -> Record {
+    Record::Reading(Reading {
+        meter: names.intern("m-1"),
+        at_ms: 1_000,
+        from_ms: None,
+        value: Some(Decimal::new(12, 1)),
+        unit: None,
+        version: 0,
+        quality: Quality::Measured,
+        arrival: Arrival { index, source: 1, element: 0, position: index },
+    })
+}
+
+fn node(names: &Names) -> Learned {
+    let row = NodeRow {
+        node: names.intern("dc-7"),
+        parent: Id::NONE,
+        name: Id::NONE,
+        validity: Validity::ALWAYS,
+        revision: 1,
+    };
+    Learned { source: Some(1), change: FactChange { fact: Fact::Node(row), withdrawn: false } }
+}
+
+fn append(journal: &Journal, ms: i64, records: &[Record]) {
+    let (rejects, facts, positions) = (&[], &[], &[]);
+    journal.append(&Part { ms, records, rejects, facts, positions }).unwrap();
+}
+
+#[test]
+fn what_was_appended_is_there_for_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = Arc::new(Names::new());
+    let (journal, found) = open(folder.path(), &names).unwrap();
+    assert_eq!(found, Found::default());
+    append(&journal, 5, &[reading(&names, 1)]);
+    let position = |at: &str| Position { stream: "0 readings".to_owned(), at: at.to_owned() };
+    for at in ["7", "9"] {
+        let part = Part {
+            ms: 5,
+            records: &[reading(&names, 2)],
+            rejects: &[],
+            facts: &[node(&names)],
+            positions: &[(1, position(at))],
+        };
+        journal.append(&part).unwrap();
+    }
+    journal.cut(6).unwrap();
+    drop(journal);
+
+    let names = Arc::new(Names::new());
+    names.intern("something else");
+    let (journal, found) = open(folder.path(), &names).unwrap();
+    assert_eq!(found, Found { newest_ms: Some(6), last_index: 2, committed_ms: None });
+    assert_eq!(journal.positions("erp").unwrap(), [position("9")]);
+    assert_eq!(journal.positions("plant").unwrap(), []);
+    assert_eq!(journal.facts().unwrap().len(), 2);
+    let reader = journal.reader().unwrap();
+    assert_eq!(reader.next_ms(i64::MIN, 9).unwrap(), Some(5));
+    let stored = reader.tick(5).unwrap();
+    assert_eq!(stored.frame.records, [1, 2, 2].map(|index| reading(&names, index)));
+    assert_eq!((stored.facts[0].source, stored.is_cut), (Some(1), false));
+    assert_eq!(reader.next_ms(5, 9).unwrap(), Some(6));
+    assert!(reader.tick(6).unwrap().is_cut && journal.is_cut(6).unwrap());
+    assert_eq!(reader.next_ms(6, 9).unwrap(), None);
+    assert!(info(&folder.path().join(FILE)).unwrap().contains("records            3"));
+    assert_eq!(verify(&folder.path().join(FILE)).unwrap(), Vec::<String>::new());
+    let mut lines = Vec::new();
+    export(&folder.path().join(FILE), &mut lines).unwrap();
+    assert_eq!(String::from_utf8(lines).unwrap().matches("\"value\":\"1.2\"").count(), 3);
+}
+
+#[test]
+fn a_second_process_is_refused_and_a_dead_one_leaves_no_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = Arc::new(Names::new());
+    let (journal, _) = open(folder.path(), &names).unwrap();
+    assert!(matches!(open(folder.path(), &names), Err(JournalError::Locked(_))));
+    drop(journal);
+    assert!(open(folder.path(), &names).is_ok());
+}
+
+#[test]
+fn what_decides_results_cannot_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = Arc::new(Names::new());
+    drop(open(folder.path(), &names).unwrap());
+    let under = |policy: &Policy| {
+        Journal::open(folder.path(), "acme", policy, &[], Arc::clone(&names)).map(drop)
+    };
+    let error = under(&Policy { gwp: GwpSet::Ar5, ..policy() }).unwrap_err().to_string();
+    assert_eq!(error, "the journal was written with gwp = ar6, and now it is ar5");
+    assert!(under(&Policy { retain_ms: 1, ..policy() }).is_err());
+    // What only the live windows hold may.
+    assert!(under(&Policy { windows_ms: vec![3_600_000], ..policy() }).is_ok());
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = Arc::new(Names::new());
+    let (journal, _) = open(folder.path(), &names).unwrap();
+    journal.db().set_meta("format", "99").unwrap();
+    drop(journal);
+    let error = open(folder.path(), &names).unwrap_err().to_string();
+    assert!(error.ends_with("has format \"99\", and this program knows 1"), "{error}");
+}
+
+#[test]
+fn a_source_that_is_gone_keeps_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = Arc::new(Names::new());
+    let (journal, _) = open(folder.path(), &names).unwrap();
+    append(&journal, 5, &[reading(&names, 1)]);
+    drop(journal);
+    let only = ["new".into()];
+    let opened = Journal::open(folder.path(), "acme", &policy(), &only, Arc::clone(&names));
+    let (journal, _) = opened.unwrap();
+    let known: Vec<&str> = journal.sources().iter().map(|name| &**name).collect();
+    assert_eq!(known, ["new", "plant", "erp"]);
+    let stored = journal.reader().unwrap().tick(5).unwrap();
+    assert_eq!(stored.frame.records[0].arrival().source, 2);
+}
+
+#[test]
+fn what_no_restart_needs_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = Arc::new(Names::new());
+    let (journal, _) = open(folder.path(), &names).unwrap();
+    for ms in 1..=40 {
+        append(&journal, ms, &[reading(&names, ms.unsigned_abs())]);
+    }
+    journal.cut(3).unwrap();
+    journal.keep(10, &[vec![reading(&names, 1)], Vec::new()]).unwrap();
+    journal.keep(20, &[Vec::new(), vec![reading(&names, 2)]]).unwrap();
+    let reader = journal.reader().unwrap();
+    assert_eq!(reader.kept(9).unwrap(), None);
+    assert_eq!(reader.kept(15).unwrap().unwrap().records, [reading(&names, 1)]);
+    for cut in [30, 31, 32] {
+        journal.committed(cut, 20, 25).unwrap();
+    }
+    assert_eq!(reader.count_until(i64::MAX).unwrap(), (16, 16));
+    assert_eq!(reader.kept(15).unwrap(), None, "it is superseded");
+    assert_eq!(reader.kept(30).unwrap().unwrap().moved_ms, 20);
+    assert!(!journal.is_cut(3).unwrap());
+    drop(journal);
+    let (_, found) = open(folder.path(), &names).unwrap();
+    assert_eq!(found.committed_ms, Some(32));
+}
+
+#[test]
+fn a_torn_frame_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = Arc::new(Names::new());
+    let (journal, _) = open(folder.path(), &names).unwrap();
+    append(&journal, 5, &[reading(&names, 1)]);
+    drop(journal);
+    let path = folder.path().join(FILE);
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute("UPDATE frames SET body = substr(body, 1, length(body) - 2)", []).unwrap();
+    drop(db);
+    let problems = verify(&path).unwrap();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("frame 1 of tick 1970-01-01T00:00:00.005Z"), "{problems:?}");
+}

@@ -1,0 +1,366 @@
+//! The feeder gives ticks to the workers, in order, and says where commits end.
+//!
+//! 1. At a start, the state at the ledger's committed cut is restored: see [`super::restore`].
+//! 2. Ticks after it are read from the journal, with the cuts that were put down; then what the ingest hands
+//!    over, as it comes.
+//! 3. Of a tick that is new, decide whether a commit ends with it ([`super::cuts`]), and put that down in
+//!    the journal first. *So a restart makes the same commits.*
+//! 4. Give each worker its share. *A worker that is busy makes us wait here; the ingest goes on.* While the
+//!    store is behind by two commits and workers hold more than they should, nothing is fed.
+//! 5. When a cut is committed, note it, and let the journal forget what no restart needs.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+
+use plumeline_pipelines::model::{Cause, Fact, Policy, Record, RejectEntry, Tick};
+use plumeline_sinks::delta::{FactEntry, Rows};
+
+use super::committer::ToCommitter;
+use super::cuts::{CUTS_UNDER_WAY_MAX, Seen, is_cut};
+use super::handover::{Handover, Next, Sealed};
+use super::restore::Slice;
+use super::telemetry::Telemetry;
+use crate::journal::{Journal, JournalError, Learned, Reader, Stored};
+
+/// How long to wait for a seal before looking at everything else.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// Refused payloads gathered before a commit: at 64 KiB each, what memory may hold.
+const REJECTS_MAX: usize = 2_000;
+/// Time between tries while the journal's disk is full.
+const FULL_EVERY: Duration = Duration::from_secs(1);
+
+/// What a tick is to whoever sees it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// State from before the committed cut: nothing of it is written or told.
+    Restoring,
+    /// Journaled by an earlier run: written, but not counted again, nor shown yet.
+    Replaying,
+    /// New, but the dataflow has not caught up since the start: counted, not shown.
+    CatchingUp,
+    /// New.
+    Live,
+}
+
+/// A worker's share of a seal.
+#[derive(Debug)]
+pub(super) struct Seal {
+    /// The instant, ms.
+    pub ms: i64,
+    /// Facts learned (1) and taken back (-1), sub-tick by sub-tick.
+    pub facts: Vec<(Fact, i64)>,
+    /// Records.
+    pub records: Vec<Record>,
+    /// What was kept from before the horizon, at a restart.
+    pub kept: Vec<Record>,
+    /// The seal ends a commit.
+    pub cut: Option<Tick>,
+    /// What it is to whoever sees it.
+    pub phase: Phase,
+}
+
+/// What the feeder works with.
+#[derive(Debug)]
+pub(super) struct Parts {
+    /// Reads the journal.
+    pub reader: Reader,
+    /// Writes cuts to it.
+    pub journal: Arc<Journal>,
+    /// From the ingest.
+    pub handover: Arc<Handover>,
+    /// The newest cut in the ledger, ms.
+    pub committed_ms: Option<i64>,
+    /// The newest tick of an earlier run, ms.
+    pub replay_ms: Option<i64>,
+    /// Time between commits, ms.
+    pub commit_every_ms: i64,
+    /// Where the horizon lies.
+    pub policy: Policy,
+    /// How far in the future a stamp may lie, ms.
+    pub max_ahead_ms: i64,
+    /// To the workers.
+    pub feeds: Vec<SyncSender<Seal>>,
+    /// To the committer.
+    pub rows: SyncSender<ToCommitter>,
+    /// From the committer.
+    pub committed: Receiver<Tick>,
+    /// For metrics and health.
+    pub telemetry: Arc<Telemetry>,
+    /// Set when somebody asks us to end.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Feeder {
+    parts: Parts,
+    last_ms: i64,
+    last_cut_ms: Option<i64>,
+    under_way: VecDeque<Tick>,
+    fact_rows: Vec<FactEntry>,
+    rejects: Vec<RejectEntry>,
+    /// Whether the dataflow has caught up since the start.
+    is_live: bool,
+}
+
+/// Why the feeder stops.
+#[derive(Debug)]
+enum Stop {
+    /// The last cut was made, or none is to be made; or another part has ended and has said why.
+    Done,
+    /// The journal.
+    Journal(JournalError),
+}
+
+impl From<JournalError> for Stop {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl Feeder {
+    /// Goes on after the newest committed cut.
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            last_ms: parts.committed_ms.unwrap_or(0),
+            last_cut_ms: parts.committed_ms,
+            parts,
+            under_way: VecDeque::new(),
+            fact_rows: Vec::new(),
+            rejects: Vec::new(),
+            is_live: false,
+        }
+    }
+
+    /// Runs until the ingest has ended and all of it is committed, or a part it needs has ended.
+    ///
+    /// # Errors
+    /// An error of the journal that cannot pass.
+    pub(super) fn run(mut self) -> Result<(), JournalError> {
+        let outcome = self.feed_all();
+        self.parts.handover.close();
+        match outcome {
+            Err(Stop::Journal(error)) => Err(error),
+            Ok(()) | Err(Stop::Done) => {
+                self.wait_for_commits();
+                Ok(())
+            }
+        }
+    }
+
+    fn feed_all(&mut self) -> Result<(), Stop> {
+        self.restore()?;
+        loop {
+            self.settle_committed()?;
+            match self.parts.handover.next(PATIENCE) {
+                Next::Wait => {}
+                Next::Seal(sealed) => self.feed(sealed, false, false)?,
+                Next::Journal(until_ms) => self.read_journal(until_ms)?,
+                Next::Ended => {
+                    let sealed = Sealed { ms: self.last_ms + 1, ..Sealed::default() };
+                    return self.feed(sealed, false, true);
+                }
+            }
+        }
+    }
+
+    /// Brings the dataflow to the state of the committed cut.
+    fn restore(&mut self) -> Result<(), Stop> {
+        let Some(ms) = self.parts.committed_ms else { return Ok(()) };
+        let telemetry = Arc::clone(&self.parts.telemetry);
+        telemetry.set_recovery(Some("restoring the state of the ledger's newest cut".to_owned()));
+        let policy = self.parts.policy.clone();
+        let plan = super::restore::plan(&self.parts.reader, &policy, ms)?;
+        let (total, mut done) = (plan.records, 0);
+        let mut slices = plan.slices;
+        while let Some(slice) = slices.next(&self.parts.reader)? {
+            if self.parts.stop.load(Ordering::Acquire) {
+                return Err(Stop::Done);
+            }
+            done += slice.records.len();
+            self.send(slice, None, Phase::Restoring)?;
+            telemetry.set_recovery(Some(format!("restored {done} of {total} readings")));
+        }
+        tracing::info!(records = done, "the state of the ledger's newest cut is restored");
+        Ok(())
+    }
+
+    /// Feeds the journal's ticks up to and with `until_ms`.
+    fn read_journal(&mut self, until_ms: i64) -> Result<(), Stop> {
+        while let Some(ms) = self.parts.reader.next_ms(self.last_ms, until_ms)? {
+            let Stored { frame, facts, is_cut, .. } = self.parts.reader.tick(ms)?;
+            let learned = |line: crate::journal::FactLine| Learned {
+                source: line.source,
+                change: plumeline_connectors::FactChange {
+                    fact: line.fact,
+                    withdrawn: line.withdrawn,
+                },
+            };
+            let facts = facts.into_iter().map(learned).collect();
+            let sealed = Sealed { ms, records: frame.records, facts, rejects: frame.rejects };
+            // Asked to end while far behind: what is not fed stays in the journal.
+            let is_last = self.parts.stop.load(Ordering::Acquire);
+            if !self.is_live {
+                let behind = (until_ms - ms) / 1000;
+                let told = format!("replaying the journal: {behind} s behind");
+                self.parts.telemetry.set_recovery(Some(told));
+            }
+            self.feed(sealed, is_cut, is_last)?;
+            if is_last {
+                return Err(Stop::Done);
+            }
+        }
+        if until_ms > self.last_ms {
+            // Seals without anything in them are not journaled: time has passed all the same.
+            self.feed(Sealed { ms: until_ms, ..Sealed::default() }, false, false)?;
+        }
+        if self.parts.handover.caught_up(until_ms) && !self.is_live {
+            self.is_live = true;
+            self.parts.telemetry.set_recovery(None);
+        }
+        Ok(())
+    }
+
+    fn feed(&mut self, sealed: Sealed, is_journaled_cut: bool, is_last: bool) -> Result<(), Stop> {
+        self.wait_for_the_store()?;
+        let Sealed { ms, records, facts, rejects } = sealed;
+        if self.last_cut_ms.is_none() {
+            self.last_cut_ms = Some(ms);
+        }
+        let seen = Seen {
+            now_ms: ms,
+            last_ms: self.last_ms,
+            since_cut_ms: ms - self.last_cut_ms.unwrap_or(ms),
+            facts_changed: !facts.is_empty(),
+            rows_wait: self.parts.telemetry.rows_wait() || self.rejects.len() > REJECTS_MAX,
+            under_way: self.under_way.len(),
+            is_last,
+        };
+        let cut = Tick::new(ms, Cause::Cut);
+        let ends = if is_journaled_cut {
+            true
+        } else if is_cut(seen, self.parts.commit_every_ms) {
+            self.put_down(ms)?;
+            true
+        } else {
+            false
+        };
+        self.last_ms = ms;
+        self.rejects.extend(rejects);
+        let changes = facts.into_iter().map(|Learned { change, .. }| change);
+        let facts = changes.map(|change| {
+            let entry = FactEntry { fact: change.fact.clone(), withdrawn: change.withdrawn };
+            self.fact_rows.push(entry);
+            (change.fact, if change.withdrawn { -1 } else { 1 })
+        });
+        let facts = facts.collect();
+        let phase = match self.parts.replay_ms {
+            Some(replay_ms) if ms <= replay_ms => Phase::Replaying,
+            _ if self.is_live || self.parts.replay_ms.is_none() => Phase::Live,
+            _ => Phase::CatchingUp,
+        };
+        let slice = Slice { ms, facts, records, kept: Vec::new() };
+        self.send(slice, ends.then_some(cut), phase)?;
+        if ends {
+            self.last_cut_ms = Some(ms);
+            self.under_way.push_back(cut);
+            self.end(cut)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a cut down in the journal, waiting for room on its disk.
+    fn put_down(&self, ms: i64) -> Result<(), Stop> {
+        loop {
+            match self.parts.journal.cut(ms) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_transient() => {
+                    if self.parts.stop.load(Ordering::Acquire) {
+                        return Err(Stop::Done);
+                    }
+                    std::thread::sleep(FULL_EVERY);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// While the store is behind and workers hold more than they should, more would only fill memory.
+    fn wait_for_the_store(&mut self) -> Result<(), Stop> {
+        while self.parts.telemetry.rows_wait() && self.under_way.len() >= CUTS_UNDER_WAY_MAX {
+            match self.parts.committed.recv_timeout(PATIENCE) {
+                Ok(cut) => self.settle(cut)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Stop::Done),
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over the rows that do not go through the dataflow, and ends the cut.
+    fn end(&mut self, cut: Tick) -> Result<(), Stop> {
+        let part = self.parts.feeds.len();
+        let facts = Rows::Facts(std::mem::take(&mut self.fact_rows));
+        let rejects = Rows::Rejects(std::mem::take(&mut self.rejects));
+        for rows in [facts, rejects] {
+            self.tell(ToCommitter::Rows { cut, part, rows })?;
+        }
+        self.tell(ToCommitter::End { cut })
+    }
+
+    fn tell(&self, message: ToCommitter) -> Result<(), Stop> {
+        self.parts.rows.send(message).map_err(|_| Stop::Done)
+    }
+
+    /// Gives each worker its share.
+    fn send(&self, slice: Slice, cut: Option<Tick>, phase: Phase) -> Result<(), Stop> {
+        let Slice { ms, facts, mut records, kept } = slice;
+        let mut once = Some((facts, kept));
+        let mut workers_left = self.parts.feeds.len();
+        for feed in &self.parts.feeds {
+            let share = records.len().div_ceil(workers_left);
+            let rest = records.split_off(records.len() - share);
+            workers_left -= 1;
+            let (facts, kept) = once.take().unwrap_or_default();
+            let seal = Seal { ms, facts, records: rest, kept, cut, phase };
+            feed.send(seal).map_err(|_| Stop::Done)?;
+        }
+        Ok(())
+    }
+
+    /// Notes the cuts that have been committed.
+    fn settle_committed(&mut self) -> Result<(), Stop> {
+        while let Ok(cut) = self.parts.committed.try_recv() {
+            self.settle(cut)?;
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, committed: Tick) -> Result<(), Stop> {
+        while self.under_way.pop_front_if(|cut| *cut <= committed).is_some() {}
+        let policy = &self.parts.policy;
+        let moved_ms = policy.horizon_moved_ms(committed);
+        // A record that came before it is about something below the horizon.
+        let horizon_ms = policy.horizon(committed).start_ms(policy.period_ms);
+        let first_ms = horizon_ms - self.parts.max_ahead_ms;
+        match self.parts.journal.committed(committed.ms(), moved_ms, first_ms) {
+            Ok(()) => Ok(()),
+            // A note, and room to be made: the next cut does it.
+            Err(error) if error.is_transient() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn wait_for_commits(&mut self) {
+        while !self.under_way.is_empty() {
+            // Without an answer the committer has failed and has said why.
+            let Ok(cut) = self.parts.committed.recv() else { return };
+            if let Err(Stop::Journal(error)) = self.settle(cut) {
+                tracing::warn!(error = %crate::chain(&error), "the last cut is not noted in the journal");
+            }
+        }
+    }
+}
