@@ -25,7 +25,7 @@ use super::joins::{Books, Setting, joins};
 use super::row::{Book, Held, Origin, Place, TableRow, is_same_line};
 use super::rules::{Words, at, contradicted, contradictions, gaps, tree};
 use super::timeline::shown_span;
-use super::{FactChange, Table};
+use super::{FactChange, TABLES, Table, table_path};
 use crate::config::{Pipeline, Problem, Problems, Severity};
 
 /// The facts that hold now.
@@ -35,6 +35,10 @@ pub struct FactStore {
     timezone: TimeZone,
     gwp: GwpSet,
     come_later: BTreeSet<Table>,
+    /// Tables that have a file.
+    files: BTreeSet<Table>,
+    /// Sources that carry rows of a table.
+    carriers: Vec<(u16, Table)>,
     sources: Vec<Arc<str>>,
     books: Books,
 }
@@ -57,6 +61,14 @@ impl FactStore {
             names,
             timezone: pipeline.timezone.clone(),
             gwp: pipeline.policy.gwp,
+            files: TABLES
+                .into_iter()
+                .filter(|table| table_path(&pipeline.tables, *table).is_some())
+                .collect(),
+            carriers: (0..)
+                .zip(carried.clone())
+                .filter_map(|(index, carries)| Some((index, carries.table()?)))
+                .collect(),
             come_later: carried.filter_map(Carries::table).collect(),
             sources: pipeline.sources.iter().map(|source| Arc::from(&*source.name)).collect(),
             books: Books::default(),
@@ -88,7 +100,23 @@ impl FactStore {
     /// Takes in a row that was learned before a restart, from the source of number `source` or a file, or takes
     /// it back. It passed all rules then.
     pub fn recall(&mut self, source: Option<u16>, fact: &Fact, withdrawn: bool) {
-        let origin = source.map_or(Origin::File, Origin::Source);
+        let table = match fact {
+            Fact::Meter(_) => Table::Meters,
+            Fact::Factor(_) => Table::Factors,
+            Fact::Node(_) => Table::Nodes,
+        };
+        // What came from a file or a source that the pipeline no longer has is at home where the table is now.
+        let origin = match source.map_or(Origin::File, Origin::Source) {
+            Origin::File if self.files.contains(&table) => Origin::File,
+            Origin::Source(index) if usize::from(index) < self.sources.len() => {
+                Origin::Source(index)
+            }
+            origin => self.home(table).unwrap_or(origin),
+        };
+        let source = match origin {
+            Origin::File => None,
+            Origin::Source(index) => Some(index),
+        };
         let file = source.and_then(|source| self.sources.get(usize::from(source)));
         let file =
             file.map_or_else(|| "the journal".to_owned(), |name| format!("source \"{name}\""));
@@ -98,6 +126,16 @@ impl FactStore {
             Fact::Factor(row) => recall(&mut self.books.factors, row, withdrawn, place),
             Fact::Node(row) => recall(&mut self.books.nodes, row, withdrawn, place),
         }
+    }
+
+    /// Where rows of `table` come from, if from one place alone.
+    fn home(&self, table: Table) -> Option<Origin> {
+        if self.files.contains(&table) {
+            return Some(Origin::File);
+        }
+        let mut carriers = self.carriers.iter().filter(|(_, carried)| *carried == table);
+        let (index, _) = carriers.next()?;
+        carriers.next().is_none().then_some(Origin::Source(*index))
     }
 
     /// The meters that have rows.

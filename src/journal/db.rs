@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plumeline_connectors::Position;
-use plumeline_pipelines::model::Names;
+use plumeline_pipelines::model::{Names, Record};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fact::{self, FactLine};
@@ -15,7 +15,7 @@ use super::{JournalError, Learned, Part};
 /// Version of the format below. A newer one is refused; an older one has to stay readable.
 pub(super) const FORMAT: &str = "1";
 /// Frames that are deleted at a time: a few ms.
-const FORGET_FRAMES: i64 = 16;
+const FORGET_FRAMES: i64 = 32;
 /// How long a statement waits for the other connection of this process.
 const BUSY_MAX: Duration = Duration::from_secs(10);
 
@@ -24,7 +24,7 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE sources (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE frames (
     seq INTEGER PRIMARY KEY, tick_ms INTEGER NOT NULL, records INTEGER NOT NULL,
-    last_index INTEGER NOT NULL, body BLOB NOT NULL
+    last_index INTEGER NOT NULL, latest_ms INTEGER NOT NULL, body BLOB NOT NULL
 );
 CREATE INDEX frames_by_tick ON frames (tick_ms);
 CREATE TABLE positions (
@@ -131,10 +131,24 @@ impl Db {
         let transaction = self.0.transaction()?;
         if let Some(body) = body {
             let last_index = records.last().map_or(0, |record| record.arrival().index);
-            transaction.prepare(
-                "INSERT INTO frames (tick_ms, records, last_index, body) VALUES (?1, ?2, ?3, ?4)",
-            )?
-            .execute(params![ms, signed(records.len()), last_index.cast_signed(), body])?;
+            // Activities are among what is kept, wherever they reach.
+            let latest_ms = records.iter().filter_map(|record| match record {
+                Record::Reading(reading) => Some(reading.at_ms),
+                Record::Activity(_) => None,
+            });
+            let latest_ms = latest_ms.max().unwrap_or(0);
+            transaction
+                .prepare(
+                    "INSERT INTO frames (tick_ms, records, last_index, latest_ms, body)
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                )?
+                .execute(params![
+                    ms,
+                    signed(records.len()),
+                    last_index.cast_signed(),
+                    latest_ms,
+                    body
+                ])?;
         }
         for Learned { source, change } in facts {
             let source = source.map(|source| &*naming.sources[usize::from(source)]);
@@ -267,18 +281,24 @@ impl Db {
         self.set_meta("committed_ms", &ms.to_string())
     }
 
-    /// Deletes some of what no restart needs: kept before `moved_ms`, frames and cuts before `first_ms`.
-    pub(super) fn forget(&mut self, moved_ms: i64, first_ms: i64) -> Result<(), JournalError> {
+    /// Deletes some of what no restart needs: what was kept before `moved_ms`, and cuts and frames from before
+    /// `horizon_ms` that hold no reading after it. Says whether there may be more.
+    pub(super) fn forget(&mut self, moved_ms: i64, horizon_ms: i64) -> Result<bool, JournalError> {
         let transaction = self.0.transaction()?;
         transaction.execute("DELETE FROM kept WHERE moved_ms < ?1", [moved_ms])?;
-        transaction.execute("DELETE FROM cuts WHERE tick_ms < ?1", [first_ms])?;
-        transaction.execute(
+        transaction.execute("DELETE FROM cuts WHERE tick_ms < ?1", [horizon_ms])?;
+        let deleted = transaction.execute(
             "DELETE FROM frames WHERE seq IN
-             (SELECT seq FROM frames WHERE tick_ms < ?1 ORDER BY tick_ms LIMIT ?2)",
-            [first_ms, FORGET_FRAMES],
+             (SELECT seq FROM frames WHERE tick_ms < ?1 AND latest_ms <= ?1 ORDER BY tick_ms LIMIT ?2)",
+            [horizon_ms, FORGET_FRAMES],
         )?;
         transaction.commit()?;
-        Ok(())
+        Ok(deleted > 0)
+    }
+
+    /// The newest cut.
+    pub(super) fn newest_cut_ms(&self) -> Result<Option<i64>, JournalError> {
+        Ok(self.0.query_row("SELECT max(tick_ms) FROM cuts", [], |row| row.get(0))?)
     }
 }
 

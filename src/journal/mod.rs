@@ -161,6 +161,8 @@ pub struct Found {
     pub last_index: u64,
     /// The newest cut that was noted to be in the ledger, ms.
     pub committed_ms: Option<i64>,
+    /// The newest cut that was put down, ms.
+    pub newest_cut_ms: Option<i64>,
 }
 
 /// The journal of the one process that writes it.
@@ -215,8 +217,12 @@ impl Journal {
         let retired = db.sources(sources)?.into_iter().filter(|known| !sources.contains(known));
         all.extend(retired.collect::<Vec<_>>());
         let committed_ms = db.meta("committed_ms")?.and_then(|ms| ms.parse().ok());
-        let found =
-            Found { newest_ms: db.newest_ms()?, last_index: db.last_index()?, committed_ms };
+        let found = Found {
+            newest_ms: db.newest_ms()?,
+            last_index: db.last_index()?,
+            committed_ms,
+            newest_cut_ms: db.newest_cut_ms()?,
+        };
         let journal = Self { db: Mutex::new(db), path, names, sources: all.into(), _lock: lock };
         Ok((journal, found))
     }
@@ -283,16 +289,23 @@ impl Journal {
         self.db().keep(moved_ms, &parts)
     }
 
-    /// Notes that the cut at `ms` is in the ledger, and deletes some of what no restart needs any more:
-    /// the horizon has moved at `moved_ms`, and records before `first_ms` cannot reach above it.
+    /// Notes that the cut at `ms` is in the ledger.
     ///
     /// # Errors
     /// Transient where the disk is full.
-    pub fn committed(&self, ms: i64, moved_ms: i64, first_ms: i64) -> Result<(), JournalError> {
+    pub fn committed(&self, ms: i64) -> Result<(), JournalError> {
         fail::fail_point!("journal-committed");
-        let mut db = self.db();
-        db.committed(ms)?;
-        db.forget(moved_ms, first_ms)
+        self.db().committed(ms)
+    }
+
+    /// Deletes some of what no restart needs once a cut after the horizon's move at `moved_ms`, to
+    /// `horizon_ms`, is in the ledger. Says whether there may be more.
+    ///
+    /// # Errors
+    /// Transient where the disk is full.
+    pub fn forget(&self, moved_ms: i64, horizon_ms: i64) -> Result<bool, JournalError> {
+        fail::fail_point!("journal-forget");
+        self.db().forget(moved_ms, horizon_ms)
     }
 
     /// Whether a commit ended with the tick `ms`.

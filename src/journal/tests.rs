@@ -75,7 +75,10 @@ fn what_was_appended_is_there_for_the_next_process() {
     let names = Arc::new(Names::new());
     names.intern("something else");
     let (journal, found) = open(folder.path(), &names).unwrap();
-    assert_eq!(found, Found { newest_ms: Some(6), last_index: 2, committed_ms: None });
+    assert_eq!(
+        found,
+        Found { newest_ms: Some(6), last_index: 2, committed_ms: None, newest_cut_ms: Some(6) }
+    );
     assert_eq!(journal.positions("erp").unwrap(), [position("9")]);
     assert_eq!(journal.positions("plant").unwrap(), []);
     assert_eq!(journal.facts().unwrap().len(), 2);
@@ -151,7 +154,7 @@ fn what_no_restart_needs_is_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let names = Arc::new(Names::new());
     let (journal, _) = open(folder.path(), &names).unwrap();
-    for ms in 1..=40 {
+    for ms in 1..=80 {
         append(&journal, ms, &[reading(&names, ms.unsigned_abs())]);
     }
     journal.cut(3).unwrap();
@@ -160,10 +163,15 @@ fn what_no_restart_needs_is_forgotten() {
     let reader = journal.reader().unwrap();
     assert_eq!(reader.kept(9).unwrap(), None);
     assert_eq!(reader.kept(15).unwrap().unwrap().records, [reading(&names, 1)]);
-    for cut in [30, 31, 32] {
-        journal.committed(cut, 20, 25).unwrap();
-    }
-    assert_eq!(reader.count_until(i64::MAX).unwrap(), (16, 16));
+    journal.committed(32).unwrap();
+    // One of the frames from before the horizon holds a reading of after it.
+    let at = |at_ms| match reading(&names, 81) {
+        Record::Reading(reading) => Record::Reading(Reading { at_ms, ..reading }),
+        other @ Record::Activity(_) => other,
+    };
+    append(&journal, 20, &[at(1_025), at(1_026)]);
+    while journal.forget(20, 1_025).unwrap() {}
+    assert_eq!(journal.reader().unwrap().count_until(i64::MAX).unwrap(), (1, 2));
     assert_eq!(reader.kept(15).unwrap(), None, "it is superseded");
     assert_eq!(reader.kept(30).unwrap().unwrap().moved_ms, 20);
     assert!(!journal.is_cut(3).unwrap());

@@ -79,8 +79,8 @@ pub(super) struct Parts {
     pub commit_every_ms: i64,
     /// Where the horizon lies.
     pub policy: Policy,
-    /// How far in the future a stamp may lie, ms.
-    pub max_ahead_ms: i64,
+    /// The newest cut of an earlier run, ms: up to it, its cuts are the only ones.
+    pub replay_cut_ms: Option<i64>,
     /// To the workers.
     pub feeds: Vec<SyncSender<Seal>>,
     /// To the committer.
@@ -102,6 +102,8 @@ pub(super) struct Feeder {
     under_way: VecDeque<Tick>,
     fact_rows: Vec<FactEntry>,
     rejects: Vec<RejectEntry>,
+    /// The journal may forget: the horizon has moved at, ms, and to, ms.
+    forgetting: Option<(i64, i64)>,
     /// Whether the dataflow has caught up since the start.
     is_live: bool,
 }
@@ -131,6 +133,7 @@ impl Feeder {
             under_way: VecDeque::new(),
             fact_rows: Vec::new(),
             rejects: Vec::new(),
+            forgetting: None,
             is_live: false,
         }
     }
@@ -163,7 +166,9 @@ impl Feeder {
                     let sealed = Sealed { ms: self.last_ms + 1, ..Sealed::default() };
                     return self.feed(sealed, false, true);
                 }
+                Next::Failed => return Err(Stop::Done),
             }
+            self.forget()?;
         }
     }
 
@@ -203,6 +208,9 @@ impl Feeder {
             let sealed = Sealed { ms, records: frame.records, facts, rejects: frame.rejects };
             // Asked to end while far behind: what is not fed stays in the journal.
             let is_last = self.parts.stop.load(Ordering::Acquire);
+            if is_last && self.is_of_an_earlier_cut(ms) {
+                return Err(Stop::Done);
+            }
             if !self.is_live {
                 let behind = (until_ms - ms) / 1000;
                 let told = format!("replaying the journal: {behind} s behind");
@@ -240,8 +248,8 @@ impl Feeder {
             is_last,
         };
         let cut = Tick::new(ms, Cause::Cut);
-        let ends = if is_journaled_cut {
-            true
+        let ends = if self.is_of_an_earlier_cut(ms) {
+            is_journaled_cut
         } else if is_cut(seen, self.parts.commit_every_ms) {
             self.put_down(ms)?;
             true
@@ -272,6 +280,12 @@ impl Feeder {
         Ok(())
     }
 
+    /// Whether an earlier run has put a cut down at or after this tick: then its cuts are the only ones, or
+    /// tables that hold them would drop what belongs to another.
+    fn is_of_an_earlier_cut(&self, ms: i64) -> bool {
+        self.parts.replay_cut_ms.is_some_and(|cut_ms| ms <= cut_ms)
+    }
+
     /// Puts a cut down in the journal, waiting for room on its disk.
     fn put_down(&self, ms: i64) -> Result<(), Stop> {
         loop {
@@ -288,9 +302,11 @@ impl Feeder {
         }
     }
 
-    /// While the store is behind and workers hold more than they should, more would only fill memory.
+    /// While the store is behind and more is held than should be, yet more would only fill memory.
     fn wait_for_the_store(&mut self) -> Result<(), Stop> {
-        while self.parts.telemetry.rows_wait() && self.under_way.len() >= CUTS_UNDER_WAY_MAX {
+        while self.under_way.len() >= CUTS_UNDER_WAY_MAX
+            && (self.parts.telemetry.rows_wait() || self.rejects.len() > REJECTS_MAX)
+        {
             match self.parts.committed.recv_timeout(PATIENCE) {
                 Ok(cut) => self.settle(cut)?,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -342,16 +358,19 @@ impl Feeder {
     fn settle(&mut self, committed: Tick) -> Result<(), Stop> {
         while self.under_way.pop_front_if(|cut| *cut <= committed).is_some() {}
         let policy = &self.parts.policy;
-        let moved_ms = policy.horizon_moved_ms(committed);
-        // A record that came before it is about something below the horizon.
         let horizon_ms = policy.horizon(committed).start_ms(policy.period_ms);
-        let first_ms = horizon_ms - self.parts.max_ahead_ms;
-        match self.parts.journal.committed(committed.ms(), moved_ms, first_ms) {
-            Ok(()) => Ok(()),
-            // A note, and room to be made: the next cut does it.
-            Err(error) if error.is_transient() => Ok(()),
-            Err(error) => Err(error.into()),
+        self.forgetting = Some((policy.horizon_moved_ms(committed), horizon_ms));
+        // A note: the next cut makes it anew.
+        passing(self.parts.journal.committed(committed.ms())).map(drop)
+    }
+
+    /// Lets the journal forget some of what no restart needs.
+    fn forget(&mut self) -> Result<(), Stop> {
+        let Some((moved_ms, horizon_ms)) = self.forgetting else { return Ok(()) };
+        if !passing(self.parts.journal.forget(moved_ms, horizon_ms))?.unwrap_or(false) {
+            self.forgetting = None;
         }
+        Ok(())
     }
 
     fn wait_for_commits(&mut self) {
@@ -362,5 +381,14 @@ impl Feeder {
                 tracing::warn!(error = %crate::chain(&error), "the last cut is not noted in the journal");
             }
         }
+    }
+}
+
+/// What came of something that may be left for later; `None` where the disk is full.
+fn passing<T>(outcome: Result<T, JournalError>) -> Result<Option<T>, Stop> {
+    match outcome {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.is_transient() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }

@@ -40,6 +40,18 @@ pub(super) struct Sealed {
     pub rejects: Vec<RejectEntry>,
 }
 
+impl Sealed {
+    /// What it takes of memory, in records.
+    fn weight(&self) -> usize {
+        self.records.len() + weight(&self.rejects)
+    }
+}
+
+/// What refused payloads take of memory, in records of about 100 bytes.
+pub(super) fn weight(rejects: &[RejectEntry]) -> usize {
+    rejects.iter().map(|reject| 1 + reject.raw.len() / 100).sum()
+}
+
 /// What the feeder does next.
 #[derive(Debug)]
 pub(super) enum Next {
@@ -51,6 +63,8 @@ pub(super) enum Next {
     Wait,
     /// Nothing any more.
     Ended,
+    /// Nothing any more, and the open tick was not sealed: no commit may end after it.
+    Failed,
 }
 
 /// See the module's documentation.
@@ -68,6 +82,8 @@ struct Inner {
     spilled_ms: Option<i64>,
     /// The ingest has ended.
     ended: bool,
+    /// It ended with an error.
+    failed: bool,
     /// The feeder has ended.
     closed: bool,
 }
@@ -80,6 +96,7 @@ impl Handover {
             records: 0,
             spilled_ms: journal_ms,
             ended: false,
+            failed: false,
             closed: false,
         };
         Self { inner: Mutex::new(inner), bell: Condvar::new() }
@@ -92,7 +109,7 @@ impl Handover {
     /// Hands over a seal; says whether there is a feeder still.
     pub(super) fn push(&self, sealed: Sealed) -> bool {
         let mut inner = self.lock();
-        let records = inner.records + sealed.records.len();
+        let records = inner.records + sealed.weight();
         let is_full =
             !inner.seals.is_empty() && (records > RECORDS_MAX || inner.seals.len() >= SEALS_MAX);
         if inner.spilled_ms.is_some() || is_full {
@@ -119,8 +136,11 @@ impl Handover {
         };
         let waited = self.bell.wait_timeout_while(self.lock(), patience, is_idle);
         let (mut inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if inner.failed {
+            return Next::Failed;
+        }
         if let Some(sealed) = inner.seals.pop_front() {
-            inner.records -= sealed.records.len();
+            inner.records -= sealed.weight();
             return Next::Seal(sealed);
         }
         match inner.spilled_ms {
@@ -142,6 +162,13 @@ impl Handover {
     /// The ingest has ended: nothing follows.
     pub(super) fn end(&self) {
         self.lock().ended = true;
+        self.bell.notify_one();
+    }
+
+    /// The ingest has ended with an error, perhaps in the middle of a tick.
+    pub(super) fn fail(&self) {
+        let mut inner = self.lock();
+        (inner.ended, inner.failed) = (true, true);
         self.bell.notify_one();
     }
 

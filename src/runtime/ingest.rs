@@ -91,7 +91,11 @@ impl Ingest {
             }
         };
         self.intake.stop().await;
-        self.handover.end();
+        if outcome.is_ok() {
+            self.handover.end();
+        } else {
+            self.handover.fail();
+        }
         outcome
     }
 
@@ -114,7 +118,7 @@ impl Ingest {
                 Ok(Some(batch)) => {
                     let now_ms = self.clock.now_ms();
                     self.intake.take(batch, now_ms);
-                    while self.intake.open_records() < PART_RECORDS_MAX {
+                    while self.intake.open_weight() < PART_RECORDS_MAX {
                         let Some(batch) = self.intake.receive_now() else { break };
                         self.intake.take(batch, now_ms);
                     }

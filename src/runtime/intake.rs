@@ -8,6 +8,7 @@ use plumeline_connectors::{Batch, FactChange, Receipt, SourceHandle};
 use plumeline_pipelines::model::{Fact, Names, Outcome, Record, RejectEntry, RejectEvent};
 use tokio::sync::mpsc::Receiver;
 
+use super::handover::weight;
 use super::parked::Parked;
 use super::telemetry::Telemetry;
 use crate::config::{Pipeline, Problems, Tables};
@@ -254,10 +255,10 @@ impl Intake {
         }
     }
 
-    /// How many records wait to be committed.
+    /// What waits to be committed, in records.
     #[must_use]
-    pub(super) fn open_records(&self) -> usize {
-        self.open.records.len()
+    pub(super) fn open_weight(&self) -> usize {
+        self.open.records.len() + weight(&self.open.rejects)
     }
 
     /// What was taken in since the last time; `None` if that is nothing.
@@ -278,9 +279,10 @@ impl Intake {
     /// Whether every source has ended by itself, and all it sent was taken.
     #[must_use]
     pub(super) fn has_ended(&self) -> bool {
-        self.inbox.is_empty()
+        // The last batch of a source is sent before it says so: looked at in this order, none is missed.
+        self.sources.iter().all(|source| source.status.ended.load(Ordering::Acquire))
             && self.facts.watcher.has_settled()
-            && self.sources.iter().all(|source| source.status.ended.load(Ordering::Acquire))
+            && self.inbox.is_empty()
     }
 
     /// Stops all sources, at the same time; acknowledgements given before still go out.

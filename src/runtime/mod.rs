@@ -154,12 +154,12 @@ pub async fn start(pipeline: Pipeline, clock: Arc<dyn Clock>) -> Result<Running,
 
     let intake =
         Intake::new(&pipeline, (facts, found.last_index), inbox, sources, Arc::clone(&telemetry));
-    let stop = Arc::new(AtomicBool::new(false));
     let mut crew = Crew::default();
+    let stop = Arc::clone(&crew.stop);
     let joint = Joint { pipeline: &pipeline, journal, names, telemetry, stop, found, committed_ms };
     joint.connect(&mut crew, lake, intake, clock)?;
     let Joint { telemetry, stop, .. } = joint;
-    let Crew { threads, failure } = crew;
+    let Crew { threads, failure, .. } = crew;
     Ok(Running { telemetry, stop, threads, failure, http, http_address })
 }
 
@@ -226,7 +226,7 @@ impl Joint<'_> {
             replay_ms: found.newest_ms,
             commit_every_ms: pipeline.delta.as_ref().map_or(60_000, |delta| delta.commit_every_ms),
             policy: pipeline.policy.clone(),
-            max_ahead_ms: pipeline.max_ahead_ms,
+            replay_cut_ms: found.newest_cut_ms,
             feeds,
             rows,
             committed: cuts,
@@ -248,6 +248,7 @@ impl Joint<'_> {
 struct Crew {
     threads: Vec<(&'static str, JoinHandle<()>)>,
     failure: Failure,
+    stop: Arc<AtomicBool>,
 }
 
 impl Crew {
@@ -256,8 +257,14 @@ impl Crew {
         name: &'static str,
         body: impl FnOnce() -> Result<(), RunError> + Send + 'static,
     ) -> Result<(), RunError> {
-        let failure = self.failure.clone();
-        self.threads.push((name, spawn(name, move || failure.note(body()))?));
+        let (failure, stop) = (self.failure.clone(), Arc::clone(&self.stop));
+        let body = move || {
+            let outcome = body();
+            // Whoever waits for a disk or a store stops waiting.
+            stop.fetch_or(outcome.is_err(), Ordering::AcqRel);
+            failure.note(outcome);
+        };
+        self.threads.push((name, spawn(name, body)?));
         Ok(())
     }
 }

@@ -189,7 +189,9 @@ impl Hand {
         if phase != Phase::Restoring {
             self.last = Tick::new(ms, Cause::Cut);
         }
-        let is_full = self.stash.is_full() || self.readings.len() > READINGS_MAX;
+        let is_full = self.stash.is_full()
+            || self.readings.len() > READINGS_MAX
+            || self.rejects.len() > READINGS_MAX;
         self.telemetry.set_rows_wait(self.index, is_full);
         let changes = std::mem::take(&mut self.windows_changed);
         let is_shown = phase == Phase::Live;
