@@ -45,7 +45,7 @@ pub(super) fn write(fact: &Fact, names: &Names) -> String {
 /// The row that `text` is.
 ///
 /// # Errors
-/// If it is not what [`write`] made.
+/// If it is not what [`write()`] made.
 pub(super) fn read(text: &str, names: &Names) -> Result<Fact, Torn> {
     let Text { names: texts, row: mut fact } =
         serde_json::from_str(text).map_err(|_| Torn("a row of a fact table is not readable"))?;
