@@ -185,7 +185,9 @@ impl CutWriter {
             let domain = (table == TableName::Activity).then(|| cut_metadata(previous, self.cut));
             let mut state = shared.state();
             let log = state.logs.get_mut(&table).expect("every table is open");
+            fail::fail_point!("lake-commit");
             log.commit(&shared.engine, self.cut, &files.stored, domain.as_deref())?;
+            fail::fail_point!("lake-commit-done");
             let written = TableStats {
                 rows: files.stored.iter().map(|file| file.rows).sum(),
                 bytes: files.stored.iter().map(|file| file.bytes).sum(),
@@ -319,8 +321,12 @@ fn store(
         let path = engine.place.path(&name.relative())?;
         let options = PutOptions::from(PutMode::Create);
         let put = engine.place.store.put_opts(&path, sealed.payload.clone(), options);
+        fail::fail_point!("lake-put");
         match engine.block_on(put) {
-            Ok(_) => return Ok(name),
+            Ok(_) => {
+                fail::fail_point!("lake-put-done");
+                return Ok(name);
+            }
             Err(StoreError::AlreadyExists { .. }) => {}
             Err(error) => return Err(LakeError::store(format!("write `{path}`"), error)),
         }
