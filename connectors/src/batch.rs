@@ -17,7 +17,7 @@ pub struct Batch {
     pub received: u64,
     /// Elements that carried nothing: null, "nan", "Online", an empty payload.
     pub ignored: u64,
-    /// Readings and activities; `arrival.index` is left 0 for the sequencer.
+    /// Readings and activities; `arrival.index` is left 0 for the ingest.
     pub records: Vec<Record>,
     /// Rows of fact tables, in the order they were said.
     pub facts: Vec<FactChange>,

@@ -1,7 +1,7 @@
 //! Sources: from a broker or a file to batches of records, facts and rejects.
 //!
 //! ```text
-//!  MQTT  ──┐ receive    ┌─► Decoder ─► records ─┐                    ┌─► sequencer
+//!  MQTT  ──┐ receive    ┌─► Decoder ─► records ─┐                    ┌─► ingest
 //!  Kafka ──┼──────────► ┤   (pure)    facts     ├─► Batch ─► channel ┤   (other crate)
 //!  file  ──┘            └─            rejects  ─┘   Receipt  bounded └─► SourceHandle::ack(Receipt)
 //!     ▲                                                                          │

@@ -2,7 +2,7 @@
 //!
 //! 1. Append rows to the open cut as they come. Rows of the next cut may come before the last hand has
 //!    ended this one: each part's messages are in order, so they wait until it has.
-//! 2. When every part has said that a cut is at its end, commit it, and say so to the sequencer.
+//! 2. When every part has said that a cut is at its end, commit it, and say so to the feeder.
 //! 3. An error that may pass is tried again, later and later; meanwhile the channel fills and everybody
 //!    waits. Any other error ends the pipeline: the next start reads from the lake how far it came.
 
@@ -23,7 +23,7 @@ use crate::journal::{Journal, JournalError};
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 /// Longest pause between tries.
 const RETRY_MAX: Duration = Duration::from_secs(15);
-/// Tries after which a stopping pipeline gives up: what is not committed is not acknowledged.
+/// Tries after which a stopping pipeline gives up: what is not committed is in the journal.
 const RETRIES_WHILE_STOPPING: u32 = 5;
 
 /// What the committer is told.
@@ -33,7 +33,7 @@ pub(super) enum ToCommitter {
     Rows {
         /// The cut.
         cut: Tick,
-        /// Who says so: a worker's index, or their number for the sequencer.
+        /// Who says so: a worker's index, or their number for the feeder.
         part: usize,
         /// The rows.
         rows: Rows,
@@ -163,7 +163,7 @@ impl Committer {
         fail::fail_point!("after-commit");
         self.telemetry.set_committed(open.cut);
         if self.committed.send(open.cut).is_err() {
-            tracing::debug!("the sequencer has ended");
+            tracing::debug!("the feeder has ended");
         }
         for message in std::mem::take(&mut self.later) {
             self.take(message)?;

@@ -1,4 +1,4 @@
-//! Where a commit ends: a pure decision over what the sequencer sees.
+//! Where a commit ends: a pure decision over what the feeder sees.
 
 use plumeline_pipelines::model::time::day_start;
 

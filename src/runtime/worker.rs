@@ -5,7 +5,7 @@
 //!    same seals, so none waits for one that has stopped stepping.*
 //! 3. At the end of a cut hand its rows to the committer; at the end of every seal its window changes to the
 //!    publisher.
-//! 4. When the sequencer has let go, close the inputs: what lies ahead of time is discarded.
+//! 4. When the feeder has let go, close the inputs: what lies ahead of time is discarded.
 
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -85,7 +85,7 @@ impl Engine {
     /// Every input is now past all that is before `tick`.
     ///
     /// # Panics
-    /// If `tick` lies before what was said earlier: the sequencer hands out ticks in order.
+    /// If `tick` lies before what was said earlier: the feeder hands out ticks in order.
     pub fn advance_to(&mut self, tick: Tick) {
         assert!(self.now <= tick, "ticks are strictly increasing");
         if self.now == tick {

@@ -11,7 +11,7 @@ use super::unit::Unit;
     Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct Arrival {
-    /// Counts records in the order the sequencer took them in.
+    /// Counts records in the order the ingest took them in.
     pub index: u64,
     /// Its source: index in the pipeline file.
     pub source: u16,

@@ -126,7 +126,7 @@ impl LakeError {
     /// Whether trying the same again can help: the store was away, slow, full or contended.
     ///
     /// Denied permissions are not transient: a supervisor's restart reads new credentials, and nothing
-    /// is lost by it, for what is not committed is not acknowledged.
+    /// is lost by it, for what is not committed is in the journal.
     #[must_use]
     pub fn transient(&self) -> bool {
         match self {
