@@ -198,11 +198,7 @@ fn run(name: &'static str, shape: Shape) {
         let mut now_ms = START_MS;
         if me == 0 {
             let mut facts = shape.facts();
-            facts.sort_by_key(|fact| match fact {
-                Fact::Node(_) => 0,
-                Fact::Meter(_) => 1,
-                Fact::Factor(_) => 2,
-            });
+            facts.sort_by_key(Fact::cause);
             for fact in facts {
                 engine.fact(now_ms, fact, 1);
             }

@@ -47,15 +47,6 @@ impl Receipt {
             Mark::File(mark) => vec![mark.position()],
         }
     }
-
-    /// Messages that a broker counts until they are acknowledged, and may wait for.
-    #[must_use]
-    pub fn owes(&self) -> usize {
-        match &self.0 {
-            Mark::Mqtt(sheaves) => sheaves.iter().map(|sheaf| sheaf.packets.len()).sum(),
-            Mark::None | Mark::Kafka(_) | Mark::File(_) => 0,
-        }
-    }
 }
 
 /// A position, as its kind of source tells it.

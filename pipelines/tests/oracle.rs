@@ -7,17 +7,11 @@ mod support;
 use plumeline_pipelines::model::{Cause, Tick};
 use proptest::prelude::*;
 use support::derive::{assert_equals_reference, derive};
-use support::random::scenarios;
+use support::random::{cases, scenarios};
 use support::{Scenario, Step};
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: std::env::var("PLUMELINE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(96),
-        failure_persistence: Some(Box::new(
-            proptest::test_runner::FileFailurePersistence::WithSource("seeds"),
-        )),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases())]
 
     #[test]
     fn the_dataflow_equals_the_reference_at_every_tick(

@@ -18,7 +18,7 @@ use plumeline_pipelines::model::{Cause, Fact, Record, Tick};
 use plumeline_pipelines::stages::notice::Notice;
 use proptest::prelude::*;
 use support::derive::Derived;
-use support::random::scenarios;
+use support::random::{cases, scenarios};
 use support::{HOUR, Scenario, Step};
 use timely::worker::Worker;
 
@@ -55,11 +55,7 @@ impl<'s> Journal<'s> {
             }
         }
         for (index, record) in (1..).zip(&mut kept) {
-            let (Record::Reading(_) | Record::Activity(_)) = record;
-            match record {
-                Record::Reading(reading) => reading.arrival.index = index,
-                Record::Activity(activity) => activity.arrival.index = index,
-            }
+            record.arrival_mut().index = index;
         }
         let horizon_ms = scenario.policy.horizon(newest).start_ms(scenario.policy.period_ms);
         let steps = instants.into_iter().zip(&scenario.steps).take(count).collect();
@@ -77,17 +73,12 @@ fn options(scenario: &Scenario, restored: Tick) -> EngineOptions {
     EngineOptions { policy, keep_readings: true, window_gases: true, restored }
 }
 
-fn feed(engine: &mut Engine, worker: &mut Worker, ms: i64, step: &Step) {
-    let mut facts = step.facts.clone();
-    facts.sort_by_key(|(fact, _)| match fact {
-        Fact::Node(_) => 0,
-        Fact::Meter(_) => 1,
-        Fact::Factor(_) => 2,
-    });
-    for (fact, diff) in facts {
+fn feed(engine: &mut Engine, worker: &mut Worker, ms: i64, step: &Step, kept: &[Record]) {
+    for (fact, diff) in step.facts_in_order() {
         engine.fact(ms, fact, diff);
     }
     engine.records(ms, step.records.clone());
+    engine.kept(ms, kept.iter().cloned());
     pass(engine, worker, ms);
 }
 
@@ -103,7 +94,7 @@ fn uninterrupted(scenario: &Scenario) -> Outbox {
     timely::execute_directly(move |worker| {
         let mut engine = Engine::build(worker, &options(&scenario, Tick::ZERO));
         for (ms, step) in scenario.instants().into_iter().zip(&scenario.steps) {
-            feed(&mut engine, worker, ms, step);
+            feed(&mut engine, worker, ms, step, &[]);
         }
         engine.drain()
     })
@@ -128,35 +119,15 @@ fn restarted(scenario: &Scenario, count: usize, told: &Outbox) -> Outbox {
         let restored = Tick::new(newest_ms, Cause::Cut);
         let mut engine = Engine::build(worker, &options(&scenario, restored));
         for (ms, slice) in (newest_ms - SLICES..).zip(&slices) {
-            feed_slice(
-                &mut engine,
-                worker,
-                ms,
-                slice,
-                if ms == newest_ms - SLICES { &kept } else { &[] },
-            );
+            let kept = if ms == newest_ms - SLICES { &*kept } else { &[] };
+            feed(&mut engine, worker, ms, slice, kept);
         }
         pass(&mut engine, worker, newest_ms);
         for (ms, step) in scenario.instants().into_iter().zip(&scenario.steps).skip(count) {
-            feed(&mut engine, worker, ms, step);
+            feed(&mut engine, worker, ms, step, &[]);
         }
         engine.drain()
     })
-}
-
-fn feed_slice(engine: &mut Engine, worker: &mut Worker, ms: i64, step: &Step, kept: &[Record]) {
-    let mut facts = step.facts.clone();
-    facts.sort_by_key(|(fact, _)| match fact {
-        Fact::Node(_) => 0,
-        Fact::Meter(_) => 1,
-        Fact::Factor(_) => 2,
-    });
-    for (fact, diff) in facts {
-        engine.fact(ms, fact, diff);
-    }
-    engine.records(ms, step.records.clone());
-    engine.kept(ms, kept.iter().cloned());
-    pass(engine, worker, ms);
 }
 
 /// What was derived after `tick`, consolidated and in order.
@@ -192,13 +163,7 @@ fn assert_goes_on(scenario: &Scenario, count: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: std::env::var("PLUMELINE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(96),
-        failure_persistence: Some(Box::new(
-            proptest::test_runner::FileFailurePersistence::WithSource("seeds"),
-        )),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases())]
 
     #[test]
     fn a_restarted_dataflow_derives_what_an_uninterrupted_one_does(

@@ -99,7 +99,8 @@ impl FactStore {
 
     /// Takes in a row that was learned before a restart, from the source of number `source` or a file, or takes
     /// it back. It passed all rules then.
-    pub fn recall(&mut self, source: Option<u16>, fact: &Fact, withdrawn: bool) {
+    pub fn recall(&mut self, source: Option<u16>, change: &FactChange) {
+        let FactChange { fact, withdrawn } = change;
         let table = match fact {
             Fact::Meter(_) => Table::Meters,
             Fact::Factor(_) => Table::Factors,
@@ -122,9 +123,9 @@ impl FactStore {
             file.map_or_else(|| "the journal".to_owned(), |name| format!("source \"{name}\""));
         let place = Place { file: file.into(), line: None, origin };
         match fact {
-            Fact::Meter(row) => recall(&mut self.books.meters, row, withdrawn, place),
-            Fact::Factor(row) => recall(&mut self.books.factors, row, withdrawn, place),
-            Fact::Node(row) => recall(&mut self.books.nodes, row, withdrawn, place),
+            Fact::Meter(row) => recall(&mut self.books.meters, row, *withdrawn, place),
+            Fact::Factor(row) => recall(&mut self.books.factors, row, *withdrawn, place),
+            Fact::Node(row) => recall(&mut self.books.nodes, row, *withdrawn, place),
         }
     }
 

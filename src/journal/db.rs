@@ -4,18 +4,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plumeline_connectors::Position;
-use plumeline_pipelines::model::{Names, Record};
+use plumeline_connectors::{FactChange, Position};
+use plumeline_pipelines::model::Record;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::fact::{self, FactLine};
+use super::fact;
 use super::frame::{Frame, Naming};
-use super::{JournalError, Learned, Part};
+use super::{FactLine, JournalError, Learned, Part};
 
 /// Version of the format below. A newer one is refused; an older one has to stay readable.
 pub(super) const FORMAT: &str = "1";
 /// Frames that are deleted at a time: a few ms.
 const FORGET_FRAMES: i64 = 32;
+/// The number of the newest record of a frame that may be forgotten, in `meta`.
+const LAST_INDEX: &str = "last_index";
 /// How long a statement waits for the other connection of this process.
 const BUSY_MAX: Duration = Duration::from_secs(10);
 
@@ -195,9 +197,11 @@ impl Db {
     }
 
     pub(super) fn last_index(&self) -> Result<u64, JournalError> {
-        let sql = "SELECT max(last_index) FROM frames";
-        let index: Option<i64> = self.0.query_row(sql, [], |row| row.get(0))?;
-        Ok(index.unwrap_or(0).cast_unsigned())
+        // Numbers ascend with the frames; those of forgotten ones are in `meta`.
+        let sql = "SELECT last_index FROM frames WHERE records > 0 ORDER BY seq DESC LIMIT 1";
+        let newest: Option<i64> = self.0.query_row(sql, [], |row| row.get(0)).optional()?;
+        let forgotten = self.meta(LAST_INDEX)?.and_then(|index| index.parse().ok());
+        Ok(newest.map(i64::cast_unsigned).max(forgotten).unwrap_or(0))
     }
 
     /// How many frames, and records in them, at ticks up to `ms`.
@@ -234,8 +238,7 @@ impl Db {
         &self,
         after_ms: i64,
         until_ms: i64,
-        names: &Names,
-        sources: &[Arc<str>],
+        naming: Naming<'_>,
     ) -> Result<Vec<FactLine>, JournalError> {
         let mut statement = self.0.prepare(
             "SELECT tick_ms, source, withdrawn, row FROM facts
@@ -245,10 +248,11 @@ impl Db {
         let mut lines = Vec::new();
         while let Some(row) = rows.next()? {
             let (source, text): (Option<String>, String) = (row.get(1)?, row.get(3)?);
-            let number = |name: String| sources.iter().position(|known| **known == *name);
+            let number = |name: String| naming.sources.iter().position(|known| **known == *name);
             let source = source.and_then(number).and_then(|index| u16::try_from(index).ok());
-            let fact = fact::read(&text, names)?;
-            lines.push(FactLine { ms: row.get(0)?, source, withdrawn: row.get(2)?, fact });
+            let fact = fact::read(&text, naming.names)?;
+            let change = FactChange { fact, withdrawn: row.get(2)? };
+            lines.push(FactLine { ms: row.get(0)?, learned: Learned { source, change } });
         }
         Ok(lines)
     }
@@ -284,9 +288,13 @@ impl Db {
     /// Deletes some of what no restart needs: what was kept before `moved_ms`, and cuts and frames from before
     /// `horizon_ms` that hold no reading after it. Says whether there may be more.
     pub(super) fn forget(&mut self, moved_ms: i64, horizon_ms: i64) -> Result<bool, JournalError> {
+        // A number is used once, also where all frames are forgotten.
+        let last_index = self.last_index()?;
         let transaction = self.0.transaction()?;
         transaction.execute("DELETE FROM kept WHERE moved_ms < ?1", [moved_ms])?;
         transaction.execute("DELETE FROM cuts WHERE tick_ms < ?1", [horizon_ms])?;
+        let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";
+        transaction.execute(sql, params![LAST_INDEX, last_index.to_string()])?;
         let deleted = transaction.execute(
             "DELETE FROM frames WHERE seq IN
              (SELECT seq FROM frames WHERE tick_ms < ?1 AND latest_ms <= ?1 ORDER BY tick_ms LIMIT ?2)",

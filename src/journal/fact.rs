@@ -5,19 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::Torn;
 
-/// A row of a fact table that was learned, or taken back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FactLine {
-    /// The instant it was learned at, ms.
-    pub ms: i64,
-    /// The source that said it; `None` for the table's file.
-    pub source: Option<u16>,
-    /// Whether it was taken back.
-    pub withdrawn: bool,
-    /// The row.
-    pub fact: Fact,
-}
-
 /// A row with numbers for names: 0 is no name, `n` the text number `n - 1` of `names`.
 #[derive(Serialize, Deserialize)]
 struct Text {

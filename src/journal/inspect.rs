@@ -50,15 +50,15 @@ pub fn verify(path: &Path) -> Result<Vec<String>, JournalError> {
     let db = Db::open_to_read(path)?;
     let mut problems = db.integrity()?;
     let (names, sources) = (Names::new(), db.sources(&[])?);
+    let naming = Naming { names: &names, sources: &sources };
     let mut last_ms = i64::MIN;
     while let Some(ms) = db.next_ms(last_ms, i64::MAX)? {
         for (number, body) in (1..).zip(db.frames(ms)?) {
-            let naming = Naming { names: &names, sources: &sources };
             if let Err(torn) = Frame::decode(&body, naming) {
                 problems.push(format!("frame {number} of tick {}: {torn}", shown(ms)));
             }
         }
-        if let Err(error) = db.facts(ms - 1, ms, &names, &sources) {
+        if let Err(error) = db.facts(ms - 1, ms, naming) {
             problems.push(format!("facts of tick {}: {}", shown(ms), crate::chain(&error)));
         }
         last_ms = ms;

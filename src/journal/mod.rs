@@ -41,7 +41,6 @@ use thiserror::Error;
 use db::Db;
 
 pub use codec::Torn;
-pub use fact::FactLine;
 pub use frame::{Frame, Naming};
 pub use inspect::{export, info, verify};
 
@@ -130,6 +129,15 @@ pub struct Learned {
     pub change: FactChange,
 }
 
+/// A fact, and when it was learned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FactLine {
+    /// The instant, ms.
+    pub ms: i64,
+    /// The fact.
+    pub learned: Learned,
+}
+
 /// Everything of one tick.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stored {
@@ -138,7 +146,7 @@ pub struct Stored {
     /// Records and rejects.
     pub frame: Frame,
     /// Facts.
-    pub facts: Vec<FactLine>,
+    pub facts: Vec<Learned>,
     /// Whether a commit ends with it.
     pub is_cut: bool,
 }
@@ -250,14 +258,6 @@ impl Journal {
         self.db().positions(name)
     }
 
-    /// Every fact ever learned, in order.
-    ///
-    /// # Errors
-    /// If the journal cannot be read.
-    pub fn facts(&self) -> Result<Vec<FactLine>, JournalError> {
-        self.db().facts(i64::MIN, i64::MAX, &self.names, &self.sources)
-    }
-
     /// Commits a part: when this returns, it is on the disk.
     ///
     /// # Errors
@@ -335,6 +335,10 @@ pub struct Reader {
 }
 
 impl Reader {
+    fn naming(&self) -> Naming<'_> {
+        Naming { names: &self.names, sources: &self.sources }
+    }
+
     /// The next tick after `after_ms`, up to `until_ms`, without what it holds.
     ///
     /// # Errors
@@ -348,23 +352,24 @@ impl Reader {
     /// # Errors
     /// If the journal cannot be read.
     pub fn tick(&self, ms: i64) -> Result<Stored, JournalError> {
-        let naming = Naming { names: &self.names, sources: &self.sources };
+        let naming = self.naming();
         let mut frame = Frame::default();
         for body in self.db.frames(ms)? {
             let Frame { records, rejects } = Frame::decode(&body, naming)?;
             frame.records.extend(records);
             frame.rejects.extend(rejects);
         }
-        let facts = self.db.facts(ms - 1, ms, &self.names, &self.sources)?;
+        let facts = self.db.facts(ms - 1, ms, naming)?.into_iter().map(|line| line.learned);
+        let facts = facts.collect();
         Ok(Stored { ms, frame, facts, is_cut: self.db.is_cut(ms)? })
     }
 
-    /// The facts learned up to `ms`.
+    /// The facts learned up to `ms`, in the order they were.
     ///
     /// # Errors
     /// If the journal cannot be read.
     pub fn facts_until(&self, ms: i64) -> Result<Vec<FactLine>, JournalError> {
-        self.db.facts(i64::MIN, ms, &self.names, &self.sources)
+        self.db.facts(i64::MIN, ms, self.naming())
     }
 
     /// How many frames, and records in them, up to `ms`.
@@ -380,7 +385,7 @@ impl Reader {
     /// # Errors
     /// If the journal cannot be read.
     pub fn kept(&self, ms: i64) -> Result<Option<Kept>, JournalError> {
-        let naming = Naming { names: &self.names, sources: &self.sources };
+        let naming = self.naming();
         let Some((moved_ms, bodies)) = self.db.kept(ms)? else { return Ok(None) };
         let mut records = Vec::new();
         for body in bodies {

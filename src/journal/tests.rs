@@ -81,7 +81,7 @@ fn what_was_appended_is_there_for_the_next_process() {
     );
     assert_eq!(journal.positions("erp").unwrap(), [position("9")]);
     assert_eq!(journal.positions("plant").unwrap(), []);
-    assert_eq!(journal.facts().unwrap().len(), 2);
+    assert_eq!(journal.reader().unwrap().facts_until(9).unwrap().len(), 2);
     let reader = journal.reader().unwrap();
     assert_eq!(reader.next_ms(i64::MIN, 9).unwrap(), Some(5));
     let stored = reader.tick(5).unwrap();

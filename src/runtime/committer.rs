@@ -8,23 +8,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender};
-use std::time::Duration;
 
 use plumeline_pipelines::model::{Record, Tick};
 use plumeline_sinks::delta::{CutWriter, Lake, LakeError, Rows};
 use thiserror::Error;
 
+use super::patience::{MayPass, Patience, Target, insist};
 use super::telemetry::Telemetry;
 use crate::journal::{Journal, JournalError};
-
-/// First pause after an error that may pass.
-const RETRY_FIRST: Duration = Duration::from_millis(200);
-/// Longest pause between tries.
-const RETRY_MAX: Duration = Duration::from_secs(15);
-/// Tries after which a stopping pipeline gives up: what is not committed is in the journal.
-const RETRIES_WHILE_STOPPING: u32 = 5;
 
 /// What the committer is told.
 #[derive(Debug)]
@@ -140,7 +133,9 @@ impl Committer {
         };
         // Rows are taken even when the store does not answer: then they wait for it.
         let mut appended = writer.append(part, rows);
-        self.insist(|| std::mem::replace(&mut appended, Ok(())).and_then(|()| writer.flush()))?;
+        self.insist(Target::Store, || {
+            std::mem::replace(&mut appended, Ok(())).and_then(|()| writer.flush())
+        })?;
         if let Some(open) = &mut self.open {
             open.writer = Some(writer);
         }
@@ -153,11 +148,11 @@ impl Committer {
         if let Some((moved_ms, parts)) = open.kept {
             // Before the commit: a restart at this cut needs it.
             let parts: Vec<_> = parts.into_values().collect();
-            self.insist(|| self.journal.keep(moved_ms, &parts))?;
+            self.insist(Target::Journal, || self.journal.keep(moved_ms, &parts))?;
         }
         fail::fail_point!("before-commit");
         if let Some(mut writer) = open.writer {
-            let stats = self.insist(|| writer.commit())?;
+            let stats = self.insist(Target::Store, || writer.commit())?;
             self.telemetry.committed(&stats);
         }
         fail::fail_point!("after-commit");
@@ -172,35 +167,12 @@ impl Committer {
     }
 
     /// Tries until it succeeds, or fails for good.
-    fn insist<T, E: Transient>(
+    fn insist<T, E: MayPass + Into<CommitError>>(
         &self,
-        mut attempt: impl FnMut() -> Result<T, E>,
+        target: Target,
+        attempt: impl FnMut() -> Result<T, E>,
     ) -> Result<T, CommitError> {
-        let (mut pause, mut tries) = (RETRY_FIRST, 0);
-        loop {
-            match attempt() {
-                Ok(done) => {
-                    if tries > 0 {
-                        tracing::info!(tries, "the store answers again");
-                        self.telemetry.set_store_problem(None);
-                    }
-                    return Ok(done);
-                }
-                Err(error) if error.may_pass() => {
-                    tries += 1;
-                    let stopping = self.stop.load(Ordering::Acquire);
-                    if stopping && tries > RETRIES_WHILE_STOPPING {
-                        return Err(error.into());
-                    }
-                    let problem = crate::chain(&error);
-                    tracing::warn!(%problem, ?pause, "the store does not take the commit; trying again");
-                    self.telemetry.set_store_problem(Some(problem));
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(RETRY_MAX);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
+        insist(Patience::new(target, &self.telemetry, &self.stop), attempt).map_err(Into::into)
     }
 }
 
@@ -221,20 +193,5 @@ impl From<CommitError> for super::RunError {
             CommitError::Lake(error) => Self::Lake(error),
             CommitError::Journal(error) => Self::Journal(error),
         }
-    }
-}
-
-/// An error that may pass.
-trait Transient: std::error::Error + Into<CommitError> + 'static {
-    fn may_pass(&self) -> bool;
-}
-impl Transient for LakeError {
-    fn may_pass(&self) -> bool {
-        self.transient()
-    }
-}
-impl Transient for JournalError {
-    fn may_pass(&self) -> bool {
-        self.is_transient()
     }
 }

@@ -21,6 +21,7 @@ use plumeline_sinks::delta::{FactEntry, Rows};
 use super::committer::ToCommitter;
 use super::cuts::{CUTS_UNDER_WAY_MAX, Seen, is_cut};
 use super::handover::{Handover, Next, Sealed};
+use super::patience::{MayPass, Patience, Target, insist};
 use super::restore::Slice;
 use super::telemetry::Telemetry;
 use crate::journal::{Journal, JournalError, Learned, Reader, Stored};
@@ -29,8 +30,6 @@ use crate::journal::{Journal, JournalError, Learned, Reader, Stored};
 const PATIENCE: Duration = Duration::from_millis(20);
 /// Refused payloads gathered before a commit: at 64 KiB each, what memory may hold.
 const REJECTS_MAX: usize = 2_000;
-/// Time between tries while the journal's disk is full.
-const FULL_EVERY: Duration = Duration::from_secs(1);
 
 /// What a tick is to whoever sees it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -197,14 +196,6 @@ impl Feeder {
     fn read_journal(&mut self, until_ms: i64) -> Result<(), Stop> {
         while let Some(ms) = self.parts.reader.next_ms(self.last_ms, until_ms)? {
             let Stored { frame, facts, is_cut, .. } = self.parts.reader.tick(ms)?;
-            let learned = |line: crate::journal::FactLine| Learned {
-                source: line.source,
-                change: plumeline_connectors::FactChange {
-                    fact: line.fact,
-                    withdrawn: line.withdrawn,
-                },
-            };
-            let facts = facts.into_iter().map(learned).collect();
             let sealed = Sealed { ms, records: frame.records, facts, rejects: frame.rejects };
             // Asked to end while far behind: what is not fed stays in the journal.
             let is_last = self.parts.stop.load(Ordering::Acquire);
@@ -262,7 +253,7 @@ impl Feeder {
         let facts = changes.map(|change| {
             let entry = FactEntry { fact: change.fact.clone(), withdrawn: change.withdrawn };
             self.fact_rows.push(entry);
-            (change.fact, if change.withdrawn { -1 } else { 1 })
+            change.diff()
         });
         let facts = facts.collect();
         let phase = match self.parts.replay_ms {
@@ -288,18 +279,12 @@ impl Feeder {
 
     /// Puts a cut down in the journal, waiting for room on its disk.
     fn put_down(&self, ms: i64) -> Result<(), Stop> {
-        loop {
-            match self.parts.journal.cut(ms) {
-                Ok(()) => return Ok(()),
-                Err(error) if error.is_transient() => {
-                    if self.parts.stop.load(Ordering::Acquire) {
-                        return Err(Stop::Done);
-                    }
-                    std::thread::sleep(FULL_EVERY);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let Parts { journal, telemetry, stop, .. } = &self.parts;
+        let patience = Patience::new(Target::Journal, telemetry, stop);
+        insist(patience, || journal.cut(ms)).map_err(|error| {
+            // Asked to end meanwhile: what follows the last cut is in the journal.
+            if error.may_pass() { Stop::Done } else { error.into() }
+        })
     }
 
     /// While the store is behind and more is held than should be, yet more would only fill memory.

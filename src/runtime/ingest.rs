@@ -20,6 +20,7 @@ use plumeline_connectors::SourceConfig;
 use super::clock::{Clock, monotonic};
 use super::handover::{Handover, Sealed};
 use super::intake::{Intake, OpenPart};
+use super::patience::{MayPass, Patience, Target};
 use super::telemetry::Telemetry;
 use crate::config::Pipeline;
 use crate::journal::{Journal, JournalError, Part};
@@ -34,8 +35,6 @@ const PART_RECORDS_MAX: usize = 20_000;
 const PAUSE_MAX: Duration = Duration::from_millis(20);
 /// Time between looks at the files of tables.
 const FILES_EVERY: Duration = Duration::from_secs(1);
-/// Time between tries while the disk is full.
-const FULL_EVERY: Duration = Duration::from_secs(1);
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -155,7 +154,8 @@ impl Ingest {
             facts: &facts,
             positions: &positions,
         };
-        if insist(&self.journal, &part, &self.telemetry, &self.stop).await?.is_err() {
+        let patience = Patience::new(Target::Journal, &self.telemetry, &self.stop);
+        if insist(&self.journal, &part, patience).await?.is_err() {
             return Ok(());
         }
         open.records.extend(records);
@@ -184,36 +184,24 @@ impl Ingest {
 async fn insist(
     journal: &Journal,
     part: &Part<'_>,
-    telemetry: &Telemetry,
-    stop: &AtomicBool,
+    mut patience: Patience<'_>,
 ) -> Result<Result<(), Over>, JournalError> {
-    let mut has_failed = false;
     loop {
         match journal.append(part) {
             Ok(()) => {
-                if has_failed {
-                    tracing::info!("the journal's disk has room again");
-                    telemetry.set_journal_problem(None);
-                }
+                patience.end();
                 return Ok(Ok(()));
             }
-            Err(error) if error.is_transient() && stop.load(Ordering::Acquire) => {
-                tracing::warn!("the journal's disk is full: what came last is not acknowledged");
-                return Ok(Err(Over));
-            }
-            Err(error) if error.is_transient() => {
-                if !has_failed {
-                    let problem = crate::chain(&error);
-                    tracing::error!(
-                        %problem,
-                        "the journal's disk is full: nothing is taken in until there is room"
+            Err(error) => match patience.wait_after(error) {
+                Ok(pause) => tokio::time::sleep(pause).await,
+                Err(error) if error.may_pass() => {
+                    tracing::warn!(
+                        "the journal's disk is full: what came last is not acknowledged"
                     );
-                    telemetry.set_journal_problem(Some(problem));
+                    return Ok(Err(Over));
                 }
-                has_failed = true;
-                tokio::time::sleep(FULL_EVERY).await;
-            }
-            Err(error) => return Err(error),
+                Err(error) => return Err(error),
+            },
         }
     }
 }

@@ -46,8 +46,8 @@ impl Facts {
             watcher: Watcher::new(&pipeline.tables, is_first),
             first: Vec::new(),
         };
-        for FactLine { source, withdrawn, fact, .. } in journaled {
-            facts.store.recall(*source, fact, *withdrawn);
+        for FactLine { learned: Learned { source, change }, .. } in journaled {
+            facts.store.recall(*source, change);
         }
         if !is_first {
             return Ok(facts);

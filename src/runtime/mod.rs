@@ -36,6 +36,7 @@ mod handover;
 mod ingest;
 mod intake;
 mod parked;
+mod patience;
 mod progress;
 mod publisher;
 mod restore;
@@ -142,7 +143,7 @@ pub async fn start(pipeline: Pipeline, clock: Arc<dyn Clock>) -> Result<Running,
         Arc::clone(&names),
     )?;
     let journal = Arc::new(journal);
-    let facts = intake::Facts::load(&pipeline, &names, &journal.facts()?)?;
+    let facts = intake::Facts::load(&pipeline, &names, &journal.reader()?.facts_until(i64::MAX)?)?;
     let telemetry = Arc::new(Telemetry::new(&pipeline));
     let (http_address, http) = crate::http::serve(pipeline.http, Arc::clone(&telemetry)).await?;
     let lake = open_lake(&pipeline, &journal, &names, clock.is_replay()).await?;

@@ -77,7 +77,7 @@ pub(super) fn plan(reader: &Reader, policy: &Policy, cut_ms: i64) -> Result<Plan
     }
     let lines = reader.facts_until(cut_ms)?;
     let (meters, others): (Vec<_>, Vec<_>) =
-        lines.into_iter().partition(|line| matches!(line.fact, Fact::Meter(_)));
+        lines.into_iter().partition(|line| matches!(line.learned.change.fact, Fact::Meter(_)));
     let slices = frames + i64::try_from(meters.len()).unwrap_or(i64::MAX) + 3;
     let moved_ms = kept.as_ref().map(|kept| kept.moved_ms);
     let first_ms = cut_ms - slices;
@@ -141,5 +141,5 @@ impl Slices {
 }
 
 fn change(line: FactLine) -> (Fact, i64) {
-    (line.fact, if line.withdrawn { -1 } else { 1 })
+    line.learned.change.diff()
 }

@@ -18,6 +18,9 @@ use crate::config::Pipeline;
 /// One gram in 1e-21 kg.
 const GRAM: i128 = 1_000_000_000_000_000_000;
 
+/// Seals whose moment is noted until they are published: those of a quarter of an hour.
+const SEALS_NOTED_MAX: usize = 4096;
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -121,7 +124,10 @@ impl Telemetry {
 
     /// A seal went to the workers.
     pub fn note_seal(&self, ms: i64) {
-        lock(&self.sealed).insert(ms, monotonic());
+        let mut sealed = lock(&self.sealed);
+        if sealed.len() < SEALS_NOTED_MAX {
+            sealed.insert(ms, monotonic());
+        }
     }
 
     /// A seal is published: everything up to its instant shows.
@@ -132,7 +138,9 @@ impl Telemetry {
         footprints: Option<Vec<Footprint>>,
     ) {
         let mut sealed = lock(&self.sealed);
-        let since = sealed.remove(&ms).map(|since| monotonic().duration_since(since));
+        // The latest one noted: where not all were, the lag is told a little too long.
+        let noted = sealed.range(..=ms).next_back();
+        let since = noted.map(|(_, since)| monotonic().duration_since(*since));
         sealed.retain(|other, _| *other > ms);
         drop(sealed);
         let lag_ms = since.map_or(0, |lag| i64::try_from(lag.as_millis()).unwrap_or(i64::MAX));

@@ -157,7 +157,7 @@ impl Hand {
             // Told below, by the dataflow; it may be nothing.
             self.kept = Some((moved_ms, Vec::new()));
         }
-        facts.sort_by_key(|(fact, diff)| (sub_tick(fact), *diff));
+        facts.sort_by_key(|(fact, diff)| (fact.cause(), *diff));
         for (fact, diff) in facts {
             self.engine.fact(ms, fact, diff);
         }
@@ -258,15 +258,5 @@ impl Hand {
             self.rows.send(message).map_err(|_| Ended)?;
         }
         Ok(())
-    }
-}
-
-/// Facts are applied in the order of their sub-ticks.
-fn sub_tick(fact: &plumeline_pipelines::model::Fact) -> Cause {
-    use plumeline_pipelines::model::Fact;
-    match fact {
-        Fact::Node(_) => Cause::Nodes,
-        Fact::Meter(_) => Cause::Meters,
-        Fact::Factor(_) => Cause::Factors,
     }
 }

@@ -12,7 +12,7 @@ use plumeline::facts::{FactStore, TABLES, Terms, read_file, table_path};
 use plumeline_connectors::FactChange;
 use plumeline_connectors::config::Carries;
 use plumeline_connectors::decode::{Decoded, Decoder, Limits, Payload};
-use plumeline_pipelines::model::{ActivityKey, Cause, Fact, Names, Record, Tick};
+use plumeline_pipelines::model::{ActivityKey, Cause, Names, Tick};
 use plumeline_pipelines::reference::History;
 
 use super::Rig;
@@ -70,14 +70,8 @@ impl Expected {
     }
 
     fn learn(&mut self, changes: Vec<FactChange>) {
-        for FactChange { fact, withdrawn } in changes {
-            let cause = match &fact {
-                Fact::Node(_) => Cause::Nodes,
-                Fact::Meter(_) => Cause::Meters,
-                Fact::Factor(_) => Cause::Factors,
-            };
-            let diff = if withdrawn { -1 } else { 1 };
-            self.history.facts.push((Tick::new(self.learned_ms, cause), fact, diff));
+        for (fact, diff) in changes.into_iter().map(FactChange::diff) {
+            self.history.facts.push((Tick::new(self.learned_ms, fact.cause()), fact, diff));
         }
     }
 
@@ -113,10 +107,7 @@ impl Expected {
         let tick = Tick::new(self.learned_ms, Cause::Readings);
         for mut record in told.records {
             self.records += 1;
-            match &mut record {
-                Record::Reading(reading) => reading.arrival.index = self.records,
-                Record::Activity(activity) => activity.arrival.index = self.records,
-            }
+            record.arrival_mut().index = self.records;
             self.history.records.push((tick, record));
         }
         self.rejects += told.rejects.len();

@@ -95,6 +95,14 @@ pub struct FactChange {
     pub withdrawn: bool,
 }
 
+impl FactChange {
+    /// As the dataflow takes it: with 1, or -1 where it is taken back.
+    #[must_use]
+    pub fn diff(self) -> (Fact, i64) {
+        (self.fact, if self.withdrawn { -1 } else { 1 })
+    }
+}
+
 /// Why fields make no row.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{column}: {message}; {remedy}")]

@@ -101,22 +101,12 @@ impl Engine {
 
     /// Feeds a fact (`diff` 1) or takes it back (-1), at its kind's sub-tick of the instant `ms`.
     pub fn fact(&mut self, ms: i64, fact: Fact, diff: i64) {
+        let tick = Tick::new(ms, fact.cause());
+        self.advance_to(tick);
         match fact {
-            Fact::Node(row) => {
-                let tick = Tick::new(ms, Cause::Nodes);
-                self.advance_to(tick);
-                self.nodes.send((row, tick, diff));
-            }
-            Fact::Meter(row) => {
-                let tick = Tick::new(ms, Cause::Meters);
-                self.advance_to(tick);
-                self.meters.send((row, tick, diff));
-            }
-            Fact::Factor(row) => {
-                let tick = Tick::new(ms, Cause::Factors);
-                self.advance_to(tick);
-                self.factors.send((row, tick, diff));
-            }
+            Fact::Node(row) => self.nodes.send((row, tick, diff)),
+            Fact::Meter(row) => self.meters.send((row, tick, diff)),
+            Fact::Factor(row) => self.factors.send((row, tick, diff)),
         }
     }
 

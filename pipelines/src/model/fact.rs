@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::decimal::Decimal;
 use super::gas::Gas;
 use super::names::Id;
-use super::time::LATEST_MS;
+use super::time::{Cause, LATEST_MS};
 use super::unit::Unit;
 
 /// When a row holds: `[from_ms, to_ms)`.
@@ -185,4 +185,16 @@ pub enum Fact {
     Factor(FactorRow),
     /// Of `nodes`.
     Node(NodeRow),
+}
+
+impl Fact {
+    /// The sub-tick at which it is applied.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Node(_) => Cause::Nodes,
+            Self::Meter(_) => Cause::Meters,
+            Self::Factor(_) => Cause::Factors,
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use plumeline_pipelines::engine::{Engine, EngineOptions, Outbox};
-use plumeline_pipelines::model::{Cause, Fact, Tick};
+use plumeline_pipelines::model::{Cause, Tick};
 use plumeline_pipelines::reference::{Balances, add};
 use timely::worker::Worker;
 
@@ -83,13 +83,7 @@ pub(crate) fn derive(scenario: &Scenario, workers: usize, shuffle: u64) -> Deriv
         // The same on every worker, so that each thing is fed once.
         let mut random = Shuffle(shuffle);
         for (step, ms) in scenario.steps.iter().zip(scenario.instants()) {
-            let mut facts = step.facts.clone();
-            facts.sort_by_key(|(fact, _)| match fact {
-                Fact::Node(_) => 0,
-                Fact::Meter(_) => 1,
-                Fact::Factor(_) => 2,
-            });
-            for (fact, diff) in facts {
+            for (fact, diff) in step.facts_in_order() {
                 if random.below(peers) == me {
                     engine.fact(ms, fact, diff);
                 }

@@ -39,6 +39,15 @@ pub(crate) struct Step {
     pub(crate) records: Vec<Record>,
 }
 
+impl Step {
+    /// The facts in the order of their sub-ticks.
+    pub(crate) fn facts_in_order(&self) -> Vec<(Fact, i64)> {
+        let mut facts = self.facts.clone();
+        facts.sort_by_key(|(fact, _)| fact.cause());
+        facts
+    }
+}
+
 /// A history to be fed.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
@@ -186,12 +195,7 @@ impl Scenario {
             History { policy: self.policy.clone(), facts: Vec::new(), records: Vec::new() };
         for (step, ms) in self.steps.iter().zip(self.instants()) {
             for (fact, diff) in &step.facts {
-                let cause = match fact {
-                    Fact::Node(_) => Cause::Nodes,
-                    Fact::Meter(_) => Cause::Meters,
-                    Fact::Factor(_) => Cause::Factors,
-                };
-                history.facts.push((Tick::new(ms, cause), fact.clone(), *diff));
+                history.facts.push((Tick::new(ms, fact.cause()), fact.clone(), *diff));
             }
             let readings = Tick::new(ms, Cause::Readings);
             history.records.extend(step.records.iter().map(|r| (readings, r.clone())));

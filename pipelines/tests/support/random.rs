@@ -11,6 +11,16 @@ use super::{
     meter_row, n, node_id, node_row, policy, reading, unit,
 };
 
+/// How many cases a property test has, and where it keeps the seeds of those that failed.
+pub(crate) fn cases() -> ProptestConfig {
+    let seeds = proptest::test_runner::FileFailurePersistence::WithSource("seeds");
+    ProptestConfig {
+        cases: std::env::var("PLUMELINE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(96),
+        failure_persistence: Some(Box::new(seeds)),
+        ..ProptestConfig::default()
+    }
+}
+
 /// A validity on the period grid, within a few days around the start.
 fn validities() -> impl Strategy<Value = Validity> {
     let slots = (-20_i64..300, 1_i64..300);
