@@ -4,12 +4,14 @@
 //! model/      quantities, units, gases, time, names, facts, records, ledger entries: plain values
 //! stages/     the dataflow, one stage a file: metering, activities, rates, emissions, roll_up, delay_until
 //! engine      wires the stages; `Engine` feeds one worker and hands out what it derives
+//! digest      128 bits that stand for all balances
 //! reference   the same answers from plain loops over everything; the oracle of every test
 //! ```
 //!
 //! Nothing here reads a file, a clock, the environment or the network, and no float is ever summed. A
 //! test (`tests/tidy.rs` of the workspace) holds that fence.
 
+pub mod digest;
 pub mod engine;
 pub mod model;
 pub mod reference;

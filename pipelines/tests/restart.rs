@@ -3,7 +3,9 @@
 //! 1. A history is run through; what it tells to keep ([`Notice::Kept`]) is noted with its tick.
 //! 2. A second dataflow is given what a journal would hold at some tick S: facts, what was kept at the last
 //!    move of the horizon, and the records since; all at ticks before S, whatever their own.
-//! 3. Both go on from S. Everything derived after S is the same: entries, their reasons and ticks, notices
+//! 3. The digests of what the second has derived up to S are those of the first, for periods that the horizon
+//!    of S has not passed: a process that restarts can prove that its tables are what its journal leads to.
+//! 4. Both go on from S. Everything derived after S is the same: entries, their reasons and ticks, notices
 //!    (so that no `resolved` is told twice or never), and the windows.
 //!
 //! Without `Kept` a register would lose its baseline, and an activity of long ago its first version.
@@ -11,10 +13,12 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use differential_dataflow::consolidation::consolidate_updates;
+use plumeline_pipelines::digest::{Digest, Digester, Table};
 use plumeline_pipelines::engine::{Engine, EngineOptions, Outbox};
-use plumeline_pipelines::model::{Cause, Fact, Record, Tick};
+use plumeline_pipelines::model::{Cause, Fact, Names, Policy, Record, Tick};
 use plumeline_pipelines::stages::notice::Notice;
 use proptest::prelude::*;
 use support::derive::Derived;
@@ -130,6 +134,25 @@ fn restarted(scenario: &Scenario, count: usize, told: &Outbox) -> Outbox {
     })
 }
 
+/// Digests of all balances at `tick` of periods that its horizon has not passed.
+fn digests(out: &Outbox, policy: &Policy, tick: Tick) -> [Digest; 3] {
+    // Ids are the scenario's own: any names will do.
+    let names = Arc::new(Names::new());
+    (0..1000).for_each(|id| drop(names.intern(&id.to_string())));
+    let mut digester = Digester::new(names, policy);
+    for ((key, _), _, change) in out.activity.iter().filter(|(_, at, _)| *at <= tick) {
+        digester.activity(key, change);
+    }
+    for ((key, _), _, change) in out.emissions.iter().filter(|(_, at, _)| *at <= tick) {
+        digester.emission(key, change);
+    }
+    for (key, _, change) in out.footprints.iter().filter(|(_, at, _)| *at <= tick) {
+        digester.footprint(key, change);
+    }
+    let digests = digester.take();
+    Table::ALL.map(|table| digests.since(table, policy.horizon(tick).start_ms(policy.period_ms)))
+}
+
 /// What was derived after `tick`, consolidated and in order.
 fn after(mut out: Outbox, tick: Tick) -> Outbox {
     out.activity.retain(|(_, at, _)| *at > tick);
@@ -155,6 +178,8 @@ fn assert_goes_on(scenario: &Scenario, count: usize) {
         instants[count - 1..].iter().map(at).collect::<BTreeMap<_, _>>()
     };
     assert_eq!(windows(&whole), windows(&second), "windows");
+    let policy = &scenario.policy;
+    assert_eq!(digests(&whole, policy, tick), digests(&second, policy, tick), "digests");
     let (whole, second) = (after(whole, tick), after(second, tick));
     assert_eq!(whole.activity, second.activity, "activity");
     assert_eq!(whole.emissions, second.emissions, "emissions");

@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender};
 
-use plumeline_pipelines::model::{Record, Tick};
+use plumeline_pipelines::digest::Digests;
+use plumeline_pipelines::model::{Policy, Record, Tick};
 use plumeline_sinks::delta::{CutWriter, Lake, LakeError, Rows};
 use thiserror::Error;
 
+use super::digests::Books;
 use super::patience::{MayPass, Patience, Target, insist};
 use super::telemetry::Telemetry;
 use crate::journal::{Journal, JournalError};
@@ -46,6 +48,13 @@ pub(super) enum ToCommitter {
     End {
         /// The cut.
         cut: Tick,
+        /// Of these rows.
+        digests: Digests,
+    },
+    /// One worker has restored the state of the newest committed cut.
+    Restored {
+        /// Of the balances it has derived.
+        digests: Digests,
     },
 }
 
@@ -54,6 +63,9 @@ pub(super) enum ToCommitter {
 pub(super) struct Committer {
     lake: Option<Lake>,
     parts: usize,
+    books: Books,
+    /// The newest committed cut.
+    last_cut: Option<Tick>,
     journal: Arc<Journal>,
     committed: Sender<Tick>,
     telemetry: Arc<Telemetry>,
@@ -72,19 +84,26 @@ struct Open {
     ended: usize,
     /// What is kept since the horizon has moved: when, ms, and what by part.
     kept: Option<(i64, BTreeMap<usize, Vec<Record>>)>,
+    /// Of its entries.
+    digests: Digests,
 }
 
 impl Committer {
-    /// A committer for cuts of `parts` parts; without a lake, cuts are settled as they come.
-    #[must_use]
+    /// A committer for cuts of `workers` workers and the feeder; without a lake, cuts are settled as they come.
+    ///
+    /// # Errors
+    /// If the lake cannot say what its newest commit is.
     pub(super) fn new(
         lake: Option<Lake>,
-        parts: usize,
+        (policy, workers): (&Policy, usize),
         (journal, committed): (Arc<Journal>, Sender<Tick>),
         (telemetry, stop): (Arc<Telemetry>, Arc<AtomicBool>),
-    ) -> Self {
-        let later = VecDeque::new();
-        Self { lake, parts, journal, committed, telemetry, stop, open: None, later }
+    ) -> Result<Self, LakeError> {
+        let proof = lake.as_ref().map(Lake::proof).transpose()?.flatten();
+        let last_cut = proof.as_ref().map(|proof| proof.upper);
+        let books = Books::new(policy.clone(), proof, workers);
+        let (parts, open, later) = (workers + 1, None, VecDeque::new());
+        Ok(Self { lake, parts, books, last_cut, journal, committed, telemetry, stop, open, later })
     }
 
     /// Runs until all parts have let go.
@@ -99,15 +118,19 @@ impl Committer {
     }
 
     fn take(&mut self, message: ToCommitter) -> Result<(), CommitError> {
-        let (ToCommitter::Rows { cut, .. }
-        | ToCommitter::Kept { cut, .. }
-        | ToCommitter::End { cut }) = message;
+        let cut = match &message {
+            ToCommitter::Rows { cut, .. }
+            | ToCommitter::Kept { cut, .. }
+            | ToCommitter::End { cut, .. } => *cut,
+            ToCommitter::Restored { digests } => return Ok(self.books.restored(digests)?),
+        };
         let lake = &mut self.lake;
         let open = self.open.get_or_insert_with(|| Open {
             cut,
             writer: lake.as_mut().map(|lake| lake.begin(cut)),
             ended: 0,
             kept: None,
+            digests: Digests::default(),
         });
         if open.cut != cut {
             self.later.push_back(message);
@@ -120,10 +143,12 @@ impl Committer {
                 kept.1.insert(part, records);
                 Ok(())
             }
-            ToCommitter::End { .. } => {
+            ToCommitter::End { digests, .. } => {
+                open.digests.merge(&digests);
                 open.ended += 1;
                 if open.ended < self.parts { Ok(()) } else { self.end() }
             }
+            ToCommitter::Restored { .. } => Ok(()),
         }
     }
 
@@ -152,10 +177,12 @@ impl Committer {
         }
         fail::fail_point!("before-commit");
         if let Some(mut writer) = open.writer {
+            writer.prove(self.last_cut, self.books.at(open.cut, &open.digests))?;
             let stats = self.insist(Target::Store, || writer.commit())?;
             self.telemetry.committed(&stats);
         }
         fail::fail_point!("after-commit");
+        self.last_cut = Some(open.cut);
         self.telemetry.set_committed(open.cut);
         if self.committed.send(open.cut).is_err() {
             tracing::debug!("the feeder has ended");

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
+use plumeline_pipelines::digest::Digests;
 use plumeline_pipelines::model::{Cause, Fact, Policy, Record, RejectEntry, Tick};
 use plumeline_sinks::delta::{FactEntry, Rows};
 
@@ -309,7 +310,8 @@ impl Feeder {
         for rows in [facts, rejects] {
             self.tell(ToCommitter::Rows { cut, part, rows })?;
         }
-        self.tell(ToCommitter::End { cut })
+        let digests = Digests::default();
+        self.tell(ToCommitter::End { cut, digests })
     }
 
     fn tell(&self, message: ToCommitter) -> Result<(), Stop> {

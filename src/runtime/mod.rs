@@ -31,6 +31,7 @@
 mod clock;
 mod committer;
 mod cuts;
+mod digests;
 mod feeder;
 mod handover;
 mod ingest;
@@ -189,7 +190,7 @@ impl Joint<'_> {
         let (rows, rows_inbox) = sync_channel(CHUNKS_MAX);
         let (cuts_made, cuts) = channel();
         let made = (Arc::clone(journal), cuts_made);
-        let committer = Committer::new(lake, pipeline.workers + 1, made, shared());
+        let committer = Committer::new(lake, (&pipeline.policy, pipeline.workers), made, shared())?;
         crew.take_on("committer", move || Ok(committer.run(&rows_inbox)?))?;
 
         let (changes, changes_inbox) = sync_channel(PUBLICATIONS_MAX);

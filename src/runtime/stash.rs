@@ -3,6 +3,7 @@
 //! Bounded: consolidated whenever it has doubled; above [`STASH_ROWS_MAX`] a cut is asked for; and once the
 //! cut is known, rows stream out in chunks instead of gathering (a revised grid factor is millions of rows).
 
+use plumeline_pipelines::digest::Digester;
 use plumeline_pipelines::engine::{Changes, IntoEntry, Outbox, Semigroup, consolidate};
 use plumeline_pipelines::model::{
     ActivityKey, Emission, EmissionEntry, EmissionKey, FootprintKey, Measure, Reason,
@@ -94,16 +95,26 @@ impl Stash {
         self.activity.changes.len().max(self.emissions.changes.len()) > STASH_ROWS_MAX
     }
 
-    /// Hands out rows of the cut; while the cut's dataflow is under way (`is_open`), whole chunks alone.
-    pub(super) fn drain(&mut self, is_open: bool) -> Vec<Rows> {
+    /// Hands out rows of the cut, and adds them to the digests; while the cut's dataflow is under way
+    /// (`is_open`), whole chunks alone.
+    pub(super) fn drain(&mut self, is_open: bool, digester: &mut Digester) -> Vec<Rows> {
         let mut rows: Vec<Rows> = Vec::new();
-        rows.extend(self.activity.drain(is_open).into_iter().map(Rows::Activity));
+        let activity = self.activity.drain(is_open);
+        for entry in activity.iter().flatten() {
+            digester.activity(&entry.key, &entry.change);
+        }
+        rows.extend(activity.into_iter().map(Rows::Activity));
         let emissions = self.emissions.drain(is_open);
         for entry in emissions.iter().flatten() {
             self.restated.count(entry);
+            digester.emission(&entry.key, &entry.change);
         }
         rows.extend(emissions.into_iter().map(Rows::Emissions));
-        rows.extend(self.footprints.drain(is_open).into_iter().map(Rows::Footprints));
+        let footprints = self.footprints.drain(is_open);
+        for entry in footprints.iter().flatten() {
+            digester.footprint(&entry.key, &entry.change);
+        }
+        rows.extend(footprints.into_iter().map(Rows::Footprints));
         rows
     }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use plumeline_pipelines::digest::Digester;
 use plumeline_pipelines::engine::{Engine, EngineOptions, Outbox, window_entry};
 use plumeline_pipelines::model::{
     Cause, Names, Policy, ReadingEntry, Record, RejectEntry, RejectEvent, Tick, WindowEntry,
@@ -71,6 +72,8 @@ pub(super) fn run(wiring: Wiring) {
             index: worker.index(),
             engine: Engine::build(worker, &options),
             stash: Stash::default(),
+            digester: Digester::new(Arc::clone(&names), &options.policy),
+            restored,
             windows_changed: Vec::new(),
             readings: Vec::new(),
             rejects: Vec::new(),
@@ -130,6 +133,10 @@ struct Hand {
     index: usize,
     engine: Engine,
     stash: Stash,
+    /// Of what is restored, then of the open cut.
+    digester: Digester,
+    /// The newest tick that is restored.
+    restored: Tick,
     windows_changed: Vec<WindowEntry>,
     readings: Vec<ReadingEntry>,
     rejects: Vec<RejectEntry>,
@@ -184,10 +191,14 @@ impl Hand {
                 let message = ToCommitter::Kept { cut, part, moved_ms, records };
                 self.rows.send(message).map_err(|_| Ended)?;
             }
-            self.rows.send(ToCommitter::End { cut }).map_err(|_| Ended)?;
+            let digests = self.digester.take();
+            self.rows.send(ToCommitter::End { cut, digests }).map_err(|_| Ended)?;
         }
         if phase != Phase::Restoring {
             self.last = Tick::new(ms, Cause::Cut);
+        } else if ms == self.restored.ms() {
+            let digests = self.digester.take();
+            self.rows.send(ToCommitter::Restored { digests }).map_err(|_| Ended)?;
         }
         let is_full = self.stash.is_full()
             || self.readings.len() > READINGS_MAX
@@ -202,7 +213,8 @@ impl Hand {
         self.windows_changed
             .extend(std::mem::take(&mut derived.windows).into_iter().map(window_entry));
         if self.phase == Phase::Restoring {
-            // All of it is in the tables.
+            // All of it is in the tables, which is proven by its digests.
+            self.digest(&derived);
             return;
         }
         let is_counted = self.phase != Phase::Replaying;
@@ -245,9 +257,21 @@ impl Hand {
         }
     }
 
+    fn digest(&mut self, derived: &Outbox) {
+        for ((key, _reason), _tick, change) in &derived.activity {
+            self.digester.activity(key, change);
+        }
+        for ((key, _reason), _tick, change) in &derived.emissions {
+            self.digester.emission(key, change);
+        }
+        for (key, _tick, change) in &derived.footprints {
+            self.digester.footprint(key, change);
+        }
+    }
+
     /// Hands rows of the cut to the committer; while its dataflow is under way, whole chunks alone.
     fn hand_over(&mut self, cut: Tick, is_open: bool) -> Result<(), Ended> {
-        let mut rows = self.stash.drain(is_open);
+        let mut rows = self.stash.drain(is_open, &mut self.digester);
         self.telemetry.count_restated(self.stash.restated());
         if !is_open {
             rows.push(Rows::Readings(std::mem::take(&mut self.readings)));

@@ -82,4 +82,10 @@ impl Gas {
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|gas| gas.name() == name)
     }
+
+    /// Whether masses of it are told: not of `co2e`, which a publisher gives without a split.
+    #[must_use]
+    pub fn has_mass(self) -> bool {
+        self != Self::Co2e
+    }
 }

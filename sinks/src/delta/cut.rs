@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use plumeline_pipelines::digest::Table;
 use plumeline_pipelines::model::{
     ActivityEntry, EmissionEntry, Fact, FactorRow, FootprintEntry, Id, MeterRow, NodeRow,
     ReadingEntry, RejectEntry, Tick,
@@ -19,6 +20,7 @@ use super::file::{FileOptions, Part, SealedFile};
 use super::lake::Shared;
 use super::log::StoredFile;
 use super::place::{DataFileName, LATEST};
+use super::proof::{Proof, TableDigest};
 use super::rows::{FactEntry, Row, Rows};
 use super::table::TableName;
 
@@ -63,6 +65,7 @@ pub struct CutWriter {
     is_finished: bool,
     /// The cut that `activity` held when this one's commit was first tried.
     previous: Option<Previous>,
+    digests: BTreeMap<Table, TableDigest>,
     stats: CommitStats,
 }
 
@@ -99,6 +102,7 @@ impl CutWriter {
             sequences: BTreeMap::new(),
             is_finished: false,
             previous: None,
+            digests: BTreeMap::new(),
             stats: CommitStats { cut, duration: Duration::ZERO, tables: BTreeMap::new() },
         }
     }
@@ -150,6 +154,24 @@ impl CutWriter {
         Ok(())
     }
 
+    /// Says what the ledger is at the end of this cut: the commit of `activity` tells it. The cut must follow
+    /// on `lower`.
+    ///
+    /// # Errors
+    /// If the lake's last cut is another one: there is a gap, or somebody else has written.
+    pub fn prove(
+        &mut self,
+        lower: Option<Tick>,
+        digests: BTreeMap<Table, TableDigest>,
+    ) -> Result<(), LakeError> {
+        let committed = self.shared.state().logs[&TableName::Activity].committed();
+        if committed != lower {
+            return Err(LakeError::Gap { cut: self.cut, lower, committed });
+        }
+        self.digests = digests;
+        Ok(())
+    }
+
     /// Commits every table that has rows, then `activity`, then names the versions in `_latest.json`.
     ///
     /// # Errors
@@ -182,7 +204,10 @@ impl CutWriter {
                 continue;
             }
             let start = now();
-            let domain = (table == TableName::Activity).then(|| cut_metadata(previous, self.cut));
+            let domain = (table == TableName::Activity).then(|| {
+                let digests = self.digests.clone();
+                Proof { lower: previous, upper: self.cut, digests }.to_json()
+            });
             let mut state = shared.state();
             let log = state.logs.get_mut(&table).expect("every table is open");
             fail::fail_point!("lake-commit");
@@ -300,11 +325,6 @@ impl Closing<'_> {
         }
         Ok(())
     }
-}
-
-/// What `activity` says about a cut. Digests of balances are computed by a later format.
-fn cut_metadata(previous: Option<Tick>, cut: Tick) -> String {
-    json!({ "lo": previous.map_or(0, |tick| tick.0), "hi": cut.0, "digests": {} }).to_string()
 }
 
 /// Puts a file under the first name that is free.

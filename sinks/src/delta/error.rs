@@ -103,6 +103,19 @@ pub enum LakeError {
         /// What `activity` has committed.
         committed: Tick,
     },
+    /// A cut that does not follow on the lake's last one.
+    #[error("cut {cut:?} follows on {lower:?}, and the tables hold {committed:?}")]
+    Gap {
+        /// The cut at hand.
+        cut: Tick,
+        /// The one it follows on.
+        lower: Option<Tick>,
+        /// What `activity` has committed.
+        committed: Option<Tick>,
+    },
+    /// What the newest commit says of itself cannot be read.
+    #[error("the newest commit of table `activity` says nothing that can be read about its cut")]
+    Unproven,
     /// Others kept committing to the table while we tried.
     #[error("others kept committing to table `{table}`")]
     Contended {

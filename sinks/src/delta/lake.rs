@@ -14,6 +14,7 @@ use super::file::{Compression, FileOptions};
 use super::log::{Owner, TableLog};
 use super::place::Place;
 use super::probe::probe;
+use super::proof::Proof;
 use super::table::TableName;
 
 /// Where and how the ledger is written.
@@ -120,6 +121,14 @@ impl Lake {
     #[must_use]
     pub fn committed(&self) -> Option<Tick> {
         self.shared.state().logs[&TableName::Activity].committed()
+    }
+
+    /// What the newest commit of `activity` says about the ledger; `None` before the first.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn proof(&self) -> Result<Option<Proof>, LakeError> {
+        self.shared.state().logs[&TableName::Activity].proof(&self.shared.engine)
     }
 
     /// The newest cut that each table holds. One ahead of [`Self::committed`] was reached by a commit that

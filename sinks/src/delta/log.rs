@@ -39,6 +39,7 @@ use super::engine::Engine;
 use super::error::LakeError;
 use super::judge::{Version, judge};
 use super::place::{DataFileName, last_checkpoint, log_entry, recorded_date};
+use super::proof::Proof;
 use super::table::{CLOCK, FORMAT, FORMAT_VERSION, PARTITION, PIPELINE, TableName};
 
 /// A checkpoint is written once so many versions have come since the last one.
@@ -290,6 +291,18 @@ impl TableLog {
             .get_app_id_version(&app_id, &*engine.kernel)
             .map_err(LakeError::log(self.table, "read the committed cut"))?;
         Ok(version.and_then(|version| u64::try_from(version).ok()).map(Tick))
+    }
+
+    /// What the newest commit says about its cut; `None` before the first.
+    pub(super) fn proof(&self, engine: &Engine) -> Result<Option<Proof>, LakeError> {
+        if self.committed.is_none() {
+            return Ok(None);
+        }
+        let told = self
+            .snapshot
+            .get_domain_metadata(CUT_DOMAIN, &*engine.kernel)
+            .map_err(LakeError::log(self.table, "read the digests"))?;
+        told.as_deref().and_then(Proof::parse).map(Some).ok_or(LakeError::Unproven)
     }
 
     fn property(&self, key: &str) -> &str {

@@ -33,6 +33,7 @@ mod lake;
 mod log;
 mod place;
 mod probe;
+mod proof;
 mod rows;
 mod table;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use cut::{CommitStats, CutWriter, TableStats};
 pub use error::LakeError;
 pub use file::Compression;
 pub use lake::{Lake, LakeConfig};
+pub use proof::{Proof, TableDigest};
 pub use rows::{FactEntry, Rows};
 pub use table::TableName;
 pub use views::views_script;

@@ -252,7 +252,7 @@ fn activity_columns<'a>(
 
 /// A publisher that gives `CO2e` without a split leaves the masses unknown, which is not zero.
 fn mass(gas: Gas, mass: i128) -> Option<i128> {
-    (gas != Gas::Co2e).then_some(mass)
+    gas.has_mass().then_some(mass)
 }
 
 fn source(encoder: &Encoder, index: u16) -> &str {
