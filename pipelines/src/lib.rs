@@ -4,6 +4,7 @@
 //! model/      quantities, units, gases, time, names, facts, records, ledger entries: plain values
 //! stages/     the dataflow, one stage a file: metering, activities, rates, emissions, roll_up, delay_until
 //! engine      wires the stages; `Engine` feeds one worker and hands out what it derives
+//! audit       the same, cut by cut, for long ledgers: what `plumeline verify` compares with
 //! digest      128 bits that stand for all balances
 //! reference   the same answers from plain loops over everything; the oracle of every test
 //! ```
@@ -11,6 +12,7 @@
 //! Nothing here reads a file, a clock, the environment or the network, and no float is ever summed. A
 //! test (`tests/tidy.rs` of the workspace) holds that fence.
 
+pub mod audit;
 pub mod digest;
 pub mod engine;
 pub mod model;

@@ -21,8 +21,8 @@ use crate::engine::{NodeKey, stays};
 use crate::model::entry::Line;
 use crate::model::time::{DAY_MS, day_start};
 use crate::model::{
-    ActivityKey, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow, FootprintKey, Gas, Id,
-    Measure, NodeRow, Period, Policy, Rate, Reading, Record, Tick, Unit, WindowKey,
+    ActivityKey, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow, FootprintKey, Gas, GwpSet,
+    Id, Measure, NodeRow, Period, Policy, Rate, Reading, Record, Tick, Unit, WindowKey,
 };
 use crate::stages::activities::Said;
 use crate::stages::metering::spans::same_position;
@@ -187,9 +187,10 @@ impl History {
                 continue;
             }
             let start_ms = key.period.start_ms(self.policy.period_ms);
-            let lines = rates
-                .entry((key.factor, key.unit, key.period))
-                .or_insert_with(|| self.lines(&factors, (key.factor, key.unit), start_ms));
+            let lines = rates.entry((key.factor, key.unit, key.period)).or_insert_with(|| {
+                let rows = factors.get(&key.factor).map_or(&[][..], Vec::as_slice);
+                holding_lines(rows, key.unit, start_ms, self.policy.gwp)
+            });
             for (line, rate) in lines {
                 let emission = measure.multiply(rate);
                 let key = EmissionKey { activity: *key, line: *line };
@@ -203,17 +204,6 @@ impl History {
             }
         }
         snapshot
-    }
-
-    /// The lines of the version of a factor that holds at `ms`.
-    fn lines(&self, rows: &[FactorRow], (factor, unit): (Id, Unit), ms: i64) -> Vec<(Line, Rate)> {
-        let holds = |row: &&FactorRow| row.factor == factor && row.validity.holds(ms);
-        let newest = rows.iter().filter(holds).map(|row| row.revision).max();
-        rows.iter()
-            .filter(holds)
-            .filter(|row| Some(row.revision) == newest)
-            .filter_map(|row| line(row, unit, self.policy.gwp))
-            .collect()
     }
 
     /// Facts that hold at `tick`: learned and not withdrawn.
@@ -235,12 +225,14 @@ impl History {
         rows
     }
 
-    fn factor_rows(&self, tick: Tick) -> Vec<FactorRow> {
-        let factor = |fact: &Fact| match fact {
-            Fact::Factor(row) => Some(row.clone()),
-            Fact::Meter(_) | Fact::Node(_) => None,
-        };
-        self.facts(tick).filter_map(factor).collect()
+    fn factor_rows(&self, tick: Tick) -> BTreeMap<Id, Vec<FactorRow>> {
+        let mut rows: BTreeMap<Id, Vec<FactorRow>> = BTreeMap::new();
+        for fact in self.facts(tick) {
+            if let Fact::Factor(row) = fact {
+                rows.entry(row.factor).or_default().push(row.clone());
+            }
+        }
+        rows
     }
 
     fn tree(&self, tick: Tick) -> Tree {
@@ -301,30 +293,7 @@ impl History {
         let rows = self.meter_rows(known);
         let none = Rows::default();
         for (meter, told) in told {
-            let rows = rows.get(meter).unwrap_or(&none);
-            let longest_ms = rows.iter().filter_map(|row| row.interval_ms).max().unwrap_or(0);
-            let baseline_ms = horizon.start_ms(self.policy.period_ms) - longest_ms;
-            let mut scan = Scan::new(rows);
-            let mut clean: Vec<(i64, Value)> = Vec::new();
-            for (&at_ms, told) in told.range(..baseline_ms) {
-                let Some(value) = told.holds() else { continue };
-                if scan.step(at_ms, &value, &mut |_| ()) {
-                    clean.push((at_ms, value));
-                }
-            }
-            let anchor = clean.last().copied();
-            let kept: Vec<i64> = clean
-                .iter()
-                .rev()
-                .enumerate()
-                .take_while(|(back, (at_ms, value))| {
-                    *back == 0
-                        || anchor.is_some_and(|a| same_position(rows, (*at_ms, value), (a.0, &a.1)))
-                })
-                .map(|(_, (at_ms, _))| *at_ms)
-                .collect();
-            let first_kept = anchor.map_or(baseline_ms, |(at_ms, _)| at_ms);
-            told.retain(|at_ms, _| *at_ms >= first_kept || kept.contains(at_ms));
+            forget_values(&self.policy, rows.get(meter).unwrap_or(&none), told, horizon);
         }
     }
 
@@ -355,6 +324,53 @@ impl History {
     }
 }
 
+/// The lines of the version of a factor, of these rows, that holds at `ms`.
+pub(crate) fn holding_lines(
+    rows: &[FactorRow],
+    unit: Unit,
+    ms: i64,
+    gwp: GwpSet,
+) -> Vec<(Line, Rate)> {
+    let holds = |row: &&FactorRow| row.validity.holds(ms);
+    let newest = rows.iter().filter(holds).map(|row| row.revision).max();
+    rows.iter()
+        .filter(holds)
+        .filter(|row| Some(row.revision) == newest)
+        .filter_map(|row| line(row, unit, gwp))
+        .collect()
+}
+
+/// Lets go of a meter's values below the horizon, as [`History::forget`] says.
+pub(crate) fn forget_values(
+    policy: &Policy,
+    rows: &Rows,
+    told: &mut BTreeMap<i64, Told<Value>>,
+    horizon: Period,
+) {
+    let longest_ms = rows.iter().filter_map(|row| row.interval_ms).max().unwrap_or(0);
+    let baseline_ms = horizon.start_ms(policy.period_ms) - longest_ms;
+    let mut scan = Scan::new(rows);
+    let mut clean: Vec<(i64, Value)> = Vec::new();
+    for (&at_ms, told) in told.range(..baseline_ms) {
+        let Some(value) = told.holds() else { continue };
+        if scan.step(at_ms, &value, &mut |_| ()) {
+            clean.push((at_ms, value));
+        }
+    }
+    let anchor = clean.last().copied();
+    let kept: Vec<i64> = clean
+        .iter()
+        .rev()
+        .enumerate()
+        .take_while(|(back, (at_ms, value))| {
+            *back == 0 || anchor.is_some_and(|a| same_position(rows, (*at_ms, value), (a.0, &a.1)))
+        })
+        .map(|(_, (at_ms, _))| *at_ms)
+        .collect();
+    let first_kept = anchor.map_or(baseline_ms, |(at_ms, _)| at_ms);
+    told.retain(|at_ms, _| *at_ms >= first_kept || kept.contains(at_ms));
+}
+
 /// The starts of days from `first` to `end`, both included.
 fn every_day(first: i64, end: i64) -> impl Iterator<Item = i64> {
     (first / DAY_MS..=end / DAY_MS).map(|day| day * DAY_MS)
@@ -362,7 +378,7 @@ fn every_day(first: i64, end: i64) -> impl Iterator<Item = i64> {
 
 /// All that was said under one key, in order; `None` takes back.
 #[derive(Debug)]
-struct Told<V>(Vec<(u32, Option<V>)>);
+pub(crate) struct Told<V>(Vec<(u32, Option<V>)>);
 
 impl<V> Default for Told<V> {
     fn default() -> Self {
@@ -371,12 +387,12 @@ impl<V> Default for Told<V> {
 }
 
 impl<V: Copy + Eq> Told<V> {
-    fn holds(&self) -> Option<V> {
+    pub(crate) fn holds(&self) -> Option<V> {
         self.0.last().and_then(|(_, value)| *value)
     }
 
     /// Keeps what is new: not of an older version, and in its version not said before.
-    fn take(&mut self, version: u32, value: Option<V>) {
+    pub(crate) fn take(&mut self, version: u32, value: Option<V>) {
         let Some(&(newest, current)) = self.0.last() else {
             self.0.push((version, value));
             return;

@@ -6,6 +6,7 @@ mod support;
 
 use plumeline_pipelines::model::{Cause, Tick};
 use proptest::prelude::*;
+use support::audit::assert_audit_equals_reference;
 use support::derive::{assert_equals_reference, derive};
 use support::random::{cases, scenarios};
 use support::{Scenario, Step};
@@ -20,6 +21,16 @@ proptest! {
         shuffle in any::<u64>(),
     ) {
         assert_equals_reference(&scenario, workers, shuffle);
+    }
+
+    #[test]
+    fn the_audit_equals_the_reference_at_every_cut(
+        scenario in scenarios(),
+        retain_days in 1_i64..8,
+        shuffle in any::<u64>(),
+    ) {
+        let scenario = Scenario { policy: support::policy(retain_days), ..scenario };
+        assert_audit_equals_reference(&scenario, shuffle);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
+use plumeline_connectors::FactChange;
 use plumeline_pipelines::digest::Digests;
 use plumeline_pipelines::model::{Cause, Fact, Policy, Record, RejectEntry, Tick};
 use plumeline_sinks::delta::{FactEntry, Rows};
@@ -252,7 +253,8 @@ impl Feeder {
         self.rejects.extend(rejects);
         let changes = facts.into_iter().map(|Learned { change, .. }| change);
         let facts = changes.map(|change| {
-            let entry = FactEntry { fact: change.fact.clone(), withdrawn: change.withdrawn };
+            let FactChange { fact, withdrawn } = change.clone();
+            let entry = FactEntry { fact, withdrawn, learned_ms: ms };
             self.fact_rows.push(entry);
             change.diff()
         });

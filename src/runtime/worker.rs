@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use plumeline_pipelines::digest::Digester;
 use plumeline_pipelines::engine::{Engine, EngineOptions, Outbox, window_entry};
 use plumeline_pipelines::model::{
-    Cause, Names, Policy, ReadingEntry, Record, RejectEntry, RejectEvent, Tick, WindowEntry,
+    ActivityDataEntry, Cause, Names, Policy, ReadingEntry, Record, RejectEntry, RejectEvent, Tick,
+    WindowEntry,
 };
 use plumeline_pipelines::stages::notice::Notice;
 use plumeline_sinks::delta::Rows;
@@ -30,7 +31,7 @@ use super::telemetry::Telemetry;
 /// How long a worker without work sleeps before it looks again.
 const PARK: Duration = Duration::from_millis(5);
 
-/// Rows of `readings` that a worker gathers before it asks for a cut: some tens of MB.
+/// Rows of `readings` and `activity_data` that a worker gathers before it asks for a cut: some tens of MB.
 const READINGS_MAX: usize = 400_000;
 
 /// What the workers are connected to.
@@ -76,6 +77,7 @@ pub(super) fn run(wiring: Wiring) {
             restored,
             windows_changed: Vec::new(),
             readings: Vec::new(),
+            activity_data: Vec::new(),
             rejects: Vec::new(),
             policy: options.policy.clone(),
             last: restored,
@@ -139,6 +141,7 @@ struct Hand {
     restored: Tick,
     windows_changed: Vec<WindowEntry>,
     readings: Vec<ReadingEntry>,
+    activity_data: Vec<ActivityDataEntry>,
     rejects: Vec<RejectEntry>,
     policy: Policy,
     /// The tick that was worked on last.
@@ -201,7 +204,7 @@ impl Hand {
             self.rows.send(ToCommitter::Restored { digests }).map_err(|_| Ended)?;
         }
         let is_full = self.stash.is_full()
-            || self.readings.len() > READINGS_MAX
+            || self.readings.len() + self.activity_data.len() > READINGS_MAX
             || self.rejects.len() > READINGS_MAX;
         self.telemetry.set_rows_wait(self.index, is_full);
         let changes = std::mem::take(&mut self.windows_changed);
@@ -229,6 +232,7 @@ impl Hand {
                     self.telemetry.count_below_horizon(tally.below_horizon);
                 }
                 Notice::Reading(entry) => self.readings.push(entry),
+                Notice::ActivityData(entry) => self.activity_data.push(entry),
                 Notice::Kept(mut record) => {
                     if let Some((moved_ms, kept)) = &mut self.kept
                         && tick.ms() == *moved_ms
@@ -275,6 +279,7 @@ impl Hand {
         self.telemetry.count_restated(self.stash.restated());
         if !is_open {
             rows.push(Rows::Readings(std::mem::take(&mut self.readings)));
+            rows.push(Rows::ActivityData(std::mem::take(&mut self.activity_data)));
             rows.push(Rows::Rejects(std::mem::take(&mut self.rejects)));
         }
         for rows in rows {

@@ -33,8 +33,16 @@ const GRAM_DIGITS: usize = 18;
 /// How long what the broker holds after many kills may take to be received.
 const DRAIN_LIMIT: Duration = Duration::from_mins(5);
 /// Tables that a cut with rows for them commits, besides `activity`.
-const OTHERS: [&str; 7] =
-    ["meters", "factors", "nodes", "readings", "rejects", "footprints", "emissions"];
+const OTHERS: [&str; 8] = [
+    "meters",
+    "factors",
+    "nodes",
+    "activity_data",
+    "readings",
+    "rejects",
+    "footprints",
+    "emissions",
+];
 /// The domain of the bounds of a cut.
 const CUT_DOMAIN: &str = "plumeline.cut";
 

@@ -6,7 +6,7 @@ use super::fact::Method;
 use super::gas::Gas;
 use super::names::Id;
 use super::quantity::{Emission, Measure};
-use super::record::{Outcome, Reading};
+use super::record::{ActivityRecord, Outcome, Reading};
 use super::time::{Period, Tick};
 use super::unit::Unit;
 
@@ -181,14 +181,22 @@ pub struct WindowEntry {
     pub change: Emission,
 }
 
-/// A row of `readings`: an accepted reading and what became of it.
+/// A row of `readings` or `activity_data`: a record that said something new, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ReadingEntry {
+pub struct Received<R> {
     /// As decoded; a withdrawal has no value.
-    pub reading: Reading,
-    /// `Booked` or `Parked`.
+    pub record: R,
+    /// The instant it came under, ms.
+    pub received_ms: i64,
+    /// `Booked`; `Parked` where it waits for a fact, or for a restatement below the horizon; `Rejected` where it
+    /// does not fit the meter's rows as they are, but may fit later ones.
     pub outcome: Outcome,
 }
+
+/// A row of `readings`.
+pub type ReadingEntry = Received<Reading>;
+/// A row of `activity_data`.
+pub type ActivityDataEntry = Received<ActivityRecord>;
 
 /// What happened to a refused or waiting payload.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

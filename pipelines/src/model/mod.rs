@@ -13,8 +13,9 @@ pub mod unit;
 
 pub use decimal::{Decimal, DecimalError};
 pub use entry::{
-    ActivityEntry, ActivityKey, EmissionEntry, EmissionKey, FootprintEntry, FootprintKey, Line,
-    ReadingEntry, Reason, RejectEntry, RejectEvent, Subject, WindowEntry, WindowKey,
+    ActivityDataEntry, ActivityEntry, ActivityKey, EmissionEntry, EmissionKey, FootprintEntry,
+    FootprintKey, Line, ReadingEntry, Reason, Received, RejectEntry, RejectEvent, Subject,
+    WindowEntry, WindowKey,
 };
 pub use fact::{Fact, FactorRow, MeterKind, MeterRow, Method, NodeRow, StampSide, Validity};
 pub use gas::{Gas, GwpSet};

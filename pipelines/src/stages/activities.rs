@@ -20,8 +20,8 @@ use super::horizon::Moves;
 use super::metering::{Metered, Options, Piece, Piece1, Stretch};
 use super::notice::{Notice, Tally};
 use crate::model::{
-    ActivityKey, ActivityRecord, Arrival, Cause, Decimal, Id, Measure, Outcome, Period, Policy,
-    Quality, Record, RejectEvent, Subject, Tick, Unit,
+    ActivityDataEntry, ActivityKey, ActivityRecord, Arrival, Cause, Decimal, Id, Measure, Outcome,
+    Period, Policy, Quality, Record, RejectEvent, Subject, Tick, Unit,
 };
 
 /// What an activity says of itself.
@@ -184,6 +184,13 @@ impl Book {
                 }
             };
             tally.count(record.arrival.source, outcome);
+            // A refused one is refused for good: nothing cures what it says of itself.
+            let is_new = matches!(outcome, Outcome::Booked | Outcome::Parked);
+            if is_new && self.options.keep_readings {
+                let (record, received_ms) = (record.clone(), tick.ms());
+                let entry = ActivityDataEntry { record, received_ms, outcome };
+                notices.push(Notice::ActivityData(entry));
+            }
         }
         if !tally.is_empty() {
             notices.push(Notice::Tally(tally));

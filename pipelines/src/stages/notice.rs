@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Arrival, Id, Outcome, ReadingEntry, Record, RejectEvent};
+use crate::model::{ActivityDataEntry, Arrival, Id, Outcome, ReadingEntry, Record, RejectEvent};
 
 /// A notice of a tick.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -13,6 +13,8 @@ pub enum Notice {
     Tally(Tally),
     /// A row of `readings`.
     Reading(ReadingEntry),
+    /// A row of `activity_data`.
+    ActivityData(ActivityDataEntry),
     /// The horizon has moved, and this still counts although it lies before it (a register's baseline), or
     /// may have come at any time (an activity). In the order in which it has to be said again.
     Kept(Record),

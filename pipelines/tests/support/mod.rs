@@ -9,6 +9,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
+pub(crate) mod audit;
 pub(crate) mod derive;
 pub(crate) mod random;
 pub(crate) mod story;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use plumeline_pipelines::digest::Table;
 use plumeline_pipelines::model::{
-    ActivityEntry, EmissionEntry, Fact, FactorRow, FootprintEntry, Id, MeterRow, NodeRow,
-    ReadingEntry, RejectEntry, Tick,
+    ActivityDataEntry, ActivityEntry, EmissionEntry, Fact, FactorRow, FootprintEntry, Id, MeterRow,
+    NodeRow, ReadingEntry, RejectEntry, Tick,
 };
 use serde_json::json;
 
@@ -86,6 +86,7 @@ struct Parts {
     emissions: BTreeMap<usize, Part<EmissionEntry>>,
     footprints: BTreeMap<usize, Part<FootprintEntry>>,
     readings: BTreeMap<usize, Part<ReadingEntry>>,
+    activity_data: BTreeMap<usize, Part<ActivityDataEntry>>,
     rejects: BTreeMap<usize, Part<RejectEntry>>,
     meters: BTreeMap<usize, Part<Revision<MeterRow>>>,
     factors: BTreeMap<usize, Part<Revision<FactorRow>>>,
@@ -121,6 +122,11 @@ impl CutWriter {
             Rows::Readings(rows) => {
                 if self.shared.has_readings {
                     self.take(part, rows, |parts| &mut parts.readings)?;
+                }
+            }
+            Rows::ActivityData(rows) => {
+                if self.shared.has_readings {
+                    self.take(part, rows, |parts| &mut parts.activity_data)?;
                 }
             }
             Rows::Rejects(rows) => self.take(part, rows, |parts| &mut parts.rejects)?,
@@ -237,6 +243,7 @@ impl CutWriter {
         closing.close(&mut parts.emissions)?;
         closing.close(&mut parts.footprints)?;
         closing.close(&mut parts.readings)?;
+        closing.close(&mut parts.activity_data)?;
         closing.close(&mut parts.rejects)?;
         closing.close(&mut parts.meters)?;
         closing.close(&mut parts.factors)?;
@@ -271,11 +278,11 @@ impl CutWriter {
 
     fn take_facts(&mut self, part: usize, facts: Vec<FactEntry>) -> Result<(), LakeError> {
         let (mut meters, mut factors, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
-        for FactEntry { fact, withdrawn } in facts {
+        for FactEntry { fact, withdrawn, learned_ms } in facts {
             match fact {
-                Fact::Meter(fact) => meters.push(Revision { fact, withdrawn }),
-                Fact::Factor(fact) => factors.push(Revision { fact, withdrawn }),
-                Fact::Node(fact) => nodes.push(Revision { fact, withdrawn }),
+                Fact::Meter(fact) => meters.push(Revision { fact, withdrawn, learned_ms }),
+                Fact::Factor(fact) => factors.push(Revision { fact, withdrawn, learned_ms }),
+                Fact::Node(fact) => nodes.push(Revision { fact, withdrawn, learned_ms }),
             }
         }
         self.take(part, meters, |parts| &mut parts.meters)?;

@@ -21,6 +21,7 @@ use super::table::TableName;
 pub(super) struct Revision<F> {
     pub(super) fact: F,
     pub(super) withdrawn: bool,
+    pub(super) learned_ms: i64,
 }
 
 impl Row for Revision<MeterRow> {
@@ -64,6 +65,7 @@ impl Row for Revision<MeterRow> {
         columns.extend(validity_columns(facts().map(|fact| fact.validity)));
         columns.push(longs(facts().map(|fact| fact.revision)));
         columns.push(flags(rows.iter().map(|row| row.withdrawn)));
+        columns.push(times(rows.iter().map(|row| row.learned_ms)));
         Ok(columns)
     }
 }
@@ -102,6 +104,7 @@ impl Row for Revision<FactorRow> {
         columns.extend(validity_columns(facts().map(|fact| fact.validity)));
         columns.push(encoder.optional_names(facts().map(|fact| some(fact.source))));
         columns.push(flags(rows.iter().map(|row| row.withdrawn)));
+        columns.push(times(rows.iter().map(|row| row.learned_ms)));
         Ok(columns)
     }
 }
@@ -134,6 +137,7 @@ impl Row for Revision<NodeRow> {
         columns.extend(validity_columns(facts().map(|fact| fact.validity)));
         columns.push(longs(facts().map(|fact| fact.revision)));
         columns.push(flags(rows.iter().map(|row| row.withdrawn)));
+        columns.push(times(rows.iter().map(|row| row.learned_ms)));
         Ok(columns)
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, StringArray};
 use plumeline_pipelines::model::{
-    ActivityEntry, ActivityKey, EmissionEntry, Fact, FootprintEntry, FootprintKey, Gas, Id,
-    ReadingEntry, RejectEntry, Subject, Unit,
+    ActivityDataEntry, ActivityEntry, ActivityKey, Arrival, Decimal, EmissionEntry, Fact,
+    FootprintEntry, FootprintKey, Gas, Id, ReadingEntry, Received, RejectEntry, Subject, Unit,
 };
 
 use super::encoder::{
@@ -29,6 +29,8 @@ pub enum Rows {
     Footprints(Vec<FootprintEntry>),
     /// For `readings`; dropped if the lake was opened without them.
     Readings(Vec<ReadingEntry>),
+    /// For `activity_data`; dropped likewise.
+    ActivityData(Vec<ActivityDataEntry>),
     /// For `rejects`.
     Rejects(Vec<RejectEntry>),
     /// For `meters`, `factors` and `nodes`.
@@ -42,6 +44,8 @@ pub struct FactEntry {
     pub fact: Fact,
     /// Whether it was taken back.
     pub withdrawn: bool,
+    /// The instant at which it was learned, ms.
+    pub learned_ms: i64,
 }
 
 /// A row of a table.
@@ -161,33 +165,64 @@ impl Row for ReadingEntry {
     const TABLE: TableName = TableName::Readings;
 
     fn names(&self, visit: &mut dyn FnMut(Id)) {
-        visit(self.reading.meter);
+        visit(self.record.meter);
     }
 
     fn compare(&self, other: &Self, ranks: &Ranks) -> Ordering {
-        let (a, b) = (&self.reading, &other.reading);
+        let (a, b) = (&self.record, &other.record);
         ranks
             .compare(a.meter, b.meter)
             .then_with(|| (a.at_ms, a.version, a.arrival).cmp(&(b.at_ms, b.version, b.arrival)))
     }
 
     fn columns(rows: &[Self], encoder: &mut Encoder) -> Result<Vec<ArrayRef>, LakeError> {
-        let readings = || rows.iter().map(|row| &row.reading);
-        let values: StringArray =
-            readings().map(|r| r.value.map(|value| value.to_string())).collect();
-        Ok(vec![
+        let readings = || rows.iter().map(|row| &row.record);
+        let mut columns = vec![
             encoder.recorded_at(rows.len()),
             times(readings().map(|r| r.from_ms.unwrap_or(r.at_ms))),
             times(readings().map(|r| r.at_ms)),
             encoder.names(readings().map(|r| r.meter)),
-            Arc::new(values),
+            numbers(readings().map(|r| r.value)),
             optional_labels(readings().map(|r| r.unit.map(Unit::symbol))),
             longs(readings().map(|r| r.version.into())),
             labels(readings().map(|r| r.quality.name())),
-            labels(readings().map(|r| source(encoder, r.arrival.source))),
-            longs(readings().map(|r| position(r.arrival.position))),
-            labels(rows.iter().map(|row| row.outcome.name())),
-        ])
+        ];
+        columns.extend(arrival_columns(rows, |r| &r.arrival, encoder));
+        Ok(columns)
+    }
+}
+
+impl Row for ActivityDataEntry {
+    const TABLE: TableName = TableName::ActivityData;
+
+    fn names(&self, visit: &mut dyn FnMut(Id)) {
+        [self.record.activity, self.record.node, self.record.factor].into_iter().for_each(visit);
+    }
+
+    fn compare(&self, other: &Self, ranks: &Ranks) -> Ordering {
+        let (a, b) = (&self.record, &other.record);
+        ranks
+            .compare(a.activity, b.activity)
+            .then_with(|| (a.version, a.arrival).cmp(&(b.version, b.arrival)))
+    }
+
+    fn columns(rows: &[Self], encoder: &mut Encoder) -> Result<Vec<ArrayRef>, LakeError> {
+        let records = || rows.iter().map(|row| &row.record);
+        let factor = |factor: Id| (!factor.is_none()).then_some(factor);
+        let mut columns = vec![
+            encoder.recorded_at(rows.len()),
+            times(records().map(|r| r.from_ms)),
+            times(records().map(|r| r.to_ms)),
+            encoder.names(records().map(|r| r.activity)),
+            encoder.names(records().map(|r| r.node)),
+            encoder.optional_names(records().map(|r| factor(r.factor))),
+            numbers(records().map(|r| r.value)),
+            labels(records().map(|r| r.unit.symbol())),
+            longs(records().map(|r| r.version.into())),
+            labels(records().map(|r| r.quality.name())),
+        ];
+        columns.extend(arrival_columns(rows, |r| &r.arrival, encoder));
+        Ok(columns)
     }
 }
 
@@ -247,6 +282,27 @@ fn activity_columns<'a>(
         labels(keys.clone().map(|key| key.subject.kind())),
         labels(keys.clone().map(|key| key.unit.dimension().name())),
         labels(keys.map(|key| key.unit.symbol())),
+    ]
+}
+
+/// Numbers as they were sent; null where something is taken back.
+fn numbers(values: impl Iterator<Item = Option<Decimal>>) -> ArrayRef {
+    Arc::new(values.map(|value| value.map(|value| value.to_string())).collect::<StringArray>())
+}
+
+/// The columns from `source` on, which `readings` and `activity_data` share.
+fn arrival_columns<R>(
+    rows: &[Received<R>],
+    arrival: fn(&R) -> &Arrival,
+    encoder: &Encoder,
+) -> [ArrayRef; 5] {
+    let arrivals = || rows.iter().map(|row| arrival(&row.record));
+    [
+        labels(arrivals().map(|arrival| source(encoder, arrival.source))),
+        longs(arrivals().map(|arrival| position(arrival.position))),
+        labels(rows.iter().map(|row| row.outcome.name())),
+        times(rows.iter().map(|row| row.received_ms)),
+        longs(arrivals().map(|arrival| position(arrival.index))),
     ]
 }
 

@@ -33,7 +33,10 @@ pub enum TableName {
     Emissions,
     /// `emissions` rolled up the node tree.
     Footprints,
-    /// Accepted readings, as sent.
+    /// Activities of business systems, as sent.
+    #[serde(rename = "activity_data")]
+    ActivityData,
+    /// Readings, as sent.
     Readings,
     /// Refused and waiting payloads.
     Rejects,
@@ -48,10 +51,11 @@ pub enum TableName {
 impl TableName {
     /// All of them, in the order they are committed: `activity` last, for its `txn` is the ledger's
     /// committed cut.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Meters,
         Self::Factors,
         Self::Nodes,
+        Self::ActivityData,
         Self::Readings,
         Self::Rejects,
         Self::Footprints,
@@ -66,6 +70,7 @@ impl TableName {
             Self::Activity => "activity",
             Self::Emissions => "emissions",
             Self::Footprints => "footprints",
+            Self::ActivityData => "activity_data",
             Self::Readings => "readings",
             Self::Rejects => "rejects",
             Self::Meters => "meters",
@@ -86,6 +91,7 @@ impl TableName {
             Self::Activity => ACTIVITY,
             Self::Emissions => EMISSIONS,
             Self::Footprints => FOOTPRINTS,
+            Self::ActivityData => ACTIVITY_DATA,
             Self::Readings => READINGS,
             Self::Rejects => REJECTS,
             Self::Meters => METERS,
@@ -149,7 +155,7 @@ pub(super) const CLOCK: &str = "plumeline.clock";
 /// Table property: the version of the lake's layout.
 pub(super) const FORMAT: &str = "plumeline.format";
 /// What [`FORMAT`] says in tables that this program writes and reads.
-pub(super) const FORMAT_VERSION: &str = "1";
+pub(super) const FORMAT_VERSION: &str = "2";
 
 /// A column of a table.
 #[derive(Copy, Clone, Debug)]
@@ -249,6 +255,13 @@ const RECORDED_AT: Column = key("recorded_at", Kind::Time);
 // Partition values are in the log anyway: statistics of them would say it twice.
 const RECORDED_DATE: Column = plain(PARTITION, Kind::Date);
 
+/// The instant under which a record came in: between two cuts, where `recorded_at` is the second.
+const RECEIVED_AT: Column = plain("received_at", Kind::Time);
+/// The place of a record in the order in which all were taken in, which decides between two corrections.
+const NUMBER: Column = plain("number", Kind::Long);
+/// The instant at which a revision was learned: at or before the cut.
+const LEARNED_AT: Column = plain("learned_at", Kind::Time);
+
 const ACTIVITY: &[Column] = &[
     RECORDED_AT,
     RECORDED_DATE,
@@ -321,6 +334,27 @@ const READINGS: &[Column] = &[
     key("source", Kind::Name),
     key("position", Kind::Long),
     plain("outcome", Kind::Name),
+    RECEIVED_AT,
+    NUMBER,
+];
+
+const ACTIVITY_DATA: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    key("observed_at", Kind::Time),
+    key("observed_to", Kind::Time),
+    key("activity", Kind::Name),
+    key("node", Kind::Name),
+    optional("factor", Kind::Name),
+    optional("value", Kind::Text),
+    plain("unit", Kind::Name),
+    plain("version", Kind::Long),
+    plain("quality", Kind::Name),
+    key("source", Kind::Name),
+    key("position", Kind::Long),
+    plain("outcome", Kind::Name),
+    RECEIVED_AT,
+    NUMBER,
 ];
 
 const REJECTS: &[Column] = &[
@@ -354,6 +388,7 @@ const METERS: &[Column] = &[
     key("valid_to", Kind::Time),
     plain("revision", Kind::Long),
     plain("withdrawn", Kind::Flag),
+    LEARNED_AT,
 ];
 
 const FACTORS: &[Column] = &[
@@ -371,6 +406,7 @@ const FACTORS: &[Column] = &[
     key("valid_to", Kind::Time),
     optional("source", Kind::Name),
     plain("withdrawn", Kind::Flag),
+    LEARNED_AT,
 ];
 
 const NODES: &[Column] = &[
@@ -383,6 +419,7 @@ const NODES: &[Column] = &[
     key("valid_to", Kind::Time),
     plain("revision", Kind::Long),
     plain("withdrawn", Kind::Flag),
+    LEARNED_AT,
 ];
 
 #[cfg(test)]

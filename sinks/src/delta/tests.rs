@@ -6,10 +6,10 @@ use jiff::tz::TimeZone;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use plumeline_pipelines::model::{
-    ActivityEntry, ActivityKey, Cause, Decimal, Emission, EmissionEntry, EmissionKey, Fact,
-    FactorRow, FootprintEntry, FootprintKey, Gas, GwpSet, Id, Line, Measure, MeterKind, MeterRow,
-    Method, Names, NodeRow, Outcome, Policy, Quality, Reading, ReadingEntry, Reason, RejectEntry,
-    RejectEvent, StampSide, Subject, Tick, Unit, Validity,
+    ActivityDataEntry, ActivityEntry, ActivityKey, ActivityRecord, Cause, Decimal, Emission,
+    EmissionEntry, EmissionKey, Fact, FactorRow, FootprintEntry, FootprintKey, Gas, GwpSet, Id,
+    Line, Measure, MeterKind, MeterRow, Method, Names, NodeRow, Outcome, Policy, Quality, Reading,
+    ReadingEntry, Reason, RejectEntry, RejectEvent, StampSide, Subject, Tick, Unit, Validity,
 };
 use url::Url;
 
@@ -129,7 +129,7 @@ pub(super) fn footprint(names: &Names, node: &str, depth: u8, co2e: i128) -> Foo
 
 pub(super) fn reading(names: &Names, meter: &str, value: Option<&str>) -> ReadingEntry {
     ReadingEntry {
-        reading: Reading {
+        record: Reading {
             meter: names.intern(meter),
             at_ms: START_MS + 123,
             from_ms: None,
@@ -139,6 +139,26 @@ pub(super) fn reading(names: &Names, meter: &str, value: Option<&str>) -> Readin
             quality: Quality::Measured,
             arrival: plumeline_pipelines::model::Arrival { source: 1, ..Default::default() },
         },
+        received_ms: START_MS + 200,
+        outcome: Outcome::Booked,
+    }
+}
+
+pub(super) fn activity_data(names: &Names) -> ActivityDataEntry {
+    ActivityDataEntry {
+        record: ActivityRecord {
+            activity: names.intern("inv-7"),
+            node: names.intern("site"),
+            factor: Id::NONE,
+            from_ms: START_MS,
+            to_ms: START_MS + 86_400_000,
+            value: Some(Decimal::parse("12.5").expect("a number")),
+            unit: Unit::parse("kg").expect("a unit"),
+            version: 0,
+            quality: Quality::Estimated,
+            arrival: plumeline_pipelines::model::Arrival { index: 7, ..Default::default() },
+        },
+        received_ms: START_MS + 200,
         outcome: Outcome::Booked,
     }
 }
@@ -181,7 +201,7 @@ pub(super) fn facts(names: &Names) -> Vec<FactEntry> {
     };
     [Fact::Meter(meter), Fact::Factor(factor), Fact::Node(node)]
         .into_iter()
-        .map(|fact| FactEntry { fact, withdrawn: false })
+        .map(|fact| FactEntry { fact, withdrawn: false, learned_ms: 0 })
         .collect()
 }
 
@@ -209,6 +229,7 @@ pub(super) fn write_everything(writer: &mut CutWriter, names: &Names) {
         (1, Rows::Footprints(vec![footprint(names, "acme", 0, -tonne)])),
         (0, Rows::Readings(vec![reading(names, "m-1", Some("12345678901234567890.5"))])),
         (0, Rows::Readings(vec![reading(names, "m-1", None)])),
+        (1, Rows::ActivityData(vec![activity_data(names)])),
         (0, Rows::Rejects(vec![reject])),
         (1, Rows::Facts(facts(names))),
     ] {
@@ -224,7 +245,7 @@ fn a_cut_reaches_every_table_and_is_found_again() {
     let mut writer = lake.begin(cut(1));
     write_everything(&mut writer, &memory.names);
     let stats = writer.commit().expect("committed");
-    assert_eq!(stats.tables.len(), 8);
+    assert_eq!(stats.tables.len(), TableName::ALL.len());
     assert_eq!(stats.tables[&TableName::Activity].rows, 3);
     assert_eq!(stats.tables[&TableName::Activity].files, 2);
     assert_eq!(lake.committed(), Some(cut(1)));

@@ -214,7 +214,7 @@ impl Meters {
         mut rows: Vec<(MeterRow, i64)>,
     ) -> (Vec<Piece>, Vec<Notice>) {
         let mut pieces = Vec::new();
-        let mut told = Told::default();
+        let mut told = Told { ms: tick.ms(), ..Told::default() };
         self.move_horizon(tick, &mut pieces, &mut told);
         // A row that came and went within the tick was never there.
         consolidate(&mut rows);
@@ -364,12 +364,15 @@ fn said(offered: Offered) -> Said {
 /// What a tick has to tell.
 #[derive(Default)]
 struct Told {
+    /// Its instant, ms.
+    ms: i64,
     tally: Tally,
     notices: Vec<Notice>,
 }
 
 impl Told {
-    /// Notes what became of a reading; an accepted one is handed out where it is kept.
+    /// Notes what became of a reading; one that says something new is handed out where readings are kept. *Also
+    /// one that does not fit: a later row may cure it, and then the ledger rests on it.*
     fn take(&mut self, reading: &Reading, (outcome, row): Said, keep: bool) {
         let Reading { meter, at_ms, arrival, .. } = *reading;
         if let Some((event, why)) = row {
@@ -377,10 +380,9 @@ impl Told {
             self.notices.push(Notice::Waiting { event, meter, at_ms, arrival, why });
         }
         self.tally.count(arrival.source, outcome);
-        let accepted = matches!(outcome, Outcome::Booked | Outcome::Parked);
-        if accepted && keep {
-            let reading = reading.clone();
-            self.notices.push(Notice::Reading(ReadingEntry { reading, outcome }));
+        if outcome != Outcome::Duplicate && keep {
+            let (record, received_ms) = (reading.clone(), self.ms);
+            self.notices.push(Notice::Reading(ReadingEntry { record, received_ms, outcome }));
         }
     }
 

@@ -1,0 +1,370 @@
+//! What the entries of a ledger must be, cut by cut: the batch reference, for ledgers that are too long to be
+//! computed anew at every cut.
+//!
+//! ```text
+//! facts, records of a cut ──▶ what is known ──▶ balances of the subjects it touches ──▶ differences = entries
+//!                                                   └▶ node tree ──▶ differences of footprints
+//! ```
+//!
+//! It goes through a history in the order of its ticks, and computes a subject's balances from plain loops, as
+//! [`reference`](crate::reference) does and with the same rules, whenever something about it was learned or
+//! falls due. What it keeps is what is known above the horizon; it has no dataflow, no differences of inputs, no
+//! holding and no windows. That it agrees with the reference at every cut of random histories is a test.
+//!
+//! A period's balance freezes when the horizon passes it, which may happen between two cuts: a cut is gone
+//! through in steps, each up to the last tick before the horizon moves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::engine::NodeKey;
+use crate::model::entry::Line;
+use crate::model::time::DAY_MS;
+use crate::model::{
+    ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow,
+    FootprintKey, Gas, Id, Measure, Method, Period, Policy, Reading, Record, Subject, Tick, Wide,
+};
+use crate::reference::{Told, add, forget_values, holding_lines};
+use crate::stages::activities::Said;
+use crate::stages::metering::{Rows, Scan, Value, book_span};
+use crate::stages::roll_up::Tree;
+use differential_dataflow::difference::Multiply;
+
+/// What was learned up to a cut, since the one before.
+#[derive(Clone, Debug, Default)]
+pub struct Learned {
+    /// Facts (1) and their withdrawals (-1).
+    pub facts: Vec<(Tick, Fact, i64)>,
+    /// Readings and activities.
+    pub records: Vec<(Tick, Record)>,
+}
+
+/// The entries of a cut, summed by the key of their balance, as tables hold them: without what is zero, and
+/// without what has no column (`presence`, the mass of `co2e`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entries {
+    /// Of `activity`, under no factor.
+    pub activity: BTreeMap<ActivityKey, Measure>,
+    /// Of `emissions`.
+    pub emissions: BTreeMap<EmissionKey, Emission>,
+    /// Of `footprints`.
+    pub footprints: BTreeMap<FootprintKey, Emission>,
+}
+
+impl Entries {
+    /// Adds an entry of `activity`.
+    pub fn add_activity(&mut self, key: ActivityKey, change: &Measure) {
+        let change = Measure { presence: 0, ..*change };
+        add(&mut self.activity, ActivityKey { factor: Id::NONE, ..key }, &change);
+    }
+
+    /// Adds an entry of `emissions`.
+    pub fn add_emission(&mut self, key: EmissionKey, change: &Emission) {
+        add(&mut self.emissions, key, &columns(key.line.gas, change));
+    }
+
+    /// Adds an entry of `footprints`.
+    pub fn add_footprint(&mut self, key: FootprintKey, change: &Emission) {
+        add(&mut self.footprints, key, &columns(key.gas, change));
+    }
+}
+
+/// What the tables hold of an emission.
+fn columns(gas: Gas, change: &Emission) -> Emission {
+    let mass = if gas.has_mass() { change.mass } else { Wide::ZERO };
+    Emission { mass, presence: 0, ..*change }
+}
+
+/// What is known of one meter or activity, and what is booked of it.
+#[derive(Debug, Default)]
+struct Account {
+    /// Of a meter: what was said of each instant.
+    values: BTreeMap<i64, Told<Value>>,
+    /// Of an activity.
+    said: Told<Said>,
+    activity: BTreeMap<ActivityKey, Measure>,
+    emissions: BTreeMap<EmissionKey, Emission>,
+}
+
+/// Where emissions come from, before the tree: period, node, scope, category, method, gas.
+type Leaf = (Period, Id, (u8, u8, Method, Gas));
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Auditor {
+    policy: Policy,
+    /// The horizon at the last learned tick.
+    first: Period,
+    /// The last step's tick.
+    last: Tick,
+    facts: BTreeMap<Fact, i64>,
+    rows: BTreeMap<Id, Rows>,
+    factors: BTreeMap<Id, Vec<FactorRow>>,
+    tree: Tree,
+    accounts: BTreeMap<Subject, Account>,
+    /// Who uses a factor, or did.
+    users: BTreeMap<Id, BTreeSet<Subject>>,
+    /// When something of a subject is booked by the passing of time, ms.
+    due: BTreeMap<i64, BTreeSet<Subject>>,
+    leaves: BTreeMap<Leaf, Emission>,
+    touched: BTreeSet<Subject>,
+    /// The tree has changed since the last step: as it was then.
+    old_tree: Option<Tree>,
+}
+
+impl Auditor {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            first: Period::default(),
+            last: Tick::ZERO,
+            facts: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            factors: BTreeMap::new(),
+            tree: Tree::default(),
+            accounts: BTreeMap::new(),
+            users: BTreeMap::new(),
+            due: BTreeMap::new(),
+            leaves: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            old_tree: None,
+        }
+    }
+
+    /// The entries of the cut, which follows on the last one.
+    pub fn cut(&mut self, cut: Tick, learned: Learned) -> Entries {
+        let mut ticks: BTreeMap<Tick, Learned> = BTreeMap::new();
+        for (tick, fact, diff) in learned.facts {
+            ticks.entry(tick).or_default().facts.push((tick, fact, diff));
+        }
+        for (tick, record) in learned.records {
+            ticks.entry(tick).or_default().records.push((tick, record));
+        }
+        let mut entries = Entries::default();
+        if let (Tick::ZERO, Some(first)) = (self.last, ticks.keys().next()) {
+            self.last = *first;
+        }
+        for end in self.steps(cut) {
+            let later = ticks.split_off(&end.next());
+            for (tick, learned) in std::mem::replace(&mut ticks, later) {
+                self.learn(tick, learned);
+            }
+            self.book(end, &mut entries);
+            self.last = end;
+        }
+        entries
+    }
+
+    /// The ends of the steps up to `cut`: each last tick before the horizon moves, then the cut.
+    fn steps(&self, cut: Tick) -> Vec<Tick> {
+        if self.last == Tick::ZERO {
+            return vec![cut];
+        }
+        let first_ms = self.policy.horizon_moved_ms(self.last) + DAY_MS;
+        let moves_ms = (0..).map(|days| first_ms + days * DAY_MS);
+        let ends = moves_ms.map(|ms| Tick::new(ms - 1, Cause::Cut));
+        ends.take_while(|end| *end < cut).chain([cut]).collect()
+    }
+
+    fn learn(&mut self, tick: Tick, learned: Learned) {
+        let horizon = self.policy.horizon(tick);
+        if horizon > self.first {
+            self.first = horizon;
+            self.forget(horizon);
+        }
+        let mut changes: BTreeMap<Fact, i64> = BTreeMap::new();
+        for (_, fact, diff) in learned.facts {
+            *changes.entry(fact).or_default() += diff;
+        }
+        for (fact, diff) in changes {
+            self.learn_fact(fact, diff);
+        }
+        let mut records: Vec<Record> = learned.records.into_iter().map(|(_, r)| r).collect();
+        records.sort_by_key(|record| *record.arrival());
+        for record in records {
+            match record {
+                Record::Reading(reading) => self.learn_reading(&reading, horizon),
+                Record::Activity(activity) => self.learn_activity(&activity, horizon),
+            }
+        }
+    }
+
+    fn learn_fact(&mut self, fact: Fact, diff: i64) {
+        let count = self.facts.entry(fact.clone()).or_default();
+        let held = *count > 0;
+        *count += diff;
+        let holds = *count > 0;
+        if *count == 0 {
+            self.facts.remove(&fact);
+        }
+        if held == holds {
+            return;
+        }
+        let diff = if holds { 1 } else { -1 };
+        match fact {
+            Fact::Meter(row) => {
+                self.rows.entry(row.meter).or_default().update(&row, diff);
+                self.touched.insert(Subject::Meter(row.meter));
+            }
+            Fact::Factor(row) => {
+                let rows = self.factors.entry(row.factor).or_default();
+                let users = self.users.get(&row.factor).into_iter().flatten();
+                self.touched.extend(users);
+                rows.retain(|known| *known != row);
+                if holds {
+                    rows.push(row);
+                }
+            }
+            Fact::Node(row) => {
+                self.old_tree.get_or_insert_with(|| self.tree.clone());
+                self.tree.update(&row, diff);
+            }
+        }
+    }
+
+    fn learn_reading(&mut self, reading: &Reading, horizon: Period) {
+        let Reading { meter, at_ms, unit, from_ms, version, .. } = *reading;
+        if self.policy.period_of(at_ms - 1) < horizon {
+            return;
+        }
+        let subject = Subject::Meter(meter);
+        let value = reading.value.map(|number| Value { number, unit, from_ms });
+        let account = self.accounts.entry(subject).or_default();
+        account.values.entry(at_ms).or_default().take(version, value);
+        self.touched.insert(subject);
+    }
+
+    fn learn_activity(&mut self, record: &ActivityRecord, horizon: Period) {
+        let policy = &self.policy;
+        let is_below = |to_ms: i64| policy.period_of(to_ms - 1) < horizon;
+        let fits = record.value.is_none_or(|v| record.unit.amount(v, Decimal::ONE).is_ok());
+        if record.value.is_some() && (is_below(record.to_ms) || !fits) {
+            return;
+        }
+        let subject = Subject::Activity(record.activity);
+        let account = self.accounts.entry(subject).or_default();
+        if account.said.holds().is_some_and(|said| is_below(said.to_ms)) {
+            account.said = Told::default();
+        }
+        account.said.take(record.version, Said::of(record));
+        self.touched.insert(subject);
+    }
+
+    /// Lets go of what lies below the horizon, but for what later values need.
+    fn forget(&mut self, horizon: Period) {
+        let none = Rows::default();
+        for (subject, account) in &mut self.accounts {
+            if let Subject::Meter(meter) = subject {
+                let rows = self.rows.get(meter).unwrap_or(&none);
+                forget_values(&self.policy, rows, &mut account.values, horizon);
+            }
+            account.activity.retain(|key, _| key.period >= horizon);
+            account.emissions.retain(|key, _| key.activity.period >= horizon);
+        }
+        self.leaves.retain(|(period, ..), _| *period >= horizon);
+    }
+
+    /// Computes anew what was touched or has fallen due, and adds the differences to `entries`.
+    fn book(&mut self, end: Tick, entries: &mut Entries) {
+        let later = self.due.split_off(&(end.ms() + 1));
+        let due = std::mem::replace(&mut self.due, later);
+        self.touched.extend(due.into_values().flatten());
+        let mut leaves: BTreeMap<Leaf, Emission> = BTreeMap::new();
+        for subject in std::mem::take(&mut self.touched) {
+            let (activity, emissions) = self.balances(subject, end);
+            let horizon = self.policy.horizon(end);
+            let account = self.accounts.entry(subject).or_default();
+            let old = std::mem::replace(&mut account.activity, activity);
+            let old = old.iter().filter(|(key, _)| key.period >= horizon);
+            old.for_each(|(key, measure)| entries.add_activity(*key, &measure.negated()));
+            account.activity.iter().for_each(|(key, measure)| entries.add_activity(*key, measure));
+            let old = std::mem::replace(&mut account.emissions, emissions);
+            let old = old.into_iter().filter(|(key, _)| key.activity.period >= horizon);
+            let old = old.map(|(key, emission)| (key, emission.negated()));
+            for (key, change) in old.chain(account.emissions.iter().map(|(key, e)| (*key, *e))) {
+                entries.add_emission(key, &change);
+                let Line { scope, category, method, gas, .. } = key.line;
+                let leaf = (key.activity.period, key.activity.node, (scope, category, method, gas));
+                add(&mut leaves, leaf, &change);
+            }
+        }
+        let tree = self.old_tree.take();
+        for (leaf, change) in leaves {
+            roll(&self.policy, tree.as_ref().unwrap_or(&self.tree), leaf, &change, entries);
+            add(&mut self.leaves, leaf, &change);
+        }
+        if let Some(old) = tree {
+            let horizon = self.policy.horizon(end);
+            for (leaf, balance) in self.leaves.iter().filter(|(leaf, _)| leaf.0 >= horizon) {
+                roll(&self.policy, &old, *leaf, &balance.negated(), entries);
+                roll(&self.policy, &self.tree, *leaf, balance, entries);
+            }
+        }
+    }
+
+    /// The balances of a subject at `end`, above its horizon; notes what falls due later.
+    fn balances(
+        &mut self,
+        subject: Subject,
+        end: Tick,
+    ) -> (BTreeMap<ActivityKey, Measure>, BTreeMap<EmissionKey, Emission>) {
+        let mut pieces = BTreeMap::new();
+        let mut give = |(key, measure): ((ActivityKey, i64), Measure)| {
+            add(&mut pieces, key, &measure);
+        };
+        let none = Account::default();
+        let account = self.accounts.get(&subject).unwrap_or(&none);
+        let place = (&self.policy, self.policy.horizon(end));
+        match subject {
+            Subject::Meter(meter) => {
+                let none = Rows::default();
+                let rows = self.rows.get(&meter).unwrap_or(&none);
+                let mut scan = Scan::new(rows);
+                for (at_ms, value) in &account.values {
+                    let Some(value) = value.holds() else { continue };
+                    scan.step(*at_ms, &value, &mut |span| {
+                        book_span((meter, rows), &span, place, &mut give);
+                    });
+                }
+                scan.finish(&mut |span| book_span((meter, rows), &span, place, &mut give));
+            }
+            Subject::Activity(id) => {
+                if let Some(said) = account.said.holds() {
+                    said.pieces(id, place, &mut give);
+                }
+            }
+        }
+        let (mut activity, mut emissions) = (BTreeMap::new(), BTreeMap::new());
+        for ((key, held_until_ms), measure) in pieces {
+            let due_ms = self.policy.settles_ms(key.period).max(held_until_ms);
+            if Tick::new(due_ms, Cause::Time) > end {
+                self.due.entry(due_ms).or_default().insert(subject);
+            } else {
+                add(&mut activity, key, &measure);
+            }
+        }
+        for (key, measure) in &activity {
+            if key.factor.is_none() {
+                continue;
+            }
+            self.users.entry(key.factor).or_default().insert(subject);
+            let rows = self.factors.get(&key.factor).map_or(&[][..], Vec::as_slice);
+            let start_ms = key.period.start_ms(self.policy.period_ms);
+            for (line, rate) in holding_lines(rows, key.unit, start_ms, self.policy.gwp) {
+                let key = EmissionKey { activity: *key, line };
+                add(&mut emissions, key, &measure.multiply(&rate));
+            }
+        }
+        (activity, emissions)
+    }
+}
+
+/// Adds the footprints of a leaf: of its node and all above it.
+fn roll(policy: &Policy, tree: &Tree, leaf: Leaf, change: &Emission, entries: &mut Entries) {
+    let (period, node, (scope, category, method, gas)) = leaf;
+    for (node, depth) in tree.path(node, period.start_ms(policy.period_ms)) {
+        let key = NodeKey { period, node, depth, scope, category, method, gas };
+        entries.add_footprint(key.by_the_hour(policy), change);
+    }
+}
