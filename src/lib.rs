@@ -7,10 +7,13 @@
 //! check     `plumeline check`: every problem at once
 //! journal/  what was acknowledged, on disk; `plumeline journal`
 //! runtime/  `plumeline run`: ingest, feeder, workers, committer, publisher
+//! verify    `plumeline verify`: the ledger computed again and compared
+//! bar       how far something has come, on a terminal
 //! http      /metrics, /healthz, /readyz
 //! demo/     `plumeline demo`: the main job in one process, on a simulated fleet
 //! ```
 
+pub mod bar;
 pub mod check;
 pub mod config;
 pub mod demo;
@@ -18,6 +21,7 @@ pub mod facts;
 pub mod http;
 pub mod journal;
 pub mod runtime;
+pub mod verify;
 
 /// An error and all its causes in one line.
 #[must_use]

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use plumeline::bar::Bar;
 use plumeline::journal::JournalError;
 use plumeline::runtime::{Progress, RunError, Running, WallClock};
-use plumeline::{chain, check, config, demo, journal, runtime};
+use plumeline::{chain, check, config, demo, journal, runtime, verify};
 use plumeline_sinks::delta::LakeError;
 use tracing_subscriber::EnvFilter;
 
@@ -62,6 +63,13 @@ enum Command {
         #[arg(long, value_name = "T")]
         as_of: Option<jiff::Timestamp>,
     },
+    /// Compute the whole ledger again from its own readings and facts, and compare every balance at every cut;
+    /// exits 1 and names the first difference, if there is one. A pipeline may run meanwhile.
+    Verify {
+        /// The pipeline file.
+        #[arg(value_name = "PIPELINE.toml")]
+        pipeline: PathBuf,
+    },
     /// Look into a journal; nothing is written to it, and a pipeline may run meanwhile.
     Journal {
         #[command(subcommand)]
@@ -106,6 +114,7 @@ fn main() -> ExitCode {
         Command::Run { pipeline } => run(&pipeline),
         Command::Check { pipeline, connect } => run_check(&pipeline, connect),
         Command::Views { pipeline, as_of } => views(&pipeline, as_of),
+        Command::Verify { pipeline } => verify_ledger(&pipeline),
         Command::Journal { look } => look_into(&look),
     };
     done.unwrap_or_else(|message| {
@@ -251,9 +260,14 @@ impl Signals {
 async fn until_ended(running: &Running, signals: &mut Signals) {
     let mut look = tokio::time::interval(Duration::from_millis(50));
     let mut looks_left: Option<u128> = None;
+    let (telemetry, mut bar) = (running.telemetry(), Bar::new("restoring the state"));
     loop {
         tokio::select! {
             _ = look.tick() => {
+                match telemetry.restored() {
+                    Some((done, total)) => bar.show(done, total),
+                    None => bar.end(),
+                }
                 if running.is_finished() {
                     return;
                 }
@@ -292,6 +306,16 @@ fn views(path: &Path, as_of: Option<jiff::Timestamp>) -> Result<ExitCode, String
     let script = plumeline_sinks::delta::views_script(&lake, as_of_ms);
     say(&mut std::io::stdout(), script.map_err(|error| chain(&error))?.trim_end());
     Ok(ExitCode::SUCCESS)
+}
+
+fn verify_ledger(path: &Path) -> Result<ExitCode, String> {
+    let pipeline = load(path)?;
+    let mut bar = Bar::new("verifying");
+    let verdict = verify::verify(&pipeline, |done, total| bar.show(done, total));
+    bar.end();
+    let verdict = verdict.map_err(|error| chain(&error))?;
+    say(&mut std::io::stdout(), &verdict.to_string());
+    Ok(if verdict.difference.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn look_into(look: &Look) -> Result<ExitCode, String> {

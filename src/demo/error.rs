@@ -46,4 +46,7 @@ pub enum DemoError {
     /// The pipeline did not start or did not end well.
     #[error("the pipeline failed: {0}")]
     Pipeline(String),
+    /// The ledger is not what the batch reference computes.
+    #[error("the ledger is not what its readings lead to: {0}")]
+    Unproven(String),
 }

@@ -40,6 +40,7 @@ use std::time::Duration;
 
 use plumeline_fixtures::fleet::{Fleet, Plan};
 
+use crate::verify::Verdict;
 pub use clock::ReplayClock;
 pub use error::DemoError;
 use folder::Folder;
@@ -164,10 +165,29 @@ pub fn run(args: &DemoArgs, launch: Box<Launch<'_>>, out: &mut dyn Write) -> Res
     let last = engine.progress();
     engine.stop();
     let end = engine.join().map_err(DemoError::Pipeline)?;
-    let summary =
-        Summary { fleet: &fleet, folder: &folder, played: &played, last: &last, end: &end };
+    writeln!(out, "computing the ledger again from its readings ...")?;
+    let verdict = verify(&folder)?;
+    let summary = Summary {
+        fleet: &fleet,
+        folder: &folder,
+        played: &played,
+        last: &last,
+        end: &end,
+        verdict: &verdict,
+    };
     summary.write(&args.program, out)?;
-    Ok(())
+    match verdict.difference {
+        None => Ok(()),
+        Some(difference) => Err(DemoError::Unproven(difference)),
+    }
+}
+
+/// The ledger against the batch reference.
+fn verify(folder: &Folder) -> Result<Verdict, DemoError> {
+    let unusable = |error: &dyn std::error::Error| DemoError::Pipeline(crate::chain(error));
+    let pipeline = crate::config::load(&folder.pipeline(), &|_| None);
+    let pipeline = pipeline.map_err(|problems| unusable(&problems))?;
+    crate::verify::verify(&pipeline, |_, _| ()).map_err(|error| unusable(&error))
 }
 
 /// One simulated day a minute; shorter demos pack the same day into less.

@@ -10,6 +10,7 @@ use super::folder::Folder;
 use super::live::{grouped, tonnes};
 use super::play::Played;
 use super::{Snapshot, WINDOW};
+use crate::verify::Verdict;
 
 /// Words for each outcome, in the order they are listed.
 const OUTCOMES: [(&str, &str); 5] = [
@@ -29,6 +30,8 @@ pub(super) struct Summary<'demo> {
     pub(super) last: &'demo Snapshot,
     /// The pipeline after it drained and committed.
     pub(super) end: &'demo Snapshot,
+    /// The ledger against the batch reference.
+    pub(super) verdict: &'demo Verdict,
 }
 
 impl Summary<'_> {
@@ -121,6 +124,7 @@ impl Summary<'_> {
             None => "nothing was committed".to_owned(),
         };
         writeln!(text, "\nTHE TABLES are in {} ({committed}).", lake.display())?;
+        writeln!(text, "\nPROOF\n  {}.", self.verdict)?;
         writeln!(text, "\nLOOK FURTHER")?;
         let http = self.folder.http();
         let rows = [
@@ -128,6 +132,7 @@ impl Summary<'_> {
                 format!("{program} views {pipeline} > views.sql && duckdb -init views.sql"),
                 "query the ledger",
             ),
+            (format!("{program} verify {pipeline}"), "compute the ledger again and compare"),
             (
                 format!("curl -s http://{http}/metrics | grep ^ghg_"),
                 "live footprints, while a demo runs: try one with --for 1h",

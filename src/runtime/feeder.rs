@@ -189,7 +189,9 @@ impl Feeder {
             done += slice.records.len();
             self.send(slice, None, Phase::Restoring)?;
             telemetry.set_recovery(Some(format!("restored {done} of {total} readings")));
+            telemetry.set_restored(Some((done, usize::try_from(total).unwrap_or(0))));
         }
+        telemetry.set_restored(None);
         tracing::info!(records = done, "the state of the ledger's newest cut is restored");
         Ok(())
     }

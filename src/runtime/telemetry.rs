@@ -34,6 +34,7 @@ pub struct Telemetry {
     store_problem: Mutex<Option<String>>,
     journal_problem: Mutex<Option<String>>,
     recovery: Mutex<Option<String>>,
+    restored: Mutex<Option<(usize, usize)>>,
     rows_wait: Vec<AtomicBool>,
     below_horizon: AtomicI64,
     sealed: Mutex<BTreeMap<i64, std::time::Instant>>,
@@ -64,6 +65,7 @@ impl Telemetry {
             store_problem: Mutex::new(None),
             journal_problem: Mutex::new(None),
             recovery: Mutex::new(None),
+            restored: Mutex::new(None),
             rows_wait: (0..pipeline.workers).map(|_| AtomicBool::new(false)).collect(),
             below_horizon: AtomicI64::new(0),
             sealed: Mutex::new(BTreeMap::new()),
@@ -178,6 +180,17 @@ impl Telemetry {
     /// How far the state is restored; `None` once the dataflow has caught up.
     pub fn set_recovery(&self, progress: Option<String>) {
         *lock(&self.recovery) = progress;
+    }
+
+    /// So many of so many records are restored; `None` where nothing is.
+    pub fn set_restored(&self, restored: Option<(usize, usize)>) {
+        *lock(&self.restored) = restored;
+    }
+
+    /// How many of how many records are restored, while they are.
+    #[must_use]
+    pub fn restored(&self) -> Option<(usize, usize)> {
+        *lock(&self.restored)
     }
 
     /// How far the state is restored; `None` once the dataflow has caught up.

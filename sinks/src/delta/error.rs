@@ -116,6 +116,16 @@ pub enum LakeError {
     /// What the newest commit says of itself cannot be read.
     #[error("the newest commit of table `activity` says nothing that can be read about its cut")]
     Unproven,
+    /// A file of a table holds what was not written so.
+    #[error("file `{file}` of table `{table}` cannot be read: {what}")]
+    Unreadable {
+        /// The table.
+        table: TableName,
+        /// Its path below the table's root.
+        file: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Others kept committing to the table while we tried.
     #[error("others kept committing to table `{table}`")]
     Contended {

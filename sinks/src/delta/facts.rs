@@ -171,6 +171,21 @@ fn span(ms: i64) -> String {
     format!("{}{unit}", ms / size)
 }
 
+/// The length of time that [`span`] wrote, ms.
+pub(super) fn parse_span(text: &str) -> Option<i64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let size = match unit {
+        "d" => 86_400_000,
+        "h" => 3_600_000,
+        "m" => 60_000,
+        "s" => 1000,
+        "ms" => 1,
+        _ => return None,
+    };
+    number.parse::<i64>().ok()?.checked_mul(size)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +195,7 @@ mod tests {
         let cases = [(900_000, "15m"), (86_400_000, "1d"), (90_000, "90s"), (1, "1ms"), (0, "0ms")];
         for (ms, text) in cases {
             assert_eq!(span(ms), text);
+            assert_eq!(parse_span(text), Some(ms));
         }
     }
 }

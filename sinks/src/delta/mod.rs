@@ -34,6 +34,7 @@ mod log;
 mod place;
 mod probe;
 mod proof;
+mod read;
 mod rows;
 mod table;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use error::LakeError;
 pub use file::Compression;
 pub use lake::{Lake, LakeConfig};
 pub use proof::{Proof, TableDigest};
+pub use read::{CutRows, LakeReader};
 pub use rows::{FactEntry, Rows};
 pub use table::TableName;
 pub use views::views_script;

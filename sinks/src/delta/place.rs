@@ -166,6 +166,13 @@ impl DataFileName {
     }
 }
 
+/// The start of the UTC day, ms, that the folder of a data file names; `None` if it names none.
+pub(super) fn folder_day_ms(path: &str) -> Option<i64> {
+    let (_, folder) = path.split_once(&format!("{PARTITION}="))?;
+    let date: Date = folder.split('/').next()?.parse().ok()?;
+    Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond())
+}
+
 /// The UTC date of a cut.
 ///
 /// # Panics
@@ -191,6 +198,7 @@ mod tests {
             "activity/recorded_date=2026-01-01/activity-00000014137804800007-001-000.parquet"
         );
         assert_eq!(DataFileName::cut(TableName::Activity, &name.relative()), Some(cut));
+        assert_eq!(folder_day_ms(&name.relative()), Some(cut.ms()));
         assert_eq!(DataFileName::cut(TableName::Activity, "x/part-00000-c000.parquet"), None);
     }
 
