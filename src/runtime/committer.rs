@@ -3,6 +3,7 @@
 //! 1. Append rows to the open cut as they come. Rows of the next cut may come before the last hand has
 //!    ended this one: each part's messages are in order, so they wait until it has.
 //! 2. When every part has said that a cut is at its end, commit it, and say so to the feeder.
+//!    What crashed commits left in the lake long ago is deleted meanwhile, beside it.
 //! 3. An error that may pass is tried again, later and later; meanwhile the channel fills and everybody
 //!    waits. Any other error ends the pipeline: the next start reads from the lake how far it came.
 
@@ -183,6 +184,9 @@ impl Committer {
         }
         fail::fail_point!("after-commit");
         self.last_cut = Some(open.cut);
+        if let Some(lake) = &self.lake {
+            lake.clean_up();
+        }
         self.telemetry.set_committed(open.cut);
         if self.committed.send(open.cut).is_err() {
             tracing::debug!("the feeder has ended");

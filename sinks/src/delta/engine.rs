@@ -54,6 +54,12 @@ impl Engine {
         Ok(Self { place, kernel: Box::new(kernel), runtime: Some(runtime) })
     }
 
+    /// Runs `work`, which may wait for the store, beside whatever the caller does next.
+    pub(super) fn run_beside(&self, work: impl FnOnce() + Send + 'static) {
+        let runtime = self.runtime.as_ref().expect("there until it is dropped");
+        drop(runtime.spawn_blocking(work));
+    }
+
     /// Waits for the store.
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
         let runtime = self.runtime.as_ref().expect("there until it is dropped");

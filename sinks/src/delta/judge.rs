@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use plumeline_pipelines::model::Tick;
 use serde_json::Value;
 
 /// Whose a version of the log is.
@@ -27,8 +28,7 @@ pub(super) fn judge(
         let action: Value = serde_json::from_slice(line).map_err(|_| "is not readable")?;
         let changes_data = |action: &Value| action["dataChange"].as_bool().unwrap_or(true);
         if let Some(add) = action.get("add") {
-            let path = add["path"].as_str().unwrap_or_default();
-            added.insert(path.rsplit('/').next().unwrap_or_default().to_owned());
+            added.insert(file_name(add["path"].as_str().unwrap_or_default()));
             if changes_data(add) {
                 changes = Some("adds data");
             }
@@ -47,6 +47,24 @@ pub(super) fn judge(
         (false, Some(what)) => Err(what),
         (false, None) => Ok(Version::Harmless),
     }
+}
+
+/// The cut of an entry that carries our marker, and the names of the files it adds.
+pub(super) fn marked(entry: &[u8], app_id: &str) -> Option<(Tick, BTreeSet<String>)> {
+    let lines = entry.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let (mut cut, mut added) = (None, BTreeSet::new());
+    for action in lines.map(serde_json::from_slice::<Value>) {
+        let action = action.ok()?;
+        let txn = action.get("txn").filter(|txn| txn["appId"] == app_id);
+        cut = cut.or_else(|| txn?["version"].as_u64().map(Tick));
+        added.extend(action["add"]["path"].as_str().map(file_name));
+    }
+    cut.map(|cut| (cut, added))
+}
+
+/// The name of the file at a path of the log.
+pub(super) fn file_name(path: &str) -> String {
+    path.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -84,5 +102,13 @@ mod tests {
         assert_eq!(judged(&entry, Some(&["a.parquet"])), Ok(Version::Ours));
         assert_eq!(judged(&entry, Some(&["b.parquet"])), Err("carries our marker"));
         assert_eq!(judged(&entry, None), Ok(Version::Ours));
+    }
+    #[test]
+    fn an_entry_tells_its_cut_and_its_files_to_its_owner() {
+        let entry = format!("{MARK}\n{ADD}\n");
+        let files = BTreeSet::from(["a.parquet".to_owned()]);
+        assert_eq!(marked(entry.as_bytes(), "acme/activity"), Some((Tick(7), files)));
+        assert_eq!(marked(entry.as_bytes(), "other/activity"), None);
+        assert_eq!(marked(ADD.as_bytes(), "acme/activity"), None);
     }
 }

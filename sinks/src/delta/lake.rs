@@ -1,6 +1,7 @@
 //! The lake as a whole: opening it, and what it holds.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::tz::TimeZone;
@@ -12,6 +13,7 @@ use super::engine::Engine;
 use super::error::LakeError;
 use super::file::{Compression, FileOptions};
 use super::log::{Owner, TableLog};
+use super::orphans::Orphans;
 use super::place::Place;
 use super::probe::probe;
 use super::proof::Proof;
@@ -64,6 +66,8 @@ pub(super) struct Shared {
     pub(super) options: FileOptions,
     pub(super) has_readings: bool,
     state: Mutex<State>,
+    /// `None` while somebody looks for them.
+    orphans: Mutex<Option<Orphans>>,
 }
 
 #[derive(Debug)]
@@ -76,6 +80,23 @@ impl Shared {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // A panic while committing ends the process; in a test, the next reader sees the log's truth.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn orphans(&self) -> MutexGuard<'_, Option<Orphans>> {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks for orphans of one table. A failure is only reported: they cost their bytes, no more.
+    fn clean_up(&self, orphans: &mut Orphans, table: TableName, ledger: Tick) {
+        let log = self.state().logs[&table].clone();
+        match orphans.step(&self.engine, &log, ledger) {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(%table, files, "deleted what crashed commits had left"),
+            Err(error) => {
+                let cause = error.source().map(ToString::to_string);
+                tracing::warn!(%table, %error, cause, "cannot delete what crashed commits left");
+            }
+        }
     }
 }
 
@@ -113,6 +134,7 @@ impl Lake {
                     logs,
                     encoder: Encoder::new(policy, timezone, source_names),
                 }),
+                orphans: Mutex::new(Some(Orphans::default())),
             }),
         })
     }
@@ -147,6 +169,20 @@ impl Lake {
     /// Begins to write `cut`. One writer at a time: a second one's commit of an older cut is refused.
     pub fn begin(&mut self, cut: Tick) -> CutWriter {
         CutWriter::new(Arc::clone(&self.shared), cut)
+    }
+
+    /// Deletes files that crashed commits left, of one table and some of its days: call it after each commit.
+    /// Nothing waits for it; what it does, and why no commit can want them, is told in `orphans.rs`.
+    pub fn clean_up(&self) {
+        let Some(ledger) = self.committed() else { return };
+        let mut waiting = self.shared.orphans();
+        let Some(table) = waiting.as_ref().and_then(|orphans| orphans.due(ledger)) else { return };
+        let Some(mut orphans) = waiting.take() else { return };
+        let shared = Arc::clone(&self.shared);
+        self.shared.engine.run_beside(move || {
+            shared.clean_up(&mut orphans, table, ledger);
+            *shared.orphans() = Some(orphans);
+        });
     }
 
     /// Tries what a lake at `config.url` needs: list, write, create only if absent, read and delete.

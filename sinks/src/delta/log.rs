@@ -16,8 +16,9 @@
 //!    that changes data, columns or our `txn` is an error that must stop the program.
 //! 4. Without checkpoints every opening reads every version there ever was.
 //!
-//! Rejected: deleting what an unfinished commit left. An orphaned file costs its bytes; a deleted file
-//! that a slow commit then names costs the table.
+//! Rejected: deleting what an unfinished commit left, when it fails. An orphaned file costs its bytes; a
+//! deleted file that a slow commit then names costs the table. Whoever finds it when that has become
+//! impossible deletes it (see `orphans.rs`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -76,9 +77,9 @@ pub(super) struct StoredFile {
 }
 
 /// A table's log, as of our last look at it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct TableLog {
-    table: TableName,
+    pub(super) table: TableName,
     owner: Owner,
     snapshot: Arc<Snapshot>,
     committed: Option<Tick>,
@@ -129,17 +130,26 @@ impl TableLog {
         Arc::clone(&self.snapshot)
     }
 
-    /// Paths (URL-escaped, below the table's root) of the files that make up the table.
-    pub(super) fn live_files(&self, engine: &Engine) -> Result<Vec<String>, LakeError> {
+    /// Paths (URL-escaped, below the table's root) of those files that make up the table which are
+    /// `wanted`: a table may have a million.
+    pub(super) fn live_files<F: Fn(&str) -> bool>(
+        &self,
+        engine: &Engine,
+        wanted: F,
+    ) -> Result<Vec<String>, LakeError> {
         let failed = |error| LakeError::log(self.table, "list the files")(error);
         let kernel = &*engine.kernel;
         let scan = self.snapshot().scan_builder().build().map_err(failed)?;
-        let mut paths = Vec::new();
+        let mut kept = (Vec::new(), wanted);
         for files in scan.scan_metadata(kernel).map_err(failed)? {
-            let collect = |paths: &mut Vec<String>, file: ScanFile| paths.push(file.path);
-            paths =
-                files.and_then(|files| files.visit_scan_files(paths, collect)).map_err(failed)?;
+            let collect = |(paths, wanted): &mut (Vec<String>, F), file: ScanFile| {
+                if wanted(&file.path) {
+                    paths.push(file.path);
+                }
+            };
+            kept = files.and_then(|files| files.visit_scan_files(kept, collect)).map_err(failed)?;
         }
+        let (mut paths, _) = kept;
         paths.sort_unstable();
         Ok(paths)
     }
@@ -205,7 +215,7 @@ impl TableLog {
         let version = i64::try_from(cut.0).map_err(KernelError::generic_err)?;
         let mut builder = Arc::clone(&self.snapshot)
             .update_table(UpdateTableOperation::StreamingUpdate, ENGINE_INFO, true)
-            .with_transaction_id(self.owner.app_id(self.table), version);
+            .with_transaction_id(self.app_id(), version);
         if let Some(configuration) = domain {
             builder = builder.with_domain_metadata(CUT_DOMAIN, configuration);
         }
@@ -240,7 +250,7 @@ impl TableLog {
         let snapshot = Snapshot::builder_from(Arc::clone(&self.snapshot))
             .build(&*engine.kernel)
             .map_err(LakeError::log(self.table, "read the log"))?;
-        let ours: BTreeSet<String> = files.iter().map(|file| file_name(file.name)).collect();
+        let ours: BTreeSet<String> = files.iter().map(|file| file.name.file()).collect();
         for version in self.version() + 1..=snapshot.version() {
             let judged = self.judge(engine, version, Some(&ours))?;
             judged.map_err(|what| LakeError::ForeignCommit { table: self.table, version, what })?;
@@ -271,24 +281,37 @@ impl TableLog {
         version: u64,
         ours: Option<&BTreeSet<String>>,
     ) -> Result<Result<Version, &'static str>, LakeError> {
+        match self.read_entry(engine, version)? {
+            Ok(bytes) => Ok(judge(&bytes, &self.app_id(), ours)),
+            // Cleaned up behind a checkpoint: older than anything we could have missed.
+            Err(_) if ours.is_none() => Ok(Ok(Version::Ours)),
+            Err(missing) => Err(missing),
+        }
+    }
+
+    /// The text of a version's entry; the inner error says that there is none.
+    pub(super) fn read_entry(
+        &self,
+        engine: &Engine,
+        version: u64,
+    ) -> Result<Result<Vec<u8>, LakeError>, LakeError> {
         let path = engine.place.path(&log_entry(self.table, version))?;
         let read = engine.block_on(async { engine.place.store.get(&path).await?.bytes().await });
-        let bytes = match read {
-            Ok(bytes) => bytes,
-            // Cleaned up behind a checkpoint: older than anything we could have missed.
-            Err(object_store::Error::NotFound { .. }) if ours.is_none() => {
-                return Ok(Ok(Version::Ours));
-            }
-            Err(error) => return Err(LakeError::store(format!("read `{path}`"), error)),
-        };
-        Ok(judge(&bytes, &self.owner.app_id(self.table), ours))
+        let is_missing = matches!(read, Err(object_store::Error::NotFound { .. }));
+        let read = read.map(Vec::from);
+        let read = read.map_err(|error| LakeError::store(format!("read `{path}`"), error));
+        if is_missing { Ok(read) } else { read.map(Ok) }
+    }
+
+    /// The id of our `txn` markers.
+    pub(super) fn app_id(&self) -> String {
+        self.owner.app_id(self.table)
     }
 
     fn read_committed(&self, engine: &Engine) -> Result<Option<Tick>, LakeError> {
-        let app_id = self.owner.app_id(self.table);
         let version = self
             .snapshot
-            .get_app_id_version(&app_id, &*engine.kernel)
+            .get_app_id_version(&self.app_id(), &*engine.kernel)
             .map_err(LakeError::log(self.table, "read the committed cut"))?;
         Ok(version.and_then(|version| u64::try_from(version).ok()).map(Tick))
     }
@@ -389,8 +412,4 @@ fn exists(engine: &Engine, table: TableName) -> Result<bool, LakeError> {
         }
     }
     Ok(false)
-}
-
-fn file_name(name: DataFileName) -> String {
-    name.below_table().rsplit('/').next().unwrap_or_default().to_owned()
 }

@@ -18,6 +18,9 @@
 //! 5. **`_latest.json`** names the cut and each table's version, for readers without a Delta library. It
 //!    follows the commit and is no part of it.
 //!
+//! 6. **Files that a crashed commit left** are deleted a week later, when no process can commit them any more
+//!    (see `orphans.rs`).
+//!
 //! Every call that failed with a transient error may be made again. `recorded_at` of every row is the cut.
 
 mod cut;
@@ -28,9 +31,13 @@ mod facts;
 #[cfg(test)]
 mod faulty;
 mod file;
+mod history;
 mod judge;
 mod lake;
 mod log;
+mod orphans;
+#[cfg(test)]
+mod orphans_tests;
 mod place;
 mod probe;
 mod proof;

@@ -147,10 +147,17 @@ pub(super) struct DataFileName {
 }
 
 impl DataFileName {
-    /// The cut in the name of a file of `table`; `None` if it is not one of ours.
-    pub(super) fn cut(table: TableName, path: &str) -> Option<Tick> {
-        let name = path.rsplit('/').next()?.strip_prefix(table.name())?.strip_prefix('-')?;
-        name.split_once('-')?.0.parse().ok().map(Tick)
+    /// What the name of a file of `table` says, whatever its folder; `None` if it is not one of ours.
+    pub(super) fn parse(table: TableName, path: &str) -> Option<Self> {
+        let file = path.rsplit('/').next()?;
+        let rest = file.strip_prefix(table.name())?.strip_prefix('-')?.strip_suffix(".parquet")?;
+        let mut numbers = rest.split('-');
+        let mut next = || numbers.next()?.parse::<u64>().ok();
+        let (cut, part, sequence) = (next()?, next()?, next()?);
+        let [part, sequence] = [part, sequence].map(|number| usize::try_from(number).ok());
+        let name = Self { table, cut: in_calendar(cut)?, part: part?, sequence: sequence? };
+        // Names that read alike are not ours if we would have written them otherwise.
+        (name.file() == file).then_some(name)
     }
 
     /// Relative path below the lake's root.
@@ -160,16 +167,35 @@ impl DataFileName {
 
     /// Relative path below the table's root, as its log has it.
     pub(super) fn below_table(self) -> String {
+        format!("{}/{}", partition(recorded_date(self.cut)), self.file())
+    }
+
+    /// The name without its folder.
+    pub(super) fn file(self) -> String {
         let Self { table, cut, part, sequence } = self;
-        let date = recorded_date(cut);
-        format!("{PARTITION}={date}/{table}-{:020}-{part:03}-{sequence:03}.parquet", cut.0)
+        format!("{table}-{:020}-{part:03}-{sequence:03}.parquet", cut.0)
     }
 }
 
-/// The start of the UTC day, ms, that the folder of a data file names; `None` if it names none.
+/// A cut of a name, which anybody may have given; `None` if no clock ever says so.
+fn in_calendar(cut: u64) -> Option<Tick> {
+    let tick = Tick(cut);
+    jiff::Timestamp::from_millisecond(tick.ms()).is_ok().then_some(tick)
+}
+
+/// A day's folder, below the table's root.
+pub(super) fn partition(date: Date) -> String {
+    format!("{PARTITION}={date}")
+}
+
+/// The day whose folder it is; `None` if it is no such folder.
+pub(super) fn date_of_partition(folder: &str) -> Option<Date> {
+    folder.strip_prefix(PARTITION)?.strip_prefix('=')?.parse().ok()
+}
+
+/// The start of the UTC day, ms, in whose folder the file at `path` lies, below the table's root.
 pub(super) fn folder_day_ms(path: &str) -> Option<i64> {
-    let (_, folder) = path.split_once(&format!("{PARTITION}="))?;
-    let date: Date = folder.split('/').next()?.parse().ok()?;
+    let date = path.split('/').find_map(date_of_partition)?;
     Some(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond())
 }
 
@@ -197,9 +223,22 @@ mod tests {
             name.relative(),
             "activity/recorded_date=2026-01-01/activity-00000014137804800007-001-000.parquet"
         );
-        assert_eq!(DataFileName::cut(TableName::Activity, &name.relative()), Some(cut));
-        assert_eq!(folder_day_ms(&name.relative()), Some(cut.ms()));
-        assert_eq!(DataFileName::cut(TableName::Activity, "x/part-00000-c000.parquet"), None);
+        assert_eq!(folder_day_ms(&name.below_table()), Some(cut.ms()));
+        assert_eq!(DataFileName::parse(TableName::Activity, &name.relative()), Some(name));
+        let day = name.below_table();
+        let (folder, file) = day.split_once('/').expect("a folder");
+        assert_eq!(date_of_partition(folder), Some(recorded_date(cut)));
+        let table = TableName::Activity;
+        for strange in [
+            "x/part-00000-c000.parquet",
+            "activity-00000014137804800007-001.parquet",
+            "activity-00000014137804800007-001-000-1.parquet",
+            "activity-14137804800007-1-0.parquet",
+            "activity-18446744073709551615-001-000.parquet",
+            &file.replace(".parquet", ".crc"),
+        ] {
+            assert_eq!(DataFileName::parse(table, strange), None, "{strange}");
+        }
     }
 
     #[test]

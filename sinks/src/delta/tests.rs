@@ -345,7 +345,7 @@ fn a_store_that_is_away_while_rows_come_loses_none() {
 }
 
 /// Puts an entry by somebody else at the next version of `activity`.
-fn commit_foreign(memory: &Memory, version: u64, actions: &str) {
+pub(super) fn commit_foreign(memory: &Memory, version: u64, actions: &str) {
     let engine = Engine::new(memory.place()).expect("an engine");
     let path = engine.place.path(&log_entry(TableName::Activity, version)).expect("a path");
     let payload = PutPayload::from(actions.as_bytes().to_vec());

@@ -70,10 +70,10 @@ fn files(
     log: &TableLog,
     until_ms: i64,
 ) -> Result<Vec<String>, LakeError> {
-    let paths = log.live_files(engine)?.into_iter();
-    let reached =
-        paths.filter(|path| DataFileName::cut(table, path).is_none_or(|cut| cut.ms() <= until_ms));
-    Ok(reached.map(|path| engine.place.reader_path(table, &path)).collect())
+    let is_reached =
+        |path: &str| DataFileName::parse(table, path).is_none_or(|name| name.cut.ms() <= until_ms);
+    let paths = log.live_files(engine, is_reached)?;
+    Ok(paths.iter().map(|path| engine.place.reader_path(table, path)).collect())
 }
 
 fn head(engine: &Engine, config: &LakeConfig, until_ms: Option<i64>) -> String {
