@@ -203,6 +203,7 @@ impl CutWriter {
             self.is_finished = true;
         }
         self.flush()?;
+        self.look()?;
         for table in TableName::ALL {
             let files = self.tables.entry(table).or_default();
             let is_done = self.stats.tables.contains_key(&table);
@@ -229,6 +230,17 @@ impl CutWriter {
             self.stats.tables.insert(table, written);
         }
         self.write_latest()
+    }
+
+    /// Looks whether the lake is gone or another process has committed, before a table gets a version: `activity` would tell at
+    /// its own commit, but by then the other tables would hold rows that the other process does not know of,
+    /// and it would end as well.
+    fn look(&self) -> Result<(), LakeError> {
+        let activity = TableName::Activity;
+        let files = self.tables.get(&activity).map_or(&[][..], |files| &files.stored);
+        let mut state = self.shared.state();
+        let log = state.logs.get_mut(&activity).expect("every table is open");
+        log.look(&self.shared.engine, self.cut, files)
     }
 
     /// Encodes what waits and closes all files.

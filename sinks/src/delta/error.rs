@@ -95,6 +95,27 @@ pub enum LakeError {
         /// What it changes.
         what: &'static str,
     },
+    /// Another process of the same pipeline has committed since this one looked last. It went first: this one
+    /// must not go on from what it believes the tables hold.
+    #[error(
+        "version {version} of table `{table}` was committed by another process of this pipeline"
+    )]
+    OtherWriter {
+        /// The table.
+        table: TableName,
+        /// The version of the table.
+        version: u64,
+    },
+    /// A store that was away came back without what a table's log held: a version on top would be no table.
+    #[error(
+        "version {version} of table `{table}` is no longer there: the table was deleted, or is another one"
+    )]
+    Vanished {
+        /// The table.
+        table: TableName,
+        /// The version that was its newest one.
+        version: u64,
+    },
     /// A cut that is not newer than what is committed.
     #[error("cut {cut:?} is not newer than the committed {committed:?}")]
     CutNotNewer {
@@ -146,10 +167,11 @@ pub enum LakeError {
 }
 
 impl LakeError {
-    /// Whether trying the same again can help: the store was away, slow, full or contended.
+    /// Whether trying the same again can help: the store was away, slow, full, closed to us or contended.
     ///
-    /// Denied permissions are not transient: a supervisor's restart reads new credentials, and nothing
-    /// is lost by it, for what is not committed is in the journal.
+    /// Denied permissions and a bucket that is not there are transient, too. Whoever can cure them needs no
+    /// restart of ours, and while we wait readings go on into the journal; a process that ended would leave
+    /// them to brokers, which hold little.
     #[must_use]
     pub fn transient(&self) -> bool {
         match self {
@@ -170,14 +192,24 @@ impl LakeError {
 }
 
 fn store_is_transient(error: &StoreError) -> bool {
-    matches!(error, StoreError::Generic { .. } | StoreError::JoinError { .. })
+    matches!(
+        error,
+        StoreError::Generic { .. }
+            | StoreError::JoinError { .. }
+            | StoreError::PermissionDenied { .. }
+            | StoreError::Unauthenticated { .. }
+            | StoreError::NotFound { .. }
+    )
 }
 
 fn kernel_is_transient(error: &KernelError) -> bool {
     match error {
         KernelError::Backtraced { source, .. } => kernel_is_transient(source),
         KernelError::ObjectStore(source) => store_is_transient(source),
-        KernelError::IOError(_) | KernelError::Reqwest(_) | KernelError::JoinFailure(_) => true,
+        KernelError::IOError(_)
+        | KernelError::Reqwest(_)
+        | KernelError::JoinFailure(_)
+        | KernelError::FileNotFound(_) => true,
         _ => false,
     }
 }
@@ -187,11 +219,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_that_is_away_is_transient_and_a_denied_one_is_not() {
-        let away = StoreError::Generic { store: "S3", source: "503".into() };
-        let denied = StoreError::PermissionDenied { path: "activity".into(), source: "403".into() };
-        assert!(LakeError::store("write", away).transient());
-        assert!(!LakeError::store("write", denied).transient());
+    fn a_store_that_is_away_closed_or_gone_is_waited_for() {
+        let (path, source) = (|| "activity".to_owned(), "it says so");
+        for error in [
+            StoreError::Generic { store: "S3", source: source.into() },
+            StoreError::PermissionDenied { path: path(), source: source.into() },
+            StoreError::Unauthenticated { path: path(), source: source.into() },
+            StoreError::NotFound { path: path(), source: source.into() },
+        ] {
+            let kernel = |error| LakeError::log(TableName::Activity, "commit a version")(error);
+            let text = error.to_string();
+            assert!(LakeError::store("write", error).transient(), "{text}");
+            let missing = KernelError::file_not_found("activity");
+            assert!(kernel(missing).transient());
+        }
+        let denied = StoreError::PermissionDenied { path: path(), source: source.into() };
+        assert!(LakeError::log(TableName::Activity, "commit a version")(denied.into()).transient());
+    }
+
+    #[test]
+    fn what_this_program_cannot_do_is_not_tried_again() {
+        let refused =
+            StoreError::NotImplemented { operation: "put".into(), implementer: "x".into() };
+        assert!(!LakeError::store("write", refused).transient());
+        let (table, version) = (TableName::Activity, 7);
+        assert!(!LakeError::OtherWriter { table, version }.transient());
+        assert!(!LakeError::Vanished { table, version }.transient());
     }
 
     #[test]

@@ -15,17 +15,37 @@ pub(super) enum Version {
     Harmless,
 }
 
-/// Judges one entry of the log; the error says what a foreign one changes.
+/// A commit that may have reached the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) cut: Tick,
+    /// Their names.
+    pub(super) files: BTreeSet<String>,
+}
+
+/// Why a version is not to be built upon.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// Somebody changed the table, and how.
+    Changed(&'static str),
+    /// It carries our marker, and is not ours: another process of the same pipeline.
+    OtherWriter,
+}
+
+/// Judges one entry of the log.
 ///
-/// With `ours`, a version under our `txn` must add exactly those files; without, any is ours.
+/// With `ours`, a version under our `txn` must be of exactly that cut and those files: all others of ours
+/// were known before it was tried. Files alone do not tell, for a cut without rows has none. Without `ours`,
+/// any version under our `txn` is ours.
 pub(super) fn judge(
     entry: &[u8],
     app_id: &str,
-    ours: Option<&BTreeSet<String>>,
-) -> Result<Version, &'static str> {
-    let (mut is_marked, mut changes, mut added) = (false, None, BTreeSet::new());
+    ours: Option<&Attempt>,
+) -> Result<Version, Foreign> {
+    let (mut mark, mut changes, mut added) = (None, None, BTreeSet::new());
     for line in entry.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-        let action: Value = serde_json::from_slice(line).map_err(|_| "is not readable")?;
+        let action: Value =
+            serde_json::from_slice(line).map_err(|_| Foreign::Changed("is not readable"))?;
         let changes_data = |action: &Value| action["dataChange"].as_bool().unwrap_or(true);
         if let Some(add) = action.get("add") {
             added.insert(file_name(add["path"].as_str().unwrap_or_default()));
@@ -39,13 +59,17 @@ pub(super) fn judge(
         if action.get("metaData").is_some() || action.get("protocol").is_some() {
             changes = changes.or(Some("changes the table's columns or properties"));
         }
-        is_marked |= action.get("txn").is_some_and(|txn| txn["appId"] == app_id);
+        let txn = action.get("txn").filter(|txn| txn["appId"] == app_id);
+        mark = mark.or_else(|| Some(Tick(txn?["version"].as_u64().unwrap_or_default())));
     }
-    match (is_marked, changes) {
-        (true, _) if ours.is_none_or(|ours| *ours == added) => Ok(Version::Ours),
-        (true, _) => Err("carries our marker"),
-        (false, Some(what)) => Err(what),
-        (false, None) => Ok(Version::Harmless),
+    match (mark, changes) {
+        (Some(cut), _) => {
+            let found = Attempt { cut, files: added };
+            let is_ours = ours.is_none_or(|ours| *ours == found);
+            if is_ours { Ok(Version::Ours) } else { Err(Foreign::OtherWriter) }
+        }
+        (None, Some(what)) => Err(Foreign::Changed(what)),
+        (None, None) => Ok(Version::Harmless),
     }
 }
 
@@ -71,8 +95,11 @@ pub(super) fn file_name(path: &str) -> String {
 mod tests {
     use super::*;
 
-    fn judged(entry: &str, ours: Option<&[&str]>) -> Result<Version, &'static str> {
-        let ours = ours.map(|ours| ours.iter().map(|&name| name.to_owned()).collect());
+    fn judged(entry: &str, ours: Option<(u64, &[&str])>) -> Result<Version, Foreign> {
+        let ours = ours.map(|(cut, files)| Attempt {
+            cut: Tick(cut),
+            files: files.iter().map(|&name| name.to_owned()).collect(),
+        });
         judge(entry.as_bytes(), "acme/activity", ours.as_ref())
     }
 
@@ -89,19 +116,23 @@ mod tests {
             r#"{"add":{"path":"b.parquet","dataChange":false}}"#,
         );
         assert_eq!(judged(optimize, None), Ok(Version::Harmless));
-        assert_eq!(judged(ADD, None), Err("adds data"));
+        assert_eq!(judged(ADD, None), Err(Foreign::Changed("adds data")));
         let delete = r#"{"remove":{"path":"a.parquet","dataChange":true}}"#;
-        assert_eq!(judged(delete, None), Err("removes data"));
+        assert_eq!(judged(delete, None), Err(Foreign::Changed("removes data")));
         assert!(judged(r#"{"metaData":{}}"#, None).is_err());
         assert!(judged("no json", None).is_err());
     }
 
     #[test]
-    fn our_marker_counts_only_with_our_files() {
+    fn our_marker_counts_only_with_our_cut_and_our_files() {
         let entry = format!("{MARK}\n{ADD}\n");
-        assert_eq!(judged(&entry, Some(&["a.parquet"])), Ok(Version::Ours));
-        assert_eq!(judged(&entry, Some(&["b.parquet"])), Err("carries our marker"));
+        assert_eq!(judged(&entry, Some((7, &["a.parquet"]))), Ok(Version::Ours));
+        assert_eq!(judged(&entry, Some((7, &["b.parquet"]))), Err(Foreign::OtherWriter));
+        assert_eq!(judged(&entry, Some((8, &["a.parquet"]))), Err(Foreign::OtherWriter));
         assert_eq!(judged(&entry, None), Ok(Version::Ours));
+        // Two processes that have nothing to write are two all the same.
+        assert_eq!(judged(MARK, Some((7, &[]))), Ok(Version::Ours));
+        assert_eq!(judged(MARK, Some((6, &[]))), Err(Foreign::OtherWriter));
     }
     #[test]
     fn an_entry_tells_its_cut_and_its_files_to_its_owner() {

@@ -14,13 +14,14 @@
 //! 3. Whatever else happens, the log itself is asked. Our `txn` at this cut, with our files, means that
 //!    an earlier try did reach it. A foreign version without data change (an OPTIMIZE) is tolerated; one
 //!    that changes data, columns or our `txn` is an error that must stop the program.
-//! 4. Without checkpoints every opening reads every version there ever was.
+//! 4. What we build upon must still be there, before each cut and after each error: a folder that was deleted
+//!    would take our next entry, and then hold a log without a beginning.
+//! 5. Without checkpoints every opening reads every version there ever was.
 //!
 //! Rejected: deleting what an unfinished commit left, when it fails. An orphaned file costs its bytes; a
 //! deleted file that a slow commit then names costs the table. Whoever finds it when that has become
 //! impossible deletes it (see `orphans.rs`).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::StructArray;
@@ -33,12 +34,12 @@ use delta_kernel::transaction::{CommitResult, Transaction, UpdateTableOperation}
 use delta_kernel::{FileMeta, KernelError, KernelResult, Snapshot};
 use delta_kernel_default_engine::build_add_file_metadata;
 use delta_kernel_default_engine::parquet::DataFileMetadata;
-use object_store::ObjectStoreExt;
+use object_store::{Error as StoreError, ObjectStoreExt};
 use plumeline_pipelines::model::Tick;
 
 use super::engine::Engine;
 use super::error::LakeError;
-use super::judge::{Version, judge};
+use super::judge::{Attempt, Foreign, Version, judge};
 use super::place::{DataFileName, last_checkpoint, log_entry, recorded_date};
 use super::proof::Proof;
 use super::table::{CLOCK, FORMAT, FORMAT_VERSION, PARTITION, PIPELINE, TableName};
@@ -83,6 +84,8 @@ pub(super) struct TableLog {
     owner: Owner,
     snapshot: Arc<Snapshot>,
     committed: Option<Tick>,
+    /// Something failed since our last look: the store may have lost what we know of.
+    is_doubted: bool,
 }
 
 impl TableLog {
@@ -97,7 +100,8 @@ impl TableLog {
             create(engine, table, owner).map_err(LakeError::log(table, "create the log"))?;
         }
         let snapshot = load(engine, table)?;
-        let mut log = Self { table, owner: owner.clone(), snapshot, committed: None };
+        let mut log =
+            Self { table, owner: owner.clone(), snapshot, committed: None, is_doubted: false };
         log.check_ownership()?;
         log.check_clock()?;
         log.committed = log.read_committed(engine)?;
@@ -115,7 +119,8 @@ impl TableLog {
             return Ok(None);
         }
         let snapshot = load(engine, table)?;
-        let mut log = Self { table, owner: owner.clone(), snapshot, committed: None };
+        let mut log =
+            Self { table, owner: owner.clone(), snapshot, committed: None, is_doubted: false };
         log.check_ownership()?;
         log.committed = log.read_committed(engine)?;
         Ok(Some(log))
@@ -169,7 +174,11 @@ impl TableLog {
         files: &[StoredFile],
         domain: Option<&str>,
     ) -> Result<(), LakeError> {
+        let attempt = attempt(cut, files);
         for _ in 0..CONFLICTS_MAX {
+            if self.is_doubted {
+                self.reload(engine, &attempt)?;
+            }
             if self.committed >= Some(cut) {
                 return Ok(());
             }
@@ -182,7 +191,7 @@ impl TableLog {
                     self.committed = Some(cut);
                     match committed.post_commit_snapshot() {
                         Some(snapshot) => self.snapshot = Arc::clone(snapshot),
-                        None => self.reload(engine, files)?,
+                        None => self.reload(engine, &attempt)?,
                     }
                     let since = committed.post_commit_stats().commits_since_checkpoint;
                     if since >= CHECKPOINT_VERSIONS {
@@ -195,7 +204,8 @@ impl TableLog {
                 Err(error) => Some(error),
             };
             // The entry may have been written although an error came back: only the log knows.
-            let looked = self.reload(engine, files);
+            self.is_doubted = failure.is_some();
+            let looked = self.reload(engine, &attempt);
             match failure {
                 None => looked?,
                 Some(_) if looked.is_ok() && self.committed >= Some(cut) => {}
@@ -244,32 +254,59 @@ impl TableLog {
         Ok(transaction)
     }
 
-    /// Looks at the log again and judges what came after our last look. `files` are those of a commit
-    /// that may have reached the log.
-    fn reload(&mut self, engine: &Engine, files: &[StoredFile]) -> Result<(), LakeError> {
+    /// Looks whether the log is what we know, or somebody has committed since; `cut` with `files` is what we
+    /// are about to commit, or may have. Two requests, where nobody has.
+    pub(super) fn look(
+        &mut self,
+        engine: &Engine,
+        cut: Tick,
+        files: &[StoredFile],
+    ) -> Result<(), LakeError> {
+        self.check_presence(engine)?;
+        match self.read_entry(engine, self.version() + 1)? {
+            Ok(_) => self.reload(engine, &attempt(cut, files)),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Reads the log again and judges what came after our last look; `attempt` may be among it.
+    fn reload(&mut self, engine: &Engine, attempt: &Attempt) -> Result<(), LakeError> {
+        if self.is_doubted {
+            self.check_presence(engine)?;
+        }
         let snapshot = Snapshot::builder_from(Arc::clone(&self.snapshot))
             .build(&*engine.kernel)
             .map_err(LakeError::log(self.table, "read the log"))?;
-        let ours: BTreeSet<String> = files.iter().map(|file| file.name.file()).collect();
         for version in self.version() + 1..=snapshot.version() {
-            let judged = self.judge(engine, version, Some(&ours))?;
-            judged.map_err(|what| LakeError::ForeignCommit { table: self.table, version, what })?;
+            self.judge(engine, version, Some(attempt))?;
         }
         self.snapshot = snapshot;
         self.check_ownership()?;
         self.committed = self.read_committed(engine)?;
+        self.is_doubted = false;
         Ok(())
+    }
+
+    /// That the store still has what we build upon. A folder or bucket that was made anew takes any entry,
+    /// and a log that begins in the middle is no table.
+    fn check_presence(&self, engine: &Engine) -> Result<(), LakeError> {
+        let (table, version) = (self.table, self.version());
+        if self.read_entry(engine, version)?.is_ok() || exists(engine, table)? {
+            return Ok(());
+        }
+        // A bucket that is away has nothing either, but cannot say what else it has.
+        let root = engine.place.path("")?;
+        engine
+            .block_on(engine.place.store.list_with_delimiter(Some(&root)))
+            .map_err(|error| LakeError::store(format!("list `{root}`"), error))?;
+        Err(LakeError::Vanished { table, version })
     }
 
     /// Judges what others committed after our last commit, while we were away.
     fn check_tail(&self, engine: &Engine) -> Result<(), LakeError> {
         for version in (1..=self.version()).rev() {
-            match self.judge(engine, version, None)? {
-                Ok(Version::Ours) => break,
-                Ok(Version::Harmless) => {}
-                Err(what) => {
-                    return Err(LakeError::ForeignCommit { table: self.table, version, what });
-                }
+            if self.judge(engine, version, None)? == Version::Ours {
+                break;
             }
         }
         Ok(())
@@ -279,14 +316,19 @@ impl TableLog {
         &self,
         engine: &Engine,
         version: u64,
-        ours: Option<&BTreeSet<String>>,
-    ) -> Result<Result<Version, &'static str>, LakeError> {
-        match self.read_entry(engine, version)? {
-            Ok(bytes) => Ok(judge(&bytes, &self.app_id(), ours)),
+        ours: Option<&Attempt>,
+    ) -> Result<Version, LakeError> {
+        let table = self.table;
+        let judged = match self.read_entry(engine, version)? {
+            Ok(entry) => judge(&entry, &self.app_id(), ours),
             // Cleaned up behind a checkpoint: older than anything we could have missed.
-            Err(_) if ours.is_none() => Ok(Ok(Version::Ours)),
-            Err(missing) => Err(missing),
-        }
+            Err(_) if ours.is_none() => Ok(Version::Ours),
+            Err(missing) => return Err(missing),
+        };
+        judged.map_err(|foreign| match foreign {
+            Foreign::OtherWriter => LakeError::OtherWriter { table, version },
+            Foreign::Changed(what) => LakeError::ForeignCommit { table, version, what },
+        })
     }
 
     /// The text of a version's entry; the inner error says that there is none.
@@ -296,8 +338,17 @@ impl TableLog {
         version: u64,
     ) -> Result<Result<Vec<u8>, LakeError>, LakeError> {
         let path = engine.place.path(&log_entry(self.table, version))?;
-        let read = engine.block_on(async { engine.place.store.get(&path).await?.bytes().await });
-        let is_missing = matches!(read, Err(object_store::Error::NotFound { .. }));
+        let read = engine.block_on(async {
+            let found = engine.place.store.get(&path).await?;
+            let size = found.meta.size;
+            let bytes = found.bytes().await?;
+            if u64::try_from(bytes.len()).ok() == Some(size) {
+                return Ok(bytes);
+            }
+            // Half an entry reads like somebody else's.
+            Err(StoreError::Generic { store: "lake", source: "it was cut short".into() })
+        });
+        let is_missing = matches!(read, Err(StoreError::NotFound { .. }));
         let read = read.map(Vec::from);
         let read = read.map_err(|error| LakeError::store(format!("read `{path}`"), error));
         if is_missing { Ok(read) } else { read.map(Ok) }
@@ -367,6 +418,10 @@ impl TableLog {
     }
 }
 
+fn attempt(cut: Tick, files: &[StoredFile]) -> Attempt {
+    Attempt { cut, files: files.iter().map(|file| file.name.file()).collect() }
+}
+
 /// Days since 1970-01-01, UTC.
 fn days(cut: Tick) -> i32 {
     let days = cut.ms().div_euclid(plumeline_pipelines::model::time::DAY_MS);
@@ -407,7 +462,7 @@ fn exists(engine: &Engine, table: TableName) -> Result<bool, LakeError> {
         let path = engine.place.path(&relative)?;
         match engine.block_on(engine.place.store.head(&path)) {
             Ok(_) => return Ok(true),
-            Err(object_store::Error::NotFound { .. }) => {}
+            Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(LakeError::store(format!("look for `{path}`"), error)),
         }
     }

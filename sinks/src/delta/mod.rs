@@ -29,6 +29,8 @@ mod engine;
 mod error;
 mod facts;
 #[cfg(test)]
+mod faults_tests;
+#[cfg(test)]
 mod faulty;
 mod file;
 mod history;

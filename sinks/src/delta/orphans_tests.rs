@@ -10,7 +10,7 @@ use plumeline_pipelines::model::{Cause, Names, Tick};
 
 use super::TableName;
 use super::engine::Engine;
-use super::faulty::Faulty;
+use super::faulty::{Fault, Faulty, Operation};
 use super::lake::Lake;
 use super::log::TableLog;
 use super::orphans::{GRACE_MS, Orphans};
@@ -32,21 +32,21 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(matching: &'static str) -> Self {
-        let store = Faulty::new(matching);
+    fn new() -> Self {
+        let store = Faulty::new();
         let names = Arc::new(Names::new());
         let memory = Memory { store: Arc::clone(&store) as Arc<dyn ObjectStore>, names };
         Self { store, memory, orphans: Orphans::default() }
     }
 
-    /// Writes a commit's files, and ends before `matching` of it.
+    /// Writes a commit's files, and ends before `activity` has its entry.
     fn crash(&self, cut: Tick) {
         let mut lake = self.memory.open();
         let mut writer = lake.begin(cut);
         write_everything(&mut writer, &self.memory.names);
-        self.store.fail(usize::MAX, false);
+        self.store.trap(Operation::Put, "activity/_delta_log", usize::MAX, Fault::Away);
         assert!(writer.commit().expect_err("it crashes").transient());
-        self.store.fail(0, false);
+        self.store.heal();
     }
 
     fn commit(&self, lake: &mut Lake, cut: Tick) {
@@ -104,7 +104,7 @@ fn file(table: TableName, cut: Tick, part: usize, sequence: usize) -> String {
 
 #[test]
 fn what_a_crashed_commit_left_goes_after_the_grace_and_not_before() {
-    let mut bench = Bench::new("activity/_delta_log");
+    let mut bench = Bench::new();
     let crashed = at(LATER_MS + 3_600_000);
     bench.crash(crashed);
     let mut lake = bench.memory.open();
@@ -133,7 +133,7 @@ fn what_a_crashed_commit_left_goes_after_the_grace_and_not_before() {
 
 #[test]
 fn an_unfinished_commit_that_the_next_process_takes_up_is_unharmed() {
-    let mut bench = Bench::new("activity/_delta_log");
+    let mut bench = Bench::new();
     let mut lake = bench.memory.open();
     bench.commit(&mut lake, at(LATER_MS));
     let unfinished = at(LATER_MS + 60_000);
@@ -149,7 +149,7 @@ fn an_unfinished_commit_that_the_next_process_takes_up_is_unharmed() {
 
 #[test]
 fn foreign_newer_compacted_and_young_files_stay() {
-    let mut bench = Bench::new("activity/_delta_log");
+    let mut bench = Bench::new();
     let cut = at(LATER_MS);
     let mut lake = bench.memory.open();
     bench.commit(&mut lake, cut);
@@ -181,7 +181,7 @@ fn foreign_newer_compacted_and_young_files_stay() {
 
 #[test]
 fn a_file_that_a_version_has_named_is_left_to_a_vacuum() {
-    let mut bench = Bench::new("activity/_delta_log");
+    let mut bench = Bench::new();
     let mut lake = bench.memory.open();
     for index in 0..5 {
         bench.commit(&mut lake, at(LATER_MS + index * 60_000));
@@ -200,7 +200,7 @@ fn a_file_that_a_version_has_named_is_left_to_a_vacuum() {
 
 #[test]
 fn a_file_that_the_store_has_had_for_less_than_the_grace_stays() {
-    let mut bench = Bench::new("activity/_delta_log");
+    let mut bench = Bench::new();
     let mut lake = bench.memory.open();
     // Cuts of long ago in a store of today: as if the ledger's clock had been set back.
     let cut = at(super::tests::START_MS);
@@ -213,7 +213,7 @@ fn a_file_that_the_store_has_had_for_less_than_the_grace_stays() {
 
 #[test]
 fn a_table_of_many_days_is_cleaned_up_newest_first_and_to_the_end() {
-    let mut bench = Bench::new("activity/_delta_log");
+    let mut bench = Bench::new();
     let mut lake = bench.memory.open();
     let days = 70;
     for day in 0..days {
@@ -237,7 +237,7 @@ fn a_table_of_many_days_is_cleaned_up_newest_first_and_to_the_end() {
 
 #[test]
 fn the_lake_cleans_up_beside_its_commits() {
-    let bench = Bench::new("activity/_delta_log");
+    let bench = Bench::new();
     let crashed = at(LATER_MS);
     bench.crash(crashed);
     let mut lake = bench.memory.open();

@@ -15,7 +15,7 @@ use url::Url;
 
 use super::cut::CutWriter;
 use super::engine::Engine;
-use super::faulty::Faulty;
+use super::faulty::{Fault, Faulty, Operation};
 use super::lake::{Lake, LakeConfig};
 use super::place::{Place, log_entry};
 use super::{Compression, FactEntry, LakeError, Rows, TableName};
@@ -291,55 +291,20 @@ fn other_pipelines_and_other_clocks_are_refused() {
     assert!(matches!(error, LakeError::OtherClock { .. }), "{error}");
 }
 
-/// Puts of these objects fail once: a data file, an entry of the first table's log, of the last one's.
-const TROUBLE: [&str; 4] = [".parquet", "meters/_delta_log", "activity/_delta_log", "_latest.json"];
-
-#[test]
-fn a_commit_that_failed_or_whose_answer_was_lost_is_made_once() {
-    for matching in TROUBLE {
-        for is_done in [false, true] {
-            let store = Faulty::new(matching);
-            let memory = Memory {
-                store: Arc::clone(&store) as Arc<dyn ObjectStore>,
-                names: Arc::new(Names::new()),
-            };
-            let mut lake = memory.open();
-            for index in 1..=3 {
-                let mut writer = lake.begin(cut(index));
-                write_everything(&mut writer, &memory.names);
-                store.fail(1, is_done);
-                let outcome = writer.commit();
-                if let Err(error) = &outcome {
-                    assert!(error.transient(), "{matching}: {error}");
-                }
-                let stats = match outcome {
-                    Ok(stats) => stats,
-                    Err(_) => writer.commit().expect("the second try succeeds"),
-                };
-                assert_eq!(stats.tables.len(), 8, "{matching} {is_done}");
-                assert_eq!(lake.committed(), Some(cut(index)));
-            }
-            assert!(lake.versions().values().all(|&version| version == 3), "{matching} {is_done}");
-            let reopened = memory.open();
-            assert_eq!(reopened.versions(), lake.versions());
-        }
-    }
-}
-
 #[test]
 fn a_store_that_is_away_while_rows_come_loses_none() {
-    let store = Faulty::new(".parquet");
+    let store = Faulty::new();
     let memory =
         Memory { store: Arc::clone(&store) as Arc<dyn ObjectStore>, names: Arc::new(Names::new()) };
     let mut lake = memory.open();
     let mut writer = lake.begin(cut(1));
-    store.fail(usize::MAX, false);
+    store.trap(Operation::Put, ".parquet", usize::MAX, Fault::Away);
     write_everything(&mut writer, &memory.names);
     for _ in 0..3 {
         assert!(writer.commit().expect_err("away").transient());
     }
     assert_eq!(lake.committed(), None);
-    store.fail(0, false);
+    store.heal();
     let stats = writer.commit().expect("back");
     assert_eq!(stats.tables[&TableName::Activity].rows, 3);
 }
@@ -392,7 +357,34 @@ fn two_writers_of_one_pipeline_do_not_both_commit() {
     let [one, other] = &mut writers;
     one.commit().expect("the first one");
     let error = other.commit().expect_err("the second one");
-    assert!(matches!(error, LakeError::ForeignCommit { .. }), "{error}");
+    assert!(matches!(error, LakeError::OtherWriter { .. }), "{error}");
+    assert!(!error.transient());
+}
+
+#[test]
+fn a_second_writer_is_refused_before_it_writes_anything_and_the_first_goes_on() {
+    let memory = Memory::new();
+    let (mut first, mut second) = (memory.open(), memory.open());
+    // Neither has rows that the other has, or none at all.
+    first.begin(cut(1)).commit().expect("committed");
+    for has_rows in [true, false] {
+        let mut writer = second.begin(cut(2));
+        if has_rows {
+            write_everything(&mut writer, &memory.names);
+        }
+        let error = writer.commit().expect_err("the first one was there first");
+        assert!(matches!(error, LakeError::OtherWriter { .. }), "{error}");
+        let refused = second.begin(cut(2)).commit().expect_err("and ever again");
+        assert!(matches!(refused, LakeError::OtherWriter { .. }), "{refused}");
+    }
+    let mut writer = first.begin(cut(3));
+    write_everything(&mut writer, &memory.names);
+    writer.commit().expect("nobody has touched a table");
+    assert!(
+        first.versions().iter().all(|(table, version)| {
+            *version == if *table == TableName::Activity { 2 } else { 1 }
+        })
+    );
 }
 
 #[test]
