@@ -192,7 +192,31 @@ fn run(path: &Path) -> Result<ExitCode, String> {
             tracing::info!(outcomes = ?progress.outcomes, "drained, committed and ended");
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => Err(format!("{}. What was acknowledged is in the journal", chain(&error))),
+        Err(error) => Err(format!(
+            "{}{}. What was acknowledged is in the journal",
+            chain(&error),
+            way_out(&error).map(|way| format!(". {way}")).unwrap_or_default()
+        )),
+    }
+}
+
+/// What helps against an error that may come while the pipeline runs.
+fn way_out(error: &RunError) -> Option<&'static str> {
+    match error {
+        RunError::Lake(LakeError::OtherWriter { .. }) => Some(
+            "Two processes write the same tables, and the other one was first. Let it run and keep this one \
+             stopped; or stop it and start this one with its state folder. To run both, give this one a \
+             name, a state_dir and a url of its own",
+        ),
+        RunError::Lake(LakeError::ForeignCommit { .. }) => Some(
+            "Only this program may change the data of its tables: balances cannot be vouched for any more. \
+             Restore the table to the version before, or give the pipeline another state_dir and url to begin \
+             anew",
+        ),
+        RunError::Lake(LakeError::Vanished { .. }) => Some(
+            "Put the tables back as they were, or give the pipeline another state_dir and url to begin anew",
+        ),
+        _ => None,
     }
 }
 
@@ -207,9 +231,10 @@ fn failed(error: &RunError, http: std::net::SocketAddr) -> String {
         RunError::Lake(LakeError::OtherPipeline { .. } | LakeError::OtherClock { .. }) => {
             ". Write another url under [[sink]]: each pipeline has tables of its own".to_owned()
         }
-        RunError::Lake(_) | RunError::Source { .. } => {
-            ". `plumeline check --connect` tries every source and the store".to_owned()
-        }
+        RunError::Lake(_) | RunError::Source { .. } => match way_out(error) {
+            Some(way) => format!(". {way}"),
+            None => ". `plumeline check --connect` tries every source and the store".to_owned(),
+        },
         RunError::Journal(error) => {
             let remedy = match error {
                 JournalError::Locked(_) => "Stop the other one first, or write another state_dir",
