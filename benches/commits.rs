@@ -87,7 +87,7 @@ fn rows(names: &Names, cut_ms: i64, count: usize) -> [Rows; 4] {
         change: emitted,
     });
     let readings = meters().map(|meter| ReadingEntry {
-        reading: Reading {
+        record: Reading {
             meter,
             at_ms: cut_ms - 1_000,
             from_ms: None,
@@ -97,6 +97,7 @@ fn rows(names: &Names, cut_ms: i64, count: usize) -> [Rows; 4] {
             quality: Quality::Measured,
             arrival: Arrival::default(),
         },
+        received_ms: cut_ms - 500,
         outcome: Outcome::Booked,
     });
     let footprint = FootprintKey {

@@ -26,6 +26,7 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// The ledger's sums, as `DuckDB` and as `deltalake` read them, equal the reference's.
 fn assert_exact(rig: &Rig, python: &Path, expected: &Expected) {
+    rig.verify();
     let root = rig.path("lake").display().to_string();
     let wanted = expected.balances(now_ms());
     let tables = [("activity", ACTIVITY), ("emissions", EMISSIONS), ("footprints", FOOTPRINTS)];

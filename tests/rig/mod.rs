@@ -128,6 +128,14 @@ impl Rig {
             .expect("the program was built")
     }
 
+    /// Expects that the ledger is what its readings and facts lead to, at every cut.
+    #[track_caller]
+    pub(crate) fn verify(&self) {
+        let output = self.plumeline(&["verify"]);
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    }
+
     /// Starts `plumeline run` and waits until it says that it runs.
     pub(crate) fn run(&self) -> Running {
         self.run_in(&[])

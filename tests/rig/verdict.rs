@@ -6,10 +6,11 @@
 //! 3. *Conservation*: `readings` holds every accepted (meter, instant, version, value) once and nothing
 //!    else; nothing was refused, and what was parked was resolved once; each revision of a fact is there
 //!    once.
-//! 4. *Balances* of `activity`, `emissions` and `footprints` are those of the batch reference.
+//! 4. *Every cut*: `plumeline verify` computes the entries of each cut from the ledger's own readings and facts.
+//! 5. *Balances* of `activity`, `emissions` and `footprints` are those of the batch reference.
 //!
-//! The first two, and the number of rows of `readings`, need no reader but this one: they are proven on a
-//! machine without Python, too.
+//! The first two, the fourth and the number of rows of `readings` need no reader but this program: they are
+//! proven on a machine without Python, too.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -77,6 +78,7 @@ pub(crate) fn judge(rig: &Rig, running: Running, sent: (&Traffic, i32), facts: &
     assert_together(rig);
     let rows: u64 = versions(rig, "readings").iter().map(|version| version.rows).sum();
     assert_eq!(rows, count(traffic.accepted().len()), "rows of `readings`, and accepted readings");
+    rig.verify();
     let Some(python) = ledger::reader() else {
         return;
     };

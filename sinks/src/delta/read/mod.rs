@@ -87,8 +87,8 @@ impl LakeReader {
         let mut files = Vec::new();
         for table in TableName::ALL.into_iter().filter(|table| *table != TableName::Rejects) {
             let Some(log) = TableLog::find(&engine, table, &owner)? else { continue };
-            files.extend(log.live_files(&engine)?.into_iter().map(|path| {
-                let first = DataFileName::cut(table, &path).or_else(|| {
+            files.extend(log.live_files(&engine, |_| true)?.into_iter().map(|path| {
+                let first = DataFileName::parse(table, &path).map(|name| name.cut).or_else(|| {
                     // Somebody merged files: all of them were of this day.
                     folder_day_ms(&path).map(|ms| Tick::new(ms, Cause::Time))
                 });
