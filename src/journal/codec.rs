@@ -51,7 +51,18 @@ impl Out {
 pub(super) struct In<'b>(pub(super) &'b [u8]);
 
 impl<'b> In<'b> {
+    #[inline]
     pub(super) fn unsigned(&mut self) -> Result<u64, Torn> {
+        // Differences and numbers of names are short: most take a byte.
+        if let [byte @ 0..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long()
+    }
+
+    /// A number of several bytes.
+    fn long(&mut self) -> Result<u64, Torn> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let (&byte, rest) = self.0.split_first().ok_or(Torn("they end too early"))?;

@@ -40,6 +40,14 @@ impl Decimal {
     /// `mantissa * 10^-scale`, normalised.
     #[must_use]
     pub fn new(mut mantissa: i128, mut scale: u8) -> Self {
+        // Almost every number is short, and a division of 64 bits takes a tenth of the time.
+        if let Ok(mut short) = i64::try_from(mantissa) {
+            while scale > 0 && short % 10 == 0 {
+                short /= 10;
+                scale -= 1;
+            }
+            return Self { mantissa: i128::from(short).into(), scale };
+        }
         while scale > 0 && mantissa % 10 == 0 {
             mantissa /= 10;
             scale -= 1;

@@ -115,15 +115,24 @@ impl Unit {
         self.entry().over_an_hour
     }
 
+    /// Whether it can be converted to `to`: every reading asks.
+    ///
+    /// # Errors
+    /// If they measure different things.
+    pub fn converts(self, to: Self) -> Result<(), UnitError> {
+        if self.dimension() == to.dimension() {
+            return Ok(());
+        }
+        Err(UnitError::Mismatch { from: self, to })
+    }
+
     /// How many `to` one of it is, exactly, as a reduced fraction.
     ///
     /// # Errors
     /// If they measure different things.
     pub fn ratio(self, to: Self) -> Result<(i128, i128), UnitError> {
+        self.converts(to)?;
         let (a, b) = (self.definition(), to.definition());
-        if a.dimension != b.dimension {
-            return Err(UnitError::Mismatch { from: self, to });
-        }
         Ok(reduced(reduced_product(a.numerator, b.denominator, a.denominator, b.numerator)))
     }
 

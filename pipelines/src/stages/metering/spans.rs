@@ -92,7 +92,7 @@ fn place<'r>(rows: &'r Rows, at_ms: i64, value: &Value) -> Result<Placed<'r>, Un
     let row = before.or_else(|| rows.at(at_ms)).ok_or(Unusable::Unregistered)?;
     let unit = match (value.unit, row.unit) {
         (Some(sent), Some(expected)) => {
-            sent.ratio(expected)?;
+            sent.converts(expected)?;
             sent
         }
         (Some(unit), None) | (None, Some(unit)) => unit,
