@@ -74,6 +74,7 @@ impl Db {
             let sql =
                 format!("BEGIN; {SCHEMA} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;");
             db.0.execute_batch(&sql)?;
+            fail::fail_point!("journal-created");
         }
         Ok(db)
     }
@@ -167,6 +168,7 @@ impl Db {
                 .prepare("INSERT OR REPLACE INTO positions VALUES (?1, ?2, ?3)")?
                 .execute(params![source, stream, at])?;
         }
+        fail::fail_point!("journal-append-open");
         transaction.commit()?;
         Ok(())
     }
@@ -276,6 +278,7 @@ impl Db {
             let sql = "INSERT INTO kept VALUES (?1, ?2, ?3)";
             transaction.execute(sql, params![moved_ms, signed(part), body])?;
         }
+        fail::fail_point!("journal-keep-open");
         transaction.commit()?;
         Ok(())
     }
@@ -300,6 +303,7 @@ impl Db {
              (SELECT seq FROM frames WHERE tick_ms < ?1 AND latest_ms <= ?1 ORDER BY tick_ms LIMIT ?2)",
             [horizon_ms, FORGET_FRAMES],
         )?;
+        fail::fail_point!("journal-forget-open");
         transaction.commit()?;
         Ok(deleted > 0)
     }

@@ -213,6 +213,7 @@ impl Journal {
             Err(TryLockError::Error(cause)) => return Err(at(&lock_path)(cause)),
         }
         let path = folder.join(FILE);
+        fail::fail_point!("journal-open");
         let db = Db::open(&path)?;
         for (key, is) in settings(name, policy) {
             match db.meta(key)? {
@@ -221,6 +222,7 @@ impl Journal {
                 Some(was) => return Err(JournalError::Setting { key, was, is }),
             }
         }
+        fail::fail_point!("journal-settings");
         let mut all = sources.to_vec();
         let retired = db.sources(sources)?.into_iter().filter(|known| !sources.contains(known));
         all.extend(retired.collect::<Vec<_>>());
@@ -275,7 +277,9 @@ impl Journal {
     /// Transient where the disk is full.
     pub fn cut(&self, ms: i64) -> Result<(), JournalError> {
         fail::fail_point!("journal-cut");
-        self.db().cut(ms)
+        self.db().cut(ms)?;
+        fail::fail_point!("journal-cut-done");
+        Ok(())
     }
 
     /// Puts down what each part of the dataflow keeps at the move of the horizon at `moved_ms`.
@@ -286,7 +290,9 @@ impl Journal {
         let encoded = |records: &Vec<Record>| Frame::encode(records, &[], self.naming());
         let parts: Vec<_> = parts.iter().map(encoded).collect();
         fail::fail_point!("journal-keep");
-        self.db().keep(moved_ms, &parts)
+        self.db().keep(moved_ms, &parts)?;
+        fail::fail_point!("journal-kept");
+        Ok(())
     }
 
     /// Notes that the cut at `ms` is in the ledger.
@@ -295,7 +301,9 @@ impl Journal {
     /// Transient where the disk is full.
     pub fn committed(&self, ms: i64) -> Result<(), JournalError> {
         fail::fail_point!("journal-committed");
-        self.db().committed(ms)
+        self.db().committed(ms)?;
+        fail::fail_point!("journal-committed-done");
+        Ok(())
     }
 
     /// Deletes some of what no restart needs once a cut after the horizon's move at `moved_ms`, to
@@ -305,7 +313,9 @@ impl Journal {
     /// Transient where the disk is full.
     pub fn forget(&self, moved_ms: i64, horizon_ms: i64) -> Result<bool, JournalError> {
         fail::fail_point!("journal-forget");
-        self.db().forget(moved_ms, horizon_ms)
+        let may_be_more = self.db().forget(moved_ms, horizon_ms)?;
+        fail::fail_point!("journal-forgotten");
+        Ok(may_be_more)
     }
 
     /// Whether a commit ended with the tick `ms`.

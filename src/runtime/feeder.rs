@@ -150,6 +150,7 @@ impl Feeder {
             Err(Stop::Journal(error)) => Err(error),
             Ok(()) | Err(Stop::Done) => {
                 self.wait_for_commits();
+                fail::fail_point!("all-committed");
                 Ok(())
             }
         }
@@ -165,6 +166,7 @@ impl Feeder {
                 Next::Journal(until_ms) => self.read_journal(until_ms)?,
                 Next::Ended => {
                     let sealed = Sealed { ms: self.last_ms + 1, ..Sealed::default() };
+                    fail::fail_point!("last-cut");
                     return self.feed(sealed, false, true);
                 }
                 Next::Failed => return Err(Stop::Done),
@@ -179,6 +181,7 @@ impl Feeder {
         let telemetry = Arc::clone(&self.parts.telemetry);
         telemetry.set_recovery(Some("restoring the state of the ledger's newest cut".to_owned()));
         let policy = self.parts.policy.clone();
+        fail::fail_point!("restore-begin");
         let plan = super::restore::plan(&self.parts.reader, &policy, ms)?;
         let (total, mut done) = (plan.records, 0);
         let mut slices = plan.slices;
@@ -188,10 +191,12 @@ impl Feeder {
             }
             done += slice.records.len();
             self.send(slice, None, Phase::Restoring)?;
+            fail::fail_point!("restore-slice");
             telemetry.set_recovery(Some(format!("restored {done} of {total} readings")));
             telemetry.set_restored(Some((done, usize::try_from(total).unwrap_or(0))));
         }
         telemetry.set_restored(None);
+        fail::fail_point!("restore-done");
         tracing::info!(records = done, "the state of the ledger's newest cut is restored");
         Ok(())
     }
@@ -212,6 +217,7 @@ impl Feeder {
                 self.parts.telemetry.set_recovery(Some(told));
             }
             self.feed(sealed, is_cut, is_last)?;
+            fail::fail_point!("replay-tick");
             if is_last {
                 return Err(Stop::Done);
             }
@@ -221,6 +227,7 @@ impl Feeder {
             self.feed(Sealed { ms: until_ms, ..Sealed::default() }, false, false)?;
         }
         if self.parts.handover.caught_up(until_ms) && !self.is_live {
+            fail::fail_point!("caught-up");
             self.is_live = true;
             self.parts.telemetry.set_recovery(None);
         }

@@ -176,7 +176,10 @@ impl Ingest {
             .unwrap_or_else(|| Sealed { ms: clock.now_ms().max(last_ms + 1), ..Sealed::default() });
         self.last_ms = sealed.ms;
         self.telemetry.note_seal(sealed.ms);
-        if self.handover.push(sealed) { Ok(()) } else { Err(Over) }
+        fail::fail_point!("seal");
+        let has_feeder = self.handover.push(sealed);
+        fail::fail_point!("sealed");
+        if has_feeder { Ok(()) } else { Err(Over) }
     }
 }
 

@@ -65,6 +65,7 @@ impl Facts {
         if problems.errors() > 0 {
             return Err(problems);
         }
+        fail::fail_point!("facts-read");
         let applied = facts.store.apply_files(&files)?;
         facts.first = applied.changes;
         Ok(facts)
@@ -84,6 +85,9 @@ impl Facts {
                 Ok(file) => files.push(file),
                 Err(problems) => not_applied(changed.table, &problems, telemetry),
             }
+        }
+        if !files.is_empty() {
+            fail::fail_point!("facts-changed");
         }
         if let Ok(applied) = self.store.apply_files(&files) {
             for file in &files {

@@ -322,10 +322,12 @@ impl CutWriter {
         });
         let path = engine.place.path(LATEST)?;
         let payload = PutPayload::from(format!("{latest:#}\n").into_bytes());
+        fail::fail_point!("lake-latest");
         engine
             .block_on(engine.place.store.put(&path, payload))
-            .map(drop)
-            .map_err(|error| LakeError::store(format!("write `{path}`"), error))
+            .map_err(|error| LakeError::store(format!("write `{path}`"), error))?;
+        fail::fail_point!("lake-latest-done");
+        Ok(())
     }
 }
 

@@ -116,12 +116,14 @@ impl Lake {
         config: LakeConfig,
         names: Arc<Names>,
     ) -> Result<Self, LakeError> {
+        fail::fail_point!("lake-open");
         let engine = Engine::new(place)?;
         let owner = config.owner();
         let logs = TableName::ALL
             .into_iter()
             .map(|table| Ok((table, TableLog::open(&engine, table, &owner)?)))
             .collect::<Result<BTreeMap<_, _>, LakeError>>()?;
+        fail::fail_point!("lake-opened");
         let LakeConfig { compression, pipeline, timezone, policy, source_names, readings, .. } =
             config;
         Ok(Self {

@@ -97,7 +97,9 @@ impl TableLog {
     ) -> Result<Self, LakeError> {
         if !exists(engine, table)? {
             engine.place.prepare(table)?;
+            fail::fail_point!("lake-create");
             create(engine, table, owner).map_err(LakeError::log(table, "create the log"))?;
+            fail::fail_point!("lake-created");
         }
         let snapshot = load(engine, table)?;
         let mut log =
@@ -194,7 +196,7 @@ impl TableLog {
                         None => self.reload(engine, &attempt)?,
                     }
                     let since = committed.post_commit_stats().commits_since_checkpoint;
-                    if since >= CHECKPOINT_VERSIONS {
+                    if since >= checkpoint_versions() {
                         self.checkpoint(engine);
                     }
                     return Ok(());
@@ -409,7 +411,10 @@ impl TableLog {
 
     /// Writes a checkpoint. A failure is only reported: the commit stands, and the next one tries again.
     fn checkpoint(&mut self, engine: &Engine) {
-        match self.snapshot.checkpoint(&*engine.kernel, None) {
+        fail::fail_point!("lake-checkpoint");
+        let outcome = self.snapshot.checkpoint(&*engine.kernel, None);
+        fail::fail_point!("lake-checkpoint-done");
+        match outcome {
             Ok((_, snapshot)) => self.snapshot = snapshot,
             Err(error) => {
                 tracing::warn!(table = %self.table, %error, "the log's checkpoint failed");
@@ -420,6 +425,12 @@ impl TableLog {
 
 fn attempt(cut: Tick, files: &[StoredFile]) -> Attempt {
     Attempt { cut, files: files.iter().map(|file| file.name.file()).collect() }
+}
+
+/// How many versions since the last checkpoint ask for the next one; a test need not wait for so many.
+fn checkpoint_versions() -> u64 {
+    fail::fail_point!("lake-checkpoint-at-once", |_| 1);
+    CHECKPOINT_VERSIONS
 }
 
 /// Days since 1970-01-01, UTC.
