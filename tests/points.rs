@@ -7,7 +7,7 @@
 //!    `readings` once, and the chain of commits is whole.
 //!
 //! Points stand before and after everything that reaches a disk, a store or a source, and on the way of a recovery.
-//! The tables name all of them; `lake-checkpoint-at-once` ends nothing.
+//! The tables name all of them; `journal-full` (`tests/full.rs`) and `lake-checkpoint-at-once` end nothing.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 

@@ -103,6 +103,13 @@ impl JournalError {
         let Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
         error.code == rusqlite::ErrorCode::DiskFull
     }
+
+    /// What `SQLite` says when the disk is full: tests say it in its place.
+    #[must_use]
+    pub fn full() -> Self {
+        let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+        Self::Sqlite(rusqlite::Error::SqliteFailure(full, None))
+    }
 }
 
 /// Something that is committed at once.
@@ -266,6 +273,7 @@ impl Journal {
     /// Transient where the disk is full: nothing of the part is there then.
     pub fn append(&self, part: &Part<'_>) -> Result<(), JournalError> {
         fail::fail_point!("journal-append");
+        fail::fail_point!("journal-full", |_| Err(JournalError::full()));
         self.db().append(part, self.naming())?;
         fail::fail_point!("journal-appended");
         Ok(())
@@ -277,6 +285,7 @@ impl Journal {
     /// Transient where the disk is full.
     pub fn cut(&self, ms: i64) -> Result<(), JournalError> {
         fail::fail_point!("journal-cut");
+        fail::fail_point!("journal-full", |_| Err(JournalError::full()));
         self.db().cut(ms)?;
         fail::fail_point!("journal-cut-done");
         Ok(())
@@ -290,6 +299,7 @@ impl Journal {
         let encoded = |records: &Vec<Record>| Frame::encode(records, &[], self.naming());
         let parts: Vec<_> = parts.iter().map(encoded).collect();
         fail::fail_point!("journal-keep");
+        fail::fail_point!("journal-full", |_| Err(JournalError::full()));
         self.db().keep(moved_ms, &parts)?;
         fail::fail_point!("journal-kept");
         Ok(())
@@ -301,6 +311,7 @@ impl Journal {
     /// Transient where the disk is full.
     pub fn committed(&self, ms: i64) -> Result<(), JournalError> {
         fail::fail_point!("journal-committed");
+        fail::fail_point!("journal-full", |_| Err(JournalError::full()));
         self.db().committed(ms)?;
         fail::fail_point!("journal-committed-done");
         Ok(())
@@ -313,6 +324,7 @@ impl Journal {
     /// Transient where the disk is full.
     pub fn forget(&self, moved_ms: i64, horizon_ms: i64) -> Result<bool, JournalError> {
         fail::fail_point!("journal-forget");
+        fail::fail_point!("journal-full", |_| Err(JournalError::full()));
         let may_be_more = self.db().forget(moved_ms, horizon_ms)?;
         fail::fail_point!("journal-forgotten");
         Ok(may_be_more)

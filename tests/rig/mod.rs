@@ -143,18 +143,31 @@ impl Rig {
 
     /// The same with further variables in its environment.
     pub(crate) fn run_in(&self, env: &[(&str, String)]) -> Running {
-        let Launched { process, log, said } =
-            self.launch(env, |log, said| port_in(log, said).is_some());
-        let port = port_in(&log, said).expect("waited for");
-        Running { process, port, log, said }
+        Running::of(self.launch(env, runs))
+    }
+
+    /// Starts `plumeline run` behind a program that is given its command line, and runs it in its place; waits until
+    /// it says that it runs.
+    pub(crate) fn run_behind(&self, words: &[String]) -> Running {
+        Running::of(self.launch_behind(words, &[], runs))
     }
 
     /// Starts `plumeline run` and waits until `ready`, which is given its log and what an earlier run of the
     /// same rig has said there, in bytes.
     fn launch(&self, env: &[(&str, String)], ready: impl Fn(&Path, usize) -> bool) -> Launched {
+        self.launch_behind(&[], env, ready)
+    }
+
+    fn launch_behind(
+        &self,
+        words: &[String],
+        env: &[(&str, String)],
+        ready: impl Fn(&Path, usize) -> bool,
+    ) -> Launched {
         let log = self.path("run.log");
         let said = fs::read(&log).map_or(0, |text| text.len());
-        let mut command = vec!["env".to_owned()];
+        let mut command = words.to_vec();
+        command.push("env".to_owned());
         command.extend(env.iter().map(|(name, value)| format!("{name}={value}")));
         command.extend([env!("CARGO_BIN_EXE_plumeline").to_owned(), "run".to_owned()]);
         command.push(self.path("pipeline.toml").display().to_string());
@@ -183,6 +196,11 @@ impl Rig {
     }
 }
 
+/// Whether it has said that it runs.
+fn runs(log: &Path, from: usize) -> bool {
+    port_in(log, from).is_some()
+}
+
 fn port_in(log: &Path, from: usize) -> Option<u16> {
     let text = fs::read_to_string(log).ok()?;
     let (_, after) = text.get(from..)?.split_once(METRICS_AT)?;
@@ -207,6 +225,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// What was launched, once it runs.
+    fn of(Launched { process, log, said }: Launched) -> Self {
+        let port = port_in(&log, said).expect("waited for");
+        Self { process, port, log, said }
+    }
+
     /// The port of `/metrics`.
     pub(crate) fn port(&self) -> u16 {
         self.port
