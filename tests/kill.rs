@@ -3,19 +3,24 @@
 //! ```text
 //!   Traffic ──► Stream ──► Mosquitto ─┐                       ┌─► chain of commits
 //!                     └──► Kafka ─────┼─► plumeline run ─► lake ─► readings, each accepted one once
-//!                     └──► a file ────┘     ▲ kill -9         └─► balances ══ batch reference
-//!                                           └ Killer, round by round
+//!                     └──► a file ────┘     ▲ kill -9    (or S3) └─► balances ══ batch reference
+//!                          ▲ restarted      └ Killer, round by round
 //! ```
 //!
 //! 1. Readings flow all the time, late, twice, corrected and withdrawn ([`rig::traffic`]), and whoever takes
 //!    them (a broker, a file) acknowledges each to the publisher.
 //! 2. Meanwhile the pipeline is started and killed, while it starts, recovers, runs, commits and drains,
 //!    with one worker and two in turn, and factors are revised ([`rig::kill`]).
-//! 3. Then the publisher ends, the pipeline receives what is left and is stopped in good order, and its
+//! 3. Brokers are restarted, too, while the pipeline runs and while it does not. Publishers connect anew and
+//!    send what was not acknowledged to them. Kafka is killed: what it has acknowledged is in files, which
+//!    survive a process. Mosquitto is asked to end: it holds sessions and queues in memory and saves them at
+//!    its end (and every `autosave_interval`), so that a killed one keeps less than it has acknowledged.
+//! 4. Then the publisher ends, the pipeline receives what is left and is stopped in good order, and its
 //!    ledger is judged ([`rig::verdict`]).
 //!
-//! `PLUMELINE_KILLS` raises the number of kills (over MQTT; half of it for a file, a quarter over Kafka),
-//! `PLUMELINE_SEED` repeats a run's choices. `tests/soak/run` does both for hours.
+//! `PLUMELINE_KILLS` raises the number of kills (over MQTT; half of it for a file, a quarter over Kafka, a sixth
+//! with a broker that is restarted, an eighth with a ledger on S3), `PLUMELINE_SEED` repeats a run's choices.
+//! `tests/soak/run` does both for hours.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
@@ -24,17 +29,21 @@ mod support;
 
 use plumeline_fixtures::random::SplitMix64;
 use rig::kill::{Killer, kills, seed};
-use rig::stream::{Stream, ToFile, ToKafka, ToMqtt};
+use rig::stream::{Stream, ToFile, ToKafka};
+use rig::to_mqtt::ToMqtt;
 use rig::traffic::{Facts, Traffic};
 use rig::verdict::judge;
-use rig::{FILE_SOURCE, LIMIT, Running};
+use rig::{FILE_SOURCE, LIMIT, Rig, Running};
 use support::process::wait_until;
+use support::s3::S3;
 use support::{Kafka, Mosquitto};
 
 /// Kills of an ordinary `cargo test`, which shall not take long.
 const KILLS_MQTT: u64 = 12;
 const KILLS_FILE: u64 = 8;
 const KILLS_KAFKA: u64 = 6;
+const KILLS_RESTARTED: u64 = 4;
+const KILLS_S3: u64 = 4;
 
 const TOPIC: &str = "readings";
 
@@ -50,6 +59,22 @@ fn wait_until_connected(running: &Running, source: &str) {
     });
 }
 
+/// A source at `broker`.
+fn plant(broker: &Mosquitto) -> String {
+    format!(
+        "[[source]]\nname = \"plant\"\ntype = \"mqtt\"\nurl = \"{}\"\ntopics = [\"meters/{{meter}}\"]\n\
+         receive_maximum = 200\n",
+        broker.url()
+    )
+}
+
+/// A broker keeps nothing for a session that it does not know.
+fn begin_session(rig: &Rig) {
+    let running = rig.run();
+    wait_until_connected(&running, "plant");
+    running.kill();
+}
+
 #[test]
 fn readings_over_mqtt_are_in_the_ledger_once_however_often_it_is_killed() {
     let Some(broker) = Mosquitto::start() else {
@@ -57,15 +82,8 @@ fn readings_over_mqtt_are_in_the_ledger_once_however_often_it_is_killed() {
     };
     let [sent, ends] = dice(1);
     let facts = Facts::new();
-    let rig = facts.rig(&format!(
-        "[[source]]\nname = \"plant\"\ntype = \"mqtt\"\nurl = \"{}\"\ntopics = [\"meters/{{meter}}\"]\n\
-         receive_maximum = 200\n",
-        broker.url()
-    ));
-    // A broker keeps nothing for a session that it does not know.
-    let running = rig.run();
-    wait_until_connected(&running, "plant");
-    running.kill();
+    let rig = facts.rig(&plant(&broker));
+    begin_session(&rig);
     let stream = Stream::start(Traffic::new(sent), 1, ToMqtt::new(&broker));
     let mut killer = Killer::new(&rig, facts, ends);
     for _ in 0..kills(KILLS_MQTT, 1) {
@@ -92,8 +110,8 @@ fn readings_of_a_followed_file_are_in_the_ledger_once_however_often_it_is_killed
 }
 
 #[test]
-fn readings_over_kafka_are_in_the_ledger_once_while_partitions_are_added() {
-    let Some(kafka) = Kafka::start() else { return };
+fn readings_over_kafka_are_in_the_ledger_once_while_partitions_are_added_and_it_is_killed_itself() {
+    let Some(mut kafka) = Kafka::start() else { return };
     kafka.create_topic(TOPIC, 2);
     let [sent, ends] = dice(3);
     let facts = Facts::new();
@@ -108,7 +126,12 @@ fn readings_over_kafka_are_in_the_ledger_once_while_partitions_are_added() {
     for round in 0..kills {
         // With the pipeline running, a third and two thirds of the way.
         let grows = round == kills / 3 || round == kills * 2 / 3;
+        let ends = round == kills / 2;
         killer.round_with(|| {
+            if ends {
+                kafka.process().kill();
+                kafka.start_again();
+            }
             if grows && lanes < rig::traffic::LANES_MAX {
                 lanes += 1;
                 kafka.grow_topic(TOPIC, lanes);
@@ -119,4 +142,53 @@ fn readings_over_kafka_are_in_the_ledger_once_while_partitions_are_added() {
     let traffic = stream.finish();
     let facts = killer.finish();
     judge(&rig, rig.run(), (&traffic, lanes), &facts);
+}
+
+#[test]
+fn readings_over_mqtt_are_in_the_ledger_once_while_the_broker_is_restarted() {
+    let Some(mut broker) = Mosquitto::start() else {
+        return;
+    };
+    let [sent, ends] = dice(4);
+    let facts = Facts::new();
+    let rig = facts.rig(&plant(&broker));
+    begin_session(&rig);
+    let stream = Stream::start(Traffic::new(sent), 1, ToMqtt::new(&broker));
+    let mut killer = Killer::new(&rig, facts, ends);
+    for round in 0..kills(KILLS_RESTARTED, 6) {
+        let mut restart = || {
+            broker.stop();
+            broker.start_again();
+        };
+        // In turn: while the pipeline runs, and while it does not.
+        if round % 2 == 0 {
+            killer.round_with(restart);
+        } else {
+            restart();
+            killer.round();
+        }
+    }
+    let traffic = stream.finish();
+    let facts = killer.finish();
+    judge(&rig, rig.run(), (&traffic, 1), &facts);
+}
+
+#[test]
+fn readings_over_mqtt_are_in_a_ledger_on_s3_once_however_often_it_is_killed() {
+    let (Some(broker), Some(s3)) = (Mosquitto::start(), S3::start()) else {
+        return;
+    };
+    let [sent, ends] = dice(5);
+    let facts = Facts::new();
+    let mut rig = facts.rig(&plant(&broker));
+    rig.put_lake_in(s3.bucket());
+    begin_session(&rig);
+    let stream = Stream::start(Traffic::new(sent), 1, ToMqtt::new(&broker));
+    let mut killer = Killer::new(&rig, facts, ends);
+    for _ in 0..kills(KILLS_S3, 8) {
+        killer.round();
+    }
+    let traffic = stream.finish();
+    let facts = killer.finish();
+    judge(&rig, rig.run(), (&traffic, 1), &facts);
 }

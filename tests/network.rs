@@ -23,7 +23,8 @@ use std::time::Duration;
 
 use plumeline_fixtures::random::SplitMix64;
 use rig::kill::seed;
-use rig::stream::{Outlet, Stream, ToKafka, ToMqtt};
+use rig::stream::{Outlet, Stream, ToKafka};
+use rig::to_mqtt::ToMqtt;
 use rig::traffic::{Facts, Traffic};
 use rig::verdict::judge;
 use rig::{LIMIT, Rig, Running};

@@ -17,8 +17,6 @@
 //! machine's timing).
 
 use std::env;
-use std::fs;
-use std::path::Path;
 use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -204,22 +202,9 @@ type Written = Option<(usize, u64)>;
 /// What the folder of `moment` holds, where there is one.
 fn written(rig: &Rig, moment: Moment) -> Written {
     match moment {
-        Moment::Writing(folder, _) => Some(held(&rig.path(folder))),
+        Moment::Writing(folder, _) => Some(rig.held(folder)),
         _ => None,
     }
-}
-
-/// Files come and go while they are counted: one that is gone counts nothing.
-fn held(folder: &Path) -> (usize, u64) {
-    let Ok(entries) = fs::read_dir(folder) else { return (0, 0) };
-    entries.flatten().fold((0, 0), |(files, bytes), entry| {
-        let (more_files, more_bytes) = match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => held(&entry.path()),
-            Ok(metadata) => (1, metadata.len()),
-            Err(_) => (0, 0),
-        };
-        (files + more_files, bytes + more_bytes)
-    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests kill real processes in real time")]

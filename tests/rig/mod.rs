@@ -18,6 +18,7 @@ pub(crate) mod kill;
 pub(crate) mod ledger;
 pub(crate) mod publish;
 pub(crate) mod stream;
+pub(crate) mod to_mqtt;
 pub(crate) mod traffic;
 pub(crate) mod verdict;
 
@@ -31,6 +32,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
 use crate::support::process::{Process, wait_until};
+use crate::support::s3::{Bucket, S3};
 
 /// How long a condition may take to come true. Generous: machines that test are busy.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);
@@ -43,12 +45,22 @@ const METRICS_AT: &str = "metrics=http://127.0.0.1:";
 #[derive(Debug)]
 pub(crate) struct Rig {
     folder: TempDir,
+    /// Where the ledger is, if not in the folder.
+    bucket: Option<Bucket>,
+}
+
+/// As every pipeline file here writes it.
+const LAKE_URL: &str = "url = \"lake\"";
+
+/// The same for a ledger in a bucket.
+fn lake_in_bucket() -> String {
+    format!("url = \"s3://{}/lake\"", S3::BUCKET)
 }
 
 impl Rig {
     /// An empty folder.
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+        Self { folder: tempfile::tempdir().expect("a temporary folder"), bucket: None }
     }
 
     /// A pipeline of periods that are booked at once, with `sources` and a ledger in `lake`; its tables are
@@ -93,6 +105,36 @@ impl Rig {
             "node,parent,name,valid_from,valid_to,revision,withdrawn\n\
              acme,,Acme,2020-01-01,,1,\nplant,acme,The plant,2020-01-01,,1,\n",
         );
+    }
+
+    /// Moves the ledger, which is not written yet, to a bucket.
+    pub(crate) fn put_lake_in(&mut self, bucket: Bucket) {
+        self.edit("pipeline.toml", LAKE_URL, &lake_in_bucket());
+        self.bucket = Some(bucket);
+    }
+
+    /// Copies what is below a folder of the ledger from its bucket, if it is in one.
+    pub(crate) fn fetch(&self, folder: &str) {
+        if let Some(bucket) = self.bucket {
+            bucket.fetch(folder, self.folder.path());
+        }
+    }
+
+    /// Copies the ledger, which is written no more, from its bucket, and points the pipeline file to the copy: so
+    /// that readers need not know. Paths in a table are below its root, wherever that is.
+    pub(crate) fn bring_lake_home(&self) {
+        if self.bucket.is_some() {
+            self.fetch("lake/");
+            self.edit("pipeline.toml", &lake_in_bucket(), LAKE_URL);
+        }
+    }
+
+    /// What a folder of the rig, or of its ledger, holds: files, and bytes in them.
+    pub(crate) fn held(&self, folder: &str) -> (usize, u64) {
+        match self.bucket {
+            Some(bucket) if folder.starts_with("lake/") => (bucket.list(folder).len(), 0),
+            _ => held(&self.path(folder)),
+        }
     }
 
     /// A file in it.
@@ -168,6 +210,8 @@ impl Rig {
         let said = fs::read(&log).map_or(0, |text| text.len());
         let mut command = words.to_vec();
         command.push("env".to_owned());
+        let store = self.bucket.map(Bucket::environment).into_iter().flatten();
+        command.extend(store.map(|(name, value)| format!("{name}={value}")));
         command.extend(env.iter().map(|(name, value)| format!("{name}={value}")));
         command.extend([env!("CARGO_BIN_EXE_plumeline").to_owned(), "run".to_owned()]);
         command.push(self.path("pipeline.toml").display().to_string());
@@ -194,6 +238,19 @@ impl Rig {
         assert!(status.success(), "{status}:\n{said}");
         said
     }
+}
+
+/// Files come and go while they are counted: one that is gone counts nothing.
+fn held(folder: &Path) -> (usize, u64) {
+    let Ok(entries) = fs::read_dir(folder) else { return (0, 0) };
+    entries.flatten().fold((0, 0), |(files, bytes), entry| {
+        let (more_files, more_bytes) = match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => held(&entry.path()),
+            Ok(metadata) => (1, metadata.len()),
+            Err(_) => (0, 0),
+        };
+        (files + more_files, bytes + more_bytes)
+    })
 }
 
 /// Whether it has said that it runs.

@@ -1,4 +1,4 @@
-//! Traffic on its way to a source, as long as a test wants it: over MQTT, over Kafka, into a file.
+//! Traffic on its way to a source, as long as a test wants it: over Kafka, into a file, over MQTT ([`super::to_mqtt`]).
 //!
 //! ```text
 //!   Traffic ──► Stream (a thread, at its own pace) ──► Outlet ──► broker or file
@@ -12,7 +12,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -20,19 +20,14 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rumqttc::mqttbytes::QoS;
-use rumqttc::{Client, Event, Incoming, MqttOptions, PubAckReason, PublishOptions};
 
 use super::traffic::{LANES_MAX, Message, Traffic};
 use super::{LIMIT, Rig};
-use crate::support::process::wait_until;
-use crate::support::{Kafka, Mosquitto};
+use crate::support::Kafka;
 
 /// Messages sent in one go, and the pause after them: 2,000 a second.
 const BURST: usize = 40;
 const BURST_EVERY: Duration = Duration::from_millis(20);
-/// Publishes the broker has not acknowledged yet.
-const INFLIGHT_MAX: u16 = 1_000;
 /// Between two tries to hand a message to a client that cannot take it yet.
 const FULL_WAIT: Duration = Duration::from_millis(20);
 /// Every so many-th line of a file is written in two halves, the rest of it with the next line.
@@ -96,55 +91,7 @@ impl Stream {
     }
 }
 
-/// Publishes with `QoS` 1 to a broker that stays.
-pub(crate) struct ToMqtt {
-    client: Client,
-    acked: Arc<AtomicU64>,
-}
-
-impl ToMqtt {
-    /// Connects to a broker at which the pipeline has a session already.
-    pub(crate) fn new(broker: &Mosquitto) -> Self {
-        let mut options = MqttOptions::new("gateways", ("127.0.0.1", broker.port()));
-        options.set_keep_alive(30);
-        options.set_outgoing_inflight_upper_limit(INFLIGHT_MAX);
-        let (client, mut connection) = Client::builder(options).capacity(BURST).build();
-        let acked = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&acked);
-        thread::spawn(move || {
-            for event in connection.iter() {
-                match event {
-                    Ok(Event::Incoming(Incoming::PubAck(ack))) => {
-                        // Without a session of the pipeline the broker would drop it, and nobody had lost it.
-                        assert_eq!(ack.reason, PubAckReason::Success, "the session is there");
-                        counter.fetch_add(1, Ordering::AcqRel);
-                    }
-                    Ok(_) => {}
-                    // Disconnected by us, or the next publish finds nobody to take it.
-                    Err(_) => return,
-                }
-            }
-        });
-        Self { client, acked }
-    }
-}
-
-impl Outlet for ToMqtt {
-    fn send(&mut self, message: &Message) {
-        let once = PublishOptions::new(QoS::AtLeastOnce);
-        let (topic, payload) = (format!("meters/{}", message.meter), message.line.clone());
-        self.client.publish(topic, payload.into_bytes(), once).expect("the broker stays");
-    }
-
-    fn finish(self, count: u64) {
-        wait_until("the broker to have all readings", LIMIT, || {
-            self.acked.load(Ordering::Acquire) == count
-        });
-        self.client.disconnect().expect("it is connected");
-    }
-}
-
-/// Produces to a topic of a broker that stays; each lane is a partition.
+/// Produces to a topic of a broker, which may be restarted; each lane is a partition.
 pub(crate) struct ToKafka {
     config: ClientConfig,
     topic: String,
@@ -157,7 +104,8 @@ impl ToKafka {
         let config = kafka.client();
         let producer = config
             .clone()
-            // Else a retry of the library's own could repeat a message, or swap two.
+            // Else a retry of the library's own could repeat a message, or swap two. It lasts as long as a restart
+            // of the broker.
             .set("enable.idempotence", "true")
             .set("linger.ms", "5")
             // A partition that was added just now is known soon.

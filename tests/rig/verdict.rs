@@ -74,6 +74,7 @@ pub(crate) fn judge(rig: &Rig, running: Running, sent: (&Traffic, i32), facts: &
     expected.read_sources(rig, &["sent.jsonl"]);
     assert_windows(&running, &expected);
     running.stop();
+    rig.bring_lake_home();
     assert_chain(rig);
     assert_together(rig);
     let rows: u64 = versions(rig, "readings").iter().map(|version| version.rows).sum();
@@ -205,7 +206,9 @@ fn assert_noted(rig: &Rig, python: &Path, facts: &Facts) {
 /// The versions of a table's log, in order; none if there is no table yet.
 #[track_caller]
 fn versions(rig: &Rig, table: &str) -> Vec<Version> {
-    let folder = rig.path("lake").join(table).join("_delta_log");
+    let log = format!("lake/{table}/_delta_log");
+    rig.fetch(&format!("{log}/"));
+    let folder = rig.path(&log);
     let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
     let names = entries.map(|entry| entry.expect("a readable folder").file_name());
     // A kill may leave the file a version was to be written from, under another name.

@@ -15,7 +15,11 @@
 //!
 //! `.ci/setup` installs all of it; the paths below are where it puts things.
 
-#![allow(dead_code, reason = "each test binary and bench uses its own share of the servers")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary and bench uses its own share of the servers"
+)]
 
 pub(crate) mod kafka;
 pub(crate) mod mosquitto;
