@@ -27,12 +27,12 @@ use support::process::wait_until;
 /// What the small file system holds.
 const SMALL_BYTES: u32 = 16 << 20;
 /// What of it is free at first: enough for a start, and for some seconds of a journal or a ledger.
-const FREE_FOR_JOURNAL_BYTES: u32 = 4 << 20;
+const FREE_FOR_JOURNAL_BYTES: u32 = 1 << 20;
 const FREE_FOR_LAKE_BYTES: u32 = 400 << 10;
 /// Readings that are published at a time.
 const BURST: i64 = 50;
-/// Bursts after which a disk is full if it ever is.
-const BURSTS_MAX: i64 = 1_000;
+/// Bursts after which a disk is full if it ever is. Their readings are of days that have ended, and are booked.
+const BURSTS_MAX: i64 = 4 * 2 * 24 * 60 / BURST;
 /// Puts a program on a small disk, and saves what it has written to a `lake` there after its end. `$0` is the rig's
 /// folder, `$1` and `$2` are the bytes of the disk and of its ballast.
 const ON_A_SMALL_DISK: &str = r#"
@@ -126,6 +126,7 @@ fn all_is_there(rig: &Rig, running: Running, count: i64) {
         wait_until("what is on the small disk to be saved", LIMIT, || rig.path("saved").exists());
         rig.edit("pipeline.toml", "url = \"small/lake\"", "url = \"lake\"");
     }
+    rig.verify();
     let Some(python) = ledger::reader() else {
         return;
     };

@@ -201,3 +201,33 @@ fn what_was_known_yesterday_can_be_asked_today() {
     let script = String::from_utf8(views.stdout).unwrap();
     assert!(script.contains("As of: 2020-01-01 00:00:00.000+00"), "{script}");
 }
+
+#[test]
+fn what_reaches_below_the_horizon_is_pending_and_named() {
+    let Some(python) = ledger::reader() else {
+        return;
+    };
+    // The readings are of the day before yesterday: a day too old.
+    let rig = Rig::plain(FILE_SOURCE, "1s");
+    rig.edit("pipeline.toml", "period = \"1d\"", "period = \"1h\"\nretain = \"1d\"");
+    let lines: Vec<String> = (0..5).map(rig::reading).collect();
+    rig.write("readings.jsonl", lines.join("\n"));
+    rig.run_to_end();
+    let pending = "SELECT cause, subject, epoch_ms(period_from), epoch_ms(period_to), count \
+                   FROM pending_restatements ORDER BY subject";
+    let day_ms = day_before_yesterday();
+    let row = |meter: &str, count: &str| {
+        let hour = [day_ms, day_ms + HOUR_MS].map(|ms| ms.to_string());
+        [
+            "readings".to_owned(),
+            meter.to_owned(),
+            hour[0].clone(),
+            hour[1].clone(),
+            count.to_owned(),
+        ]
+    };
+    let expected = [row("m-0", "2"), row("m-1", "1"), row("m-2", "1"), row("m-3", "1")];
+    assert_eq!(ledger::query(&rig, &python, pending), expected);
+    assert_eq!(ledger::one(&rig, &python, "SELECT count(*) FROM activity"), "0");
+    rig.verify();
+}

@@ -16,6 +16,10 @@ use super::{FactLine, JournalError, Learned, Part};
 pub(super) const FORMAT: &str = "1";
 /// Frames that are deleted at a time: a few ms.
 const FORGET_FRAMES: i64 = 32;
+/// Bytes of a page.
+const PAGE_BYTES: u32 = 8192;
+/// Pages in `SQLite`'s log, 64 MB of them, that make the writer copy them to the file itself.
+const LOG_PAGES_MAX: u32 = 8192;
 /// The number of the newest record of a frame that may be forgotten, in `meta`.
 const LAST_INDEX: &str = "last_index";
 /// How long a statement waits for the other connection of this process.
@@ -55,9 +59,10 @@ impl Db {
     pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
         let db = Connection::open(path)?;
         db.busy_timeout(BUSY_MAX)?;
-        // Larger pages: frames are some KiB to MB. It takes effect in a new file only.
-        db.pragma_update(None, "page_size", 32_768)?;
+        // A small part touches five pages, a large one is many: this serves both. In a new file only.
+        db.pragma_update(None, "page_size", PAGE_BYTES)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
+        db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES_MAX)?;
         // A commit is on the disk before it returns: what was acknowledged survives a power cut.
         db.pragma_update(None, "synchronous", "FULL")?;
         let has_meta: bool =
@@ -92,6 +97,18 @@ impl Db {
             return Err(JournalError::Format { path: path.to_owned(), format });
         }
         Ok(db)
+    }
+
+    /// Opens the file for [`Self::copy`].
+    pub(super) fn open_to_copy(path: &Path) -> Result<Self, JournalError> {
+        let db = Connection::open(path)?;
+        db.busy_timeout(BUSY_MAX)?;
+        Ok(Self(db))
+    }
+
+    /// Copies what is in `SQLite`'s log to its file, beside the writer.
+    pub(super) fn copy(&self) -> Result<(), JournalError> {
+        Ok(self.0.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?)
     }
 
     /// Whether `SQLite` finds its file in order; else what is wrong.
@@ -233,6 +250,11 @@ impl Db {
         let mut statement = self.0.prepare(sql)?;
         let bodies = statement.query_map([ms], |row| row.get(0))?;
         Ok(bodies.collect::<Result<_, _>>()?)
+    }
+
+    /// When the first fact was learned.
+    pub(super) fn first_fact_ms(&self) -> Result<Option<i64>, JournalError> {
+        Ok(self.0.query_row("SELECT min(tick_ms) FROM facts", [], |row| row.get(0))?)
     }
 
     /// The facts learned after `after_ms`, up to `until_ms`, in the order they were.

@@ -338,6 +338,14 @@ impl Journal {
         self.db().is_cut(ms)
     }
 
+    /// Another connection to move its log with, while this one writes.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn copier(&self) -> Result<Copier, JournalError> {
+        Ok(Copier(Db::open_to_copy(&self.path)?))
+    }
+
     /// Another connection to read it with, while this one writes.
     ///
     /// # Errors
@@ -345,6 +353,21 @@ impl Journal {
     pub fn reader(&self) -> Result<Reader, JournalError> {
         let (names, sources) = (Arc::clone(&self.names), Arc::clone(&self.sources));
         Ok(Reader { db: Db::open_to_read(&self.path)?, names, sources })
+    }
+}
+
+/// Copies what was committed from `SQLite`'s log to its file, so that the writer need not. *Otherwise every few
+/// seconds a commit, and whoever waits for it, would also wait for some ten MB.*
+#[derive(Debug)]
+pub struct Copier(Db);
+
+impl Copier {
+    /// Copies what is in the log now.
+    ///
+    /// # Errors
+    /// Transient where the disk is full: what is in the log is committed all the same.
+    pub fn copy(&self) -> Result<(), JournalError> {
+        self.0.copy()
     }
 }
 
@@ -392,6 +415,14 @@ impl Reader {
     /// If the journal cannot be read.
     pub fn facts_until(&self, ms: i64) -> Result<Vec<FactLine>, JournalError> {
         self.db.facts(i64::MIN, ms, self.naming())
+    }
+
+    /// When the first fact was learned, ms.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn first_fact_ms(&self) -> Result<Option<i64>, JournalError> {
+        self.db.first_fact_ms()
     }
 
     /// How many frames, and records in them, up to `ms`.

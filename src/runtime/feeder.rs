@@ -9,7 +9,7 @@
 //!    store is behind by two commits and workers hold more than they should, nothing is fed.
 //! 5. When a cut is committed, note it, and let the journal forget what no restart needs.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use plumeline_connectors::FactChange;
 use plumeline_pipelines::digest::Digests;
-use plumeline_pipelines::model::{Cause, Fact, Policy, Record, RejectEntry, Tick};
+use plumeline_pipelines::model::{Cause, Fact, PendingEntry, Policy, Record, RejectEntry, Tick};
 use plumeline_sinks::delta::{FactEntry, Rows};
 
 use super::committer::ToCommitter;
@@ -103,6 +103,7 @@ pub(super) struct Feeder {
     under_way: VecDeque<Tick>,
     fact_rows: Vec<FactEntry>,
     rejects: Vec<RejectEntry>,
+    pending: Vec<PendingEntry>,
     /// The journal may forget: the horizon has moved at, ms, and to, ms.
     forgetting: Option<(i64, i64)>,
     /// Whether the dataflow has caught up since the start.
@@ -134,6 +135,7 @@ impl Feeder {
             under_way: VecDeque::new(),
             fact_rows: Vec::new(),
             rejects: Vec::new(),
+            pending: Vec::new(),
             forgetting: None,
             is_live: false,
         }
@@ -267,12 +269,13 @@ impl Feeder {
             self.fact_rows.push(entry);
             change.diff()
         });
-        let facts = facts.collect();
+        let facts: Vec<(Fact, i64)> = facts.collect();
         let phase = match self.parts.replay_ms {
             Some(replay_ms) if ms <= replay_ms => Phase::Replaying,
             _ if self.is_live || self.parts.replay_ms.is_none() => Phase::Live,
             _ => Phase::CatchingUp,
         };
+        self.note_pending(&facts, ms, phase)?;
         let slice = Slice { ms, facts, records, kept: Vec::new() };
         self.send(slice, ends.then_some(cut), phase)?;
         if ends {
@@ -280,6 +283,30 @@ impl Feeder {
             self.under_way.push_back(cut);
             self.end(cut)?;
         }
+        Ok(())
+    }
+
+    /// Notes rows of facts that may change periods below the horizon: nobody books them now.
+    fn note_pending(&mut self, facts: &[(Fact, i64)], ms: i64, phase: Phase) -> Result<(), Stop> {
+        if facts.is_empty() {
+            return Ok(());
+        }
+        let Parts { reader, policy, telemetry, .. } = &self.parts;
+        // Files of facts are learned at the first start: that is when the ledger began.
+        let began_ms = reader.first_fact_ms()?.unwrap_or(ms);
+        let mut entries: BTreeMap<_, PendingEntry> = BTreeMap::new();
+        for (fact, _) in facts {
+            if let Some(entry) = PendingEntry::of_fact(policy, fact, began_ms, ms) {
+                let sum = entries.entry((entry.cause, entry.subject));
+                sum.and_modify(|sum| sum.merge(&entry)).or_insert(entry);
+            }
+        }
+        if phase != Phase::Replaying {
+            for entry in entries.values() {
+                telemetry.count_pending(entry.periods(policy));
+            }
+        }
+        self.pending.extend(entries.into_values());
         Ok(())
     }
 
@@ -318,7 +345,8 @@ impl Feeder {
         let part = self.parts.feeds.len();
         let facts = Rows::Facts(std::mem::take(&mut self.fact_rows));
         let rejects = Rows::Rejects(std::mem::take(&mut self.rejects));
-        for rows in [facts, rejects] {
+        let pending = Rows::Pending(std::mem::take(&mut self.pending));
+        for rows in [facts, rejects, pending] {
             self.tell(ToCommitter::Rows { cut, part, rows })?;
         }
         let digests = Digests::default();

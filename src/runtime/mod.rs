@@ -46,9 +46,10 @@ mod telemetry;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{channel, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use plumeline_connectors::{Context, SourceError, SourceHandle};
 use plumeline_pipelines::engine::EngineOptions;
@@ -78,6 +79,9 @@ const SEALS_MAX: usize = 1;
 const CHUNKS_MAX: usize = 8;
 /// Window changes that may wait for the publisher, in seals.
 const PUBLICATIONS_MAX: usize = 16;
+
+/// Time between moves of the journal's log into its file.
+const COPY_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a pipeline cannot run, or ended.
 #[derive(Debug, Error)]
@@ -237,11 +241,26 @@ impl Joint<'_> {
         });
         crew.take_on("feeder", move || Ok(feeder.run()?))?;
 
+        let (copier, (ingesting, ingest_ended)) = (journal.copier()?, channel::<()>());
+        crew.take_on("journal", move || {
+            while ingest_ended.recv_timeout(COPY_EVERY) == Err(RecvTimeoutError::Timeout) {
+                match copier.copy() {
+                    Err(error) if !error.is_transient() => return Err(error.into()),
+                    // Who writes finds the disk full, too, and tells.
+                    Ok(()) | Err(_) => {}
+                }
+            }
+            Ok(())
+        })?;
+
         let clock = (clock, found.newest_ms.unwrap_or(0));
         let journaled = (Arc::clone(journal), handover);
         let ingest = Ingest::new(pipeline, clock, intake, journaled, shared());
         let handle = Handle::current();
-        crew.take_on("ingest", move || Ok(handle.block_on(ingest.run())?))
+        crew.take_on("ingest", move || {
+            let _ingesting = ingesting;
+            Ok(handle.block_on(ingest.run())?)
+        })
     }
 }
 

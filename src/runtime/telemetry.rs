@@ -36,7 +36,7 @@ pub struct Telemetry {
     recovery: Mutex<Option<String>>,
     restored: Mutex<Option<(usize, usize)>>,
     rows_wait: Vec<AtomicBool>,
-    below_horizon: AtomicI64,
+    pending_periods: AtomicI64,
     sealed: Mutex<BTreeMap<i64, std::time::Instant>>,
 }
 
@@ -67,7 +67,7 @@ impl Telemetry {
             recovery: Mutex::new(None),
             restored: Mutex::new(None),
             rows_wait: (0..pipeline.workers).map(|_| AtomicBool::new(false)).collect(),
-            below_horizon: AtomicI64::new(0),
+            pending_periods: AtomicI64::new(0),
             sealed: Mutex::new(BTreeMap::new()),
         }
     }
@@ -98,13 +98,11 @@ impl Telemetry {
         self.metrics.event_lag().observe(seconds(now_ms - at_ms).max(0.0));
     }
 
-    /// Counts records that only a cold restatement can book.
-    pub fn count_below_horizon(&self, count: u64) {
-        if count > 0 {
-            let added = i64::try_from(count).unwrap_or(i64::MAX);
-            let total = self.below_horizon.fetch_add(added, Ordering::Relaxed) + added;
-            self.metrics.pending_restatement_periods().set(total);
-        }
+    /// Counts periods that may change by what reaches below the horizon.
+    pub fn count_pending(&self, periods: u64) {
+        let added = i64::try_from(periods).unwrap_or(i64::MAX);
+        let total = self.pending_periods.fetch_add(added, Ordering::Relaxed).saturating_add(added);
+        self.metrics.pending_restatement_periods().set(total);
     }
 
     /// Notes what restatements did.

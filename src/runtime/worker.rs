@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use plumeline_pipelines::digest::Digester;
 use plumeline_pipelines::engine::{Engine, EngineOptions, Outbox, window_entry};
 use plumeline_pipelines::model::{
-    ActivityDataEntry, Cause, Names, Policy, ReadingEntry, Record, RejectEntry, RejectEvent, Tick,
-    WindowEntry,
+    ActivityDataEntry, Cause, Names, PendingEntry, Policy, ReadingEntry, Record, RejectEntry,
+    RejectEvent, Tick, WindowEntry,
 };
 use plumeline_pipelines::stages::notice::Notice;
 use plumeline_sinks::delta::Rows;
@@ -79,6 +79,7 @@ pub(super) fn run(wiring: Wiring) {
             readings: Vec::new(),
             activity_data: Vec::new(),
             rejects: Vec::new(),
+            pending: Vec::new(),
             policy: options.policy.clone(),
             last: restored,
             phase: Phase::Restoring,
@@ -143,6 +144,7 @@ struct Hand {
     readings: Vec<ReadingEntry>,
     activity_data: Vec<ActivityDataEntry>,
     rejects: Vec<RejectEntry>,
+    pending: Vec<PendingEntry>,
     policy: Policy,
     /// The tick that was worked on last.
     last: Tick,
@@ -229,7 +231,12 @@ impl Hand {
                     for ((source, outcome), count) in tally.outcomes {
                         self.telemetry.count(source, outcome, count);
                     }
-                    self.telemetry.count_below_horizon(tally.below_horizon);
+                }
+                Notice::Pending(entry) => {
+                    if is_counted {
+                        self.telemetry.count_pending(entry.periods(&self.policy));
+                    }
+                    self.pending.push(entry);
                 }
                 Notice::Reading(entry) => self.readings.push(entry),
                 Notice::ActivityData(entry) => self.activity_data.push(entry),
@@ -281,6 +288,7 @@ impl Hand {
             rows.push(Rows::Readings(std::mem::take(&mut self.readings)));
             rows.push(Rows::ActivityData(std::mem::take(&mut self.activity_data)));
             rows.push(Rows::Rejects(std::mem::take(&mut self.rejects)));
+            rows.push(Rows::Pending(std::mem::take(&mut self.pending)));
         }
         for rows in rows {
             let message = ToCommitter::Rows { cut, part: self.index, rows };

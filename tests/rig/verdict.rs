@@ -34,10 +34,11 @@ const GRAM_DIGITS: usize = 18;
 /// How long what the broker holds after many kills may take to be received.
 const DRAIN_LIMIT: Duration = Duration::from_mins(5);
 /// Tables that a cut with rows for them commits, besides `activity`.
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 9] = [
     "meters",
     "factors",
     "nodes",
+    "pending_restatements",
     "activity_data",
     "readings",
     "rejects",

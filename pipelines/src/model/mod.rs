@@ -5,6 +5,7 @@ pub mod entry;
 pub mod fact;
 pub mod gas;
 pub mod names;
+pub mod pending;
 pub mod policy;
 pub mod quantity;
 pub mod record;
@@ -20,6 +21,7 @@ pub use entry::{
 pub use fact::{Fact, FactorRow, MeterKind, MeterRow, Method, NodeRow, StampSide, Validity};
 pub use gas::{Gas, GwpSet};
 pub use names::{Id, Names};
+pub use pending::{PendingCause, PendingEntry};
 pub use policy::Policy;
 pub use quantity::{Emission, Measure, Rate, Wide};
 pub use record::{ActivityRecord, Arrival, Outcome, Quality, Reading, Record};

@@ -21,7 +21,7 @@ use super::metering::{Metered, Options, Piece, Piece1, Stretch};
 use super::notice::{Notice, Tally};
 use crate::model::{
     ActivityDataEntry, ActivityKey, ActivityRecord, Arrival, Cause, Decimal, Id, Measure, Outcome,
-    Period, Policy, Quality, Record, RejectEvent, Subject, Tick, Unit,
+    PendingCause, PendingEntry, Period, Policy, Quality, Record, RejectEvent, Subject, Tick, Unit,
 };
 
 /// What an activity says of itself.
@@ -176,7 +176,6 @@ impl Book {
                     let ActivityRecord { activity: meter, from_ms: at_ms, arrival, .. } = *record;
                     let why = Some(why);
                     notices.push(Notice::Waiting { event, meter, at_ms, arrival, why });
-                    tally.below_horizon += u64::from(event == RejectEvent::Parked);
                     match event {
                         RejectEvent::Parked => Outcome::Parked,
                         RejectEvent::Rejected | RejectEvent::Resolved => Outcome::Rejected,
@@ -184,9 +183,15 @@ impl Book {
                 }
             };
             tally.count(record.arrival.source, outcome);
+            let is_accepted = matches!(outcome, Outcome::Booked | Outcome::Parked);
+            if is_accepted && record.value.is_some() && !is_kept {
+                let about = (PendingCause::Activities, record.activity);
+                let stretch = (record.from_ms, record.to_ms);
+                let pending = PendingEntry::of(&self.options.policy, about, stretch, tick.ms());
+                notices.extend(pending.map(Notice::Pending));
+            }
             // A refused one is refused for good: nothing cures what it says of itself.
-            let is_new = matches!(outcome, Outcome::Booked | Outcome::Parked);
-            if is_new && self.options.keep_readings {
+            if is_accepted && self.options.keep_readings {
                 let (record, received_ms) = (record.clone(), tick.ms());
                 let entry = ActivityDataEntry { record, received_ms, outcome };
                 notices.push(Notice::ActivityData(entry));

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ActivityDataEntry, Arrival, Id, Outcome, ReadingEntry, Record, RejectEvent};
+use crate::model::{
+    ActivityDataEntry, Arrival, Id, Outcome, PendingEntry, ReadingEntry, Record, RejectEvent,
+};
 
 /// A notice of a tick.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -15,6 +17,8 @@ pub enum Notice {
     Reading(ReadingEntry),
     /// A row of `activity_data`.
     ActivityData(ActivityDataEntry),
+    /// A row of `pending_restatements`: what came reaches below the horizon.
+    Pending(PendingEntry),
     /// The horizon has moved, and this still counts although it lies before it (a register's baseline), or
     /// may have come at any time (an activity). In the order in which it has to be said again.
     Kept(Record),
@@ -38,8 +42,6 @@ pub enum Notice {
 pub struct Tally {
     /// Records by (source, outcome).
     pub outcomes: BTreeMap<(u16, Outcome), u64>,
-    /// Records that reach below the horizon, which only a cold restatement can book.
-    pub below_horizon: u64,
 }
 
 impl Tally {

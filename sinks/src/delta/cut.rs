@@ -8,7 +8,7 @@ use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutOptions, Put
 use plumeline_pipelines::digest::Table;
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityEntry, EmissionEntry, Fact, FactorRow, FootprintEntry, Id, MeterRow,
-    NodeRow, ReadingEntry, RejectEntry, Tick,
+    NodeRow, PendingEntry, ReadingEntry, RejectEntry, Tick,
 };
 use serde_json::json;
 
@@ -87,6 +87,7 @@ struct Parts {
     footprints: BTreeMap<usize, Part<FootprintEntry>>,
     readings: BTreeMap<usize, Part<ReadingEntry>>,
     activity_data: BTreeMap<usize, Part<ActivityDataEntry>>,
+    pending: BTreeMap<usize, Part<PendingEntry>>,
     rejects: BTreeMap<usize, Part<RejectEntry>>,
     meters: BTreeMap<usize, Part<Revision<MeterRow>>>,
     factors: BTreeMap<usize, Part<Revision<FactorRow>>>,
@@ -129,6 +130,7 @@ impl CutWriter {
                     self.take(part, rows, |parts| &mut parts.activity_data)?;
                 }
             }
+            Rows::Pending(rows) => self.take(part, rows, |parts| &mut parts.pending)?,
             Rows::Rejects(rows) => self.take(part, rows, |parts| &mut parts.rejects)?,
             Rows::Facts(facts) => self.take_facts(part, facts)?,
         }
@@ -256,6 +258,7 @@ impl CutWriter {
         closing.close(&mut parts.footprints)?;
         closing.close(&mut parts.readings)?;
         closing.close(&mut parts.activity_data)?;
+        closing.close(&mut parts.pending)?;
         closing.close(&mut parts.rejects)?;
         closing.close(&mut parts.meters)?;
         closing.close(&mut parts.factors)?;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, StringArray};
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityEntry, ActivityKey, Arrival, Decimal, EmissionEntry, Fact,
-    FootprintEntry, FootprintKey, Gas, Id, ReadingEntry, Received, RejectEntry, Subject, Unit,
+    FootprintEntry, FootprintKey, Gas, Id, PendingEntry, ReadingEntry, Received, RejectEntry,
+    Subject, Unit,
 };
 
 use super::encoder::{
@@ -31,6 +32,8 @@ pub enum Rows {
     Readings(Vec<ReadingEntry>),
     /// For `activity_data`; dropped likewise.
     ActivityData(Vec<ActivityDataEntry>),
+    /// For `pending_restatements`.
+    Pending(Vec<PendingEntry>),
     /// For `rejects`.
     Rejects(Vec<RejectEntry>),
     /// For `meters`, `factors` and `nodes`.
@@ -223,6 +226,32 @@ impl Row for ActivityDataEntry {
         ];
         columns.extend(arrival_columns(rows, |r| &r.arrival, encoder));
         Ok(columns)
+    }
+}
+
+impl Row for PendingEntry {
+    const TABLE: TableName = TableName::Pending;
+
+    fn names(&self, visit: &mut dyn FnMut(Id)) {
+        visit(self.subject);
+    }
+
+    fn compare(&self, other: &Self, ranks: &Ranks) -> Ordering {
+        let rest = |row: &Self| (row.cause, row.learned_ms, row.from_ms, row.to_ms, row.count);
+        ranks.compare(self.subject, other.subject).then_with(|| rest(self).cmp(&rest(other)))
+    }
+
+    fn columns(rows: &[Self], encoder: &mut Encoder) -> Result<Vec<ArrayRef>, LakeError> {
+        let count = |row: &Self| i64::try_from(row.count).expect("records are counted in 63 bits");
+        Ok(vec![
+            encoder.recorded_at(rows.len()),
+            labels(rows.iter().map(|row| row.cause.name())),
+            encoder.names(rows.iter().map(|row| row.subject)),
+            times(rows.iter().map(|row| row.from_ms)),
+            times(rows.iter().map(|row| row.to_ms)),
+            longs(rows.iter().map(count)),
+            times(rows.iter().map(|row| row.learned_ms)),
+        ])
     }
 }
 

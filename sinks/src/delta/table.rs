@@ -40,6 +40,9 @@ pub enum TableName {
     Readings,
     /// Refused and waiting payloads.
     Rejects,
+    /// What reaches below the horizon.
+    #[serde(rename = "pending_restatements")]
+    Pending,
     /// Revisions of meters.
     Meters,
     /// Revisions of factors.
@@ -51,10 +54,11 @@ pub enum TableName {
 impl TableName {
     /// All of them, in the order they are committed: `activity` last, for its `txn` is the ledger's
     /// committed cut.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Meters,
         Self::Factors,
         Self::Nodes,
+        Self::Pending,
         Self::ActivityData,
         Self::Readings,
         Self::Rejects,
@@ -73,6 +77,7 @@ impl TableName {
             Self::ActivityData => "activity_data",
             Self::Readings => "readings",
             Self::Rejects => "rejects",
+            Self::Pending => "pending_restatements",
             Self::Meters => "meters",
             Self::Factors => "factors",
             Self::Nodes => "nodes",
@@ -94,6 +99,7 @@ impl TableName {
             Self::ActivityData => ACTIVITY_DATA,
             Self::Readings => READINGS,
             Self::Rejects => REJECTS,
+            Self::Pending => PENDING,
             Self::Meters => METERS,
             Self::Factors => FACTORS,
             Self::Nodes => NODES,
@@ -367,6 +373,17 @@ const REJECTS: &[Column] = &[
     plain("element", Kind::Long),
     plain("reason", Kind::Text),
     plain("raw", Kind::Bytes),
+];
+
+const PENDING: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    plain("cause", Kind::Name),
+    key("subject", Kind::Name),
+    key("period_from", Kind::Time),
+    key("period_to", Kind::Time),
+    plain("count", Kind::Long),
+    LEARNED_AT,
 ];
 
 const METERS: &[Column] = &[

@@ -8,8 +8,9 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityEntry, ActivityKey, ActivityRecord, Cause, Decimal, Emission,
     EmissionEntry, EmissionKey, Fact, FactorRow, FootprintEntry, FootprintKey, Gas, GwpSet, Id,
-    Line, Measure, MeterKind, MeterRow, Method, Names, NodeRow, Outcome, Policy, Quality, Reading,
-    ReadingEntry, Reason, RejectEntry, RejectEvent, StampSide, Subject, Tick, Unit, Validity,
+    Line, Measure, MeterKind, MeterRow, Method, Names, NodeRow, Outcome, PendingCause,
+    PendingEntry, Policy, Quality, Reading, ReadingEntry, Reason, RejectEntry, RejectEvent,
+    StampSide, Subject, Tick, Unit, Validity,
 };
 use url::Url;
 
@@ -144,6 +145,17 @@ pub(super) fn reading(names: &Names, meter: &str, value: Option<&str>) -> Readin
     }
 }
 
+pub(super) fn pending(names: &Names) -> PendingEntry {
+    PendingEntry {
+        cause: PendingCause::Readings,
+        subject: names.intern("m-1"),
+        from_ms: START_MS - 900_000,
+        to_ms: START_MS,
+        count: 3,
+        learned_ms: START_MS + 200,
+    }
+}
+
 pub(super) fn activity_data(names: &Names) -> ActivityDataEntry {
     ActivityDataEntry {
         record: ActivityRecord {
@@ -230,6 +242,7 @@ pub(super) fn write_everything(writer: &mut CutWriter, names: &Names) {
         (0, Rows::Readings(vec![reading(names, "m-1", Some("12345678901234567890.5"))])),
         (0, Rows::Readings(vec![reading(names, "m-1", None)])),
         (1, Rows::ActivityData(vec![activity_data(names)])),
+        (0, Rows::Pending(vec![pending(names)])),
         (0, Rows::Rejects(vec![reject])),
         (1, Rows::Facts(facts(names))),
     ] {

@@ -47,8 +47,8 @@ pub use spans::{Scan, Span, Unusable, Value, usable};
 use super::horizon::Moves;
 use super::notice::{Notice, Tally};
 use crate::model::{
-    ActivityKey, Cause, Id, Measure, MeterRow, Outcome, Period, Policy, Reading, ReadingEntry,
-    Record, RejectEvent, Tick,
+    ActivityKey, Cause, Id, Measure, MeterRow, Outcome, PendingCause, PendingEntry, Period, Policy,
+    Reading, ReadingEntry, Record, RejectEvent, Tick,
 };
 
 /// What metering hands out.
@@ -300,6 +300,9 @@ impl Meters {
         let meter = group[0].meter;
         let Self { options, meters, first, changes } = self;
         let (policy, keep) = (&options.policy, options.keep_readings);
+        if !is_kept {
+            told.reach(group, policy, first.start_ms(policy.period_ms));
+        }
         let booking = Booking { meter, policy, first: *first };
         let state = meters.entry(meter).or_default();
         let is_live = |reading: &Reading| is_kept || policy.period_of(reading.at_ms - 1) >= *first;
@@ -317,7 +320,6 @@ impl Meters {
                 let value = reading.value.map(|number| Value { number, unit, from_ms });
                 said(state.offer(changes, (at_ms, version, value), arrival))
             } else {
-                told.tally.below_horizon += 1;
                 let why = "older than retain: kept in readings, not booked".to_owned();
                 (Outcome::Parked, Some((RejectEvent::Parked, why)))
             };
@@ -368,6 +370,8 @@ struct Told {
     ms: i64,
     tally: Tally,
     notices: Vec<Notice>,
+    /// What reaches below the horizon, by meter.
+    pending: BTreeMap<Id, PendingEntry>,
 }
 
 impl Told {
@@ -386,7 +390,23 @@ impl Told {
         }
     }
 
+    /// Notes readings that reach below the horizon: what they say of there is not booked.
+    fn reach(&mut self, readings: &[Reading], policy: &Policy, horizon_ms: i64) {
+        for reading in readings {
+            let Reading { meter, at_ms, from_ms, .. } = *reading;
+            let from_ms = from_ms.unwrap_or(at_ms - 1);
+            if from_ms >= horizon_ms {
+                continue;
+            }
+            let about = (PendingCause::Readings, meter);
+            if let Some(entry) = PendingEntry::of(policy, about, (from_ms, at_ms), self.ms) {
+                self.pending.entry(meter).and_modify(|sum| sum.merge(&entry)).or_insert(entry);
+            }
+        }
+    }
+
     fn into_notices(mut self) -> Vec<Notice> {
+        self.notices.extend(self.pending.into_values().map(Notice::Pending));
         if !self.tally.is_empty() {
             self.notices.push(Notice::Tally(self.tally));
         }

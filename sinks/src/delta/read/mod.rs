@@ -85,7 +85,8 @@ impl LakeReader {
         let committed = activity.as_ref().and_then(TableLog::committed);
         let proof = activity.as_ref().map(|log| log.proof(&engine)).transpose()?.flatten();
         let mut files = Vec::new();
-        for table in TableName::ALL.into_iter().filter(|table| *table != TableName::Rejects) {
+        let is_read = |table: &TableName| !matches!(table, TableName::Rejects | TableName::Pending);
+        for table in TableName::ALL.into_iter().filter(is_read) {
             let Some(log) = TableLog::find(&engine, table, &owner)? else { continue };
             files.extend(log.live_files(&engine, |_| true)?.into_iter().map(|path| {
                 let first = DataFileName::parse(table, &path).map(|name| name.cut).or_else(|| {
@@ -176,7 +177,8 @@ impl LakeReader {
             TableName::Meters => put.all(decoder.meters(columns)?, |to| &mut to.facts),
             TableName::Factors => put.all(decoder.factors(columns)?, |to| &mut to.facts),
             TableName::Nodes => put.all(decoder.nodes(columns)?, |to| &mut to.facts),
-            TableName::Rejects => {}
+            // Nothing of the ledger rests on them.
+            TableName::Rejects | TableName::Pending => {}
         }
         Ok(())
     }
