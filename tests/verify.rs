@@ -138,3 +138,26 @@ fn a_journal_can_be_looked_into() {
     assert_eq!(code, Some(1));
     assert!(said.contains("frame 1 of tick "), "{said}");
 }
+
+#[test]
+fn a_journal_of_a_newer_format_is_refused_by_whatever_opens_it() {
+    let rig = Rig::plain(FILE_SOURCE, "1s");
+    rig.write("readings.jsonl", lines(0..4));
+    rig.run_to_end();
+    let path = rig.path("state/journal.db");
+    let journal = rusqlite::Connection::open(&path).unwrap();
+    journal.execute("UPDATE meta SET value = '99' WHERE key = 'format'", []).unwrap();
+    drop(journal);
+    let refused = |words: &[&str], what: PathBuf| {
+        let output = Command::new(env!("CARGO_BIN_EXE_plumeline")).args(words).arg(what).output();
+        let output = output.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        assert!(said.contains("has format \"99\", and this program knows 1"), "{words:?}: {said}");
+        assert!(!said.contains("panicked") && output.stdout.is_empty(), "{words:?}: {said}");
+    };
+    for look in ["info", "verify", "export"] {
+        refused(&["journal", look], path.clone());
+    }
+    refused(&["run"], rig.path("pipeline.toml"));
+}

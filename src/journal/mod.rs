@@ -461,5 +461,7 @@ fn settings(name: &str, policy: &Policy) -> [(&'static str, String); 6] {
 }
 
 #[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
