@@ -6,62 +6,21 @@
 //! 3. It is started without points, and given the rest. The ledger sums up to what was sent, each reading is in
 //!    `readings` once, and the chain of commits is whole.
 //!
-//! Points stand before and after everything that reaches a disk, a store or a source, and on the way of a recovery.
-//! The tables name all of them; `journal-full` (`tests/full.rs`) and `lake-checkpoint-at-once` end nothing.
+//! The points are those of [`rig::points`].
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
 mod rig;
 mod support;
 
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rig::points::{End, FIRST, LASTING, run_into};
 use rig::verdict::assert_chain;
 use rig::{FILE_SOURCE, LIMIT, Rig, energy, ledger, reading};
 
-/// Every point that a first run comes by, in about the order in which it does, and after how many passes it
-/// ends the process.
-const FIRST: [(&str, &[u32]); 34] = [
-    ("journal-open", &[0]),
-    ("journal-created", &[0]),
-    ("journal-settings", &[0]),
-    ("facts-read", &[0]),
-    ("lake-open", &[0]),
-    ("lake-create", &[0, 3]),
-    ("lake-created", &[0, 7]),
-    ("lake-opened", &[0]),
-    ("journal-append", &[0]),
-    ("journal-append-open", &[0]),
-    ("journal-appended", &[0]),
-    ("before-ack", &[0]),
-    ("after-ack", &[0]),
-    ("seal", &[0]),
-    ("sealed", &[0]),
-    ("last-cut", &[0]),
-    ("journal-cut", &[0, 1]),
-    ("journal-cut-done", &[0]),
-    ("journal-keep", &[0]),
-    ("journal-keep-open", &[0]),
-    ("journal-kept", &[0]),
-    ("before-commit", &[0, 1]),
-    ("lake-put", &[0, 3]),
-    ("lake-put-done", &[0, 2]),
-    ("lake-commit", &[0, 1, 2, 3, 4]),
-    ("lake-commit-done", &[0, 1, 2, 3, 4]),
-    ("lake-checkpoint", &[0]),
-    ("lake-checkpoint-done", &[1]),
-    ("lake-latest", &[0]),
-    ("lake-latest-done", &[1]),
-    ("after-commit", &[0, 1]),
-    ("journal-committed", &[0, 1]),
-    ("journal-committed-done", &[0]),
-    ("all-committed", &[0]),
-];
-/// Points that only a run comes by that lasts: after a commit it forgets, and goes on.
-const LASTING: [&str; 3] = ["journal-forget", "journal-forget-open", "journal-forgotten"];
-/// Points that end the second run, after the first has ended at another. The first six are on the way of a
-/// recovery alone.
+/// Points that end the second run, after the first has ended at another. The first seven are on the way of a
+/// recovery alone ([`rig::points::RECOVERY`]).
 const SECOND: [(End, End); 20] = [
     (("after-commit", 0), ("restore-begin", 0)),
     (("after-commit", 0), ("restore-slice", 0)),
@@ -90,35 +49,13 @@ const SECOND: [(End, End); 20] = [
 ];
 /// Makes a source that does not end.
 const FOLLOW: &str = "follow = true\n";
-/// Makes a checkpoint of a table's log due at once: else it would take a hundred commits.
-const CHECKPOINTS: &str = "lake-checkpoint-at-once=return";
 /// Cases at a time: most of the time a run waits for its tables to settle.
 const AT_A_TIME: usize = 8;
 /// Readings before the process ends, and after.
 const HALF: i64 = 40;
 
-/// Where a run ends: a point, after it was passed so many times.
-type End = (&'static str, u32);
-
 fn lines(numbers: std::ops::Range<i64>) -> String {
     numbers.map(|number| reading(number) + "\n").collect()
-}
-
-/// Runs until the process ends by itself; says whether it ended at the point.
-#[track_caller]
-fn run_into(rig: &Rig, (point, passes): End) -> bool {
-    let output = Command::new("timeout")
-        .args(["-k", "1", &LIMIT.as_secs().to_string(), env!("CARGO_BIN_EXE_plumeline"), "run"])
-        .arg(rig.path("pipeline.toml"))
-        .env("FAILPOINTS", format!("{CHECKPOINTS};{point}={passes}*off->panic"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    let has_ended_there = said.contains(&format!("failpoint {point} panic"));
-    // A run that is over before it comes to the point has drained: that is as good a state as any.
-    assert_ne!(has_ended_there, output.status.success(), "{point}, {passes} passes: {said}");
-    has_ended_there
 }
 
 /// Gives the pipeline the rest, without points, and looks at the ledger.
@@ -146,7 +83,7 @@ fn goes_on_after(ends: &[(End, bool)]) {
     let rig = Rig::plain(FILE_SOURCE, "1s");
     rig.write("readings.jsonl", lines(0..HALF));
     for (end, is_sure) in ends {
-        let is_reached = run_into(&rig, *end);
+        let is_reached = run_into(&rig, *end, LIMIT);
         assert!(is_reached || !is_sure, "{end:?} is never reached, of {ends:?}");
     }
     goes_on(&rig, &format!("{ends:?}"));
@@ -185,7 +122,7 @@ fn what_is_forgotten_is_not_needed() {
     each(&LASTING, |point| {
         let rig = Rig::plain(&format!("{FILE_SOURCE}{FOLLOW}"), "1s");
         rig.write("readings.jsonl", lines(0..HALF));
-        assert!(run_into(&rig, (point, 0)), "{point} is never reached");
+        assert!(run_into(&rig, (point, 0), LIMIT), "{point} is never reached");
         rig.edit("pipeline.toml", FOLLOW, "");
         goes_on(&rig, point);
     });

@@ -16,6 +16,7 @@ pub(crate) mod expected;
 pub(crate) mod fleet;
 pub(crate) mod kill;
 pub(crate) mod ledger;
+pub(crate) mod points;
 pub(crate) mod publish;
 pub(crate) mod stream;
 pub(crate) mod to_mqtt;
