@@ -83,6 +83,8 @@ struct Said {
 pub(crate) struct Traffic {
     dice: SplitMix64,
     start_ms: i64,
+    /// Messages that what is said later waits for, at most.
+    wait_max: i64,
     slot: i64,
     said: u64,
     /// What is said once so many messages have been said.
@@ -98,6 +100,7 @@ impl Traffic {
         Self {
             dice,
             start_ms: day_before_yesterday(),
+            wait_max: i64::MAX,
             slot: 0,
             said: 0,
             later: BTreeMap::new(),
@@ -105,6 +108,11 @@ impl Traffic {
             accepted: BTreeSet::new(),
             lines: String::new(),
         }
+    }
+
+    /// The same, for few messages: what is said later is said within so many.
+    pub(crate) fn within(self, messages_max: i64) -> Self {
+        Self { wait_max: messages_max, ..self }
     }
 
     /// The next message, in one of `lanes` lanes.
@@ -178,7 +186,7 @@ impl Traffic {
     }
 
     fn postpone(&mut self, said: Said, messages_max: i64) {
-        let wait = self.dice.between(1, messages_max).unsigned_abs();
+        let wait = self.dice.between(1, messages_max.min(self.wait_max)).unsigned_abs();
         // A slot is postponed once at most, so its number tells equal ones apart.
         self.later.insert((self.said + wait, self.slot), said);
     }
@@ -218,7 +226,7 @@ impl Traffic {
         &self.lines
     }
 
-    /// The rows that `readings` must hold, each once.
+    /// The rows that `readings` must hold, each once; also of a meter that is not registered yet.
     pub(crate) fn accepted(&self) -> &BTreeSet<Row> {
         &self.accepted
     }

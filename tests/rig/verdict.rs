@@ -70,28 +70,47 @@ pub(crate) fn judge(rig: &Rig, running: Running, sent: (&Traffic, i32), facts: &
             running.metric(CO2E, &labels).is_some()
         });
     }
-    rig.write("sent.jsonl", traffic.lines());
-    let mut expected = Expected::new(rig, now_ms());
-    expected.read_sources(rig, &["sent.jsonl"]);
+    let expected = expected(rig, traffic);
     assert_windows(&running, &expected);
     running.stop();
     rig.bring_lake_home();
-    assert_chain(rig);
-    assert_together(rig);
-    let rows: u64 = versions(rig, "readings").iter().map(|version| version.rows).sum();
-    assert_eq!(rows, count(traffic.accepted().len()), "rows of `readings`, and accepted readings");
-    rig.verify();
+    assert_drained(rig, traffic);
     let Some(python) = ledger::reader() else {
         return;
     };
-    assert_conserved(rig, &python, traffic);
-    assert_noted(rig, &python, facts);
+    assert_told(rig, &python, traffic, facts);
     let wanted = expected.balances(now_ms());
     let tables = [("activity", ACTIVITY), ("emissions", EMISSIONS), ("footprints", FOOTPRINTS)];
     for ((table, (query, keys)), wanted) in tables.into_iter().zip(&wanted) {
         assert!(!wanted.is_empty(), "{table}: the traffic says something");
         assert_same(table, &balances(ledger::query(rig, &python, query), keys), wanted);
     }
+}
+
+/// What the reference makes of all that was said, under the tables of `rig` as they are.
+pub(crate) fn expected(rig: &Rig, traffic: &Traffic) -> Expected {
+    rig.write("sent.jsonl", traffic.lines());
+    let mut expected = Expected::new(rig, now_ms());
+    expected.read_sources(rig, &["sent.jsonl"]);
+    expected
+}
+
+/// What can be said of a ledger without a reader, after a clean end of its pipeline.
+#[track_caller]
+pub(crate) fn assert_drained(rig: &Rig, traffic: &Traffic) {
+    assert_chain(rig);
+    assert_together(rig);
+    let rows: u64 = versions(rig, "readings").iter().map(|version| version.rows).sum();
+    let accepted = u64::try_from(traffic.accepted().len()).expect("a length fits 64 bits");
+    assert_eq!(rows, accepted, "rows of `readings`, and accepted readings");
+    rig.verify();
+}
+
+/// Every accepted reading, every reject and every fact is there once, once all meters are registered.
+#[track_caller]
+pub(crate) fn assert_told(rig: &Rig, python: &Path, traffic: &Traffic, facts: &Facts) {
+    assert_conserved(rig, python, traffic);
+    assert_noted(rig, python, facts);
 }
 
 /// The live series are the reference's, once they are.
@@ -254,8 +273,4 @@ fn version(text: &str) -> Option<Version> {
 
 fn whole(text: &str) -> i64 {
     text.parse().unwrap_or_else(|_| panic!("`{text}` is a whole number"))
-}
-
-fn count(length: usize) -> u64 {
-    u64::try_from(length).expect("a length fits 64 bits")
 }
