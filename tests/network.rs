@@ -1,13 +1,13 @@
-//! A network that fails between us and a broker loses nothing and duplicates nothing.
+//! A network that fails between us and a broker, or the store, loses nothing and duplicates nothing.
 //!
 //! ```text
-//!   Traffic ──► broker ◄──► Proxy ◄──► plumeline run ──► lake ══ batch reference
-//!                             ▲ slow, cut, silent, half silent, in crumbs
+//!   Traffic ──► broker ◄──► Proxy ◄──► plumeline run ◄──► Proxy ◄──► S3 ══ batch reference
+//!                             ▲ slow, cut, silent, half silent, in crumbs ▲
 //! ```
 //!
 //! 1. The publisher is connected to the broker itself: all it sends is acknowledged, whatever becomes of us.
 //! 2. The pipeline is connected through a [`Proxy`]. Each spell of bad weather is a list of faults, one
-//!    after the other; after it everything passes, and the pipeline must receive again.
+//!    after the other; after it everything passes, and the pipeline must receive, or commit, again.
 //! 3. The process runs on all the time: it has to find out by itself.
 //! 4. In the end its ledger is judged ([`rig::verdict`]).
 
@@ -30,6 +30,7 @@ use rig::verdict::judge;
 use rig::{LIMIT, Rig, Running};
 use support::process::{free_port, wait_until};
 use support::proxy::{Fault, Proxy, Way};
+use support::s3::S3;
 use support::{Kafka, Mosquitto};
 
 const SOURCE: &str = "plant";
@@ -47,11 +48,17 @@ const SPELLS: [&[Fault]; 8] = [
     &[Fault::Slices, Fault::Reset, Fault::HalfOpen(Way::ToClient)],
 ];
 
-/// Lets all spells come over `proxy` while traffic flows to `outlet`, and judges what has become of it.
-fn weather(rig: &Rig, proxy: &Proxy, facts: &Facts, outlet: impl Outlet) {
+/// Lets all spells come over `proxy` while traffic flows to `outlet`, and judges what has become of it. After each
+/// spell `gone` must grow.
+fn weather(
+    (rig, running): (&Rig, Running),
+    proxy: &Proxy,
+    facts: &Facts,
+    outlet: impl Outlet,
+    gone: fn(&Running) -> u64,
+) {
     let seed = seed();
     let mut dice = SplitMix64::part(seed, 1);
-    let running = rig.run();
     wait_until("the source to be connected", LIMIT, || {
         let labels = [("source", SOURCE)];
         running.metric("plumeline_source_connected", &labels).as_deref() == Some("1")
@@ -65,8 +72,8 @@ fn weather(rig: &Rig, proxy: &Proxy, facts: &Facts, outlet: impl Outlet) {
             thread::sleep(Duration::from_millis(dice.between(300, 1_200).unsigned_abs()));
         }
         proxy.set(Fault::Pass);
-        let before = received(&running);
-        wait_until("readings to come again", LIMIT, || received(&running) > before);
+        let before = gone(&running);
+        wait_until("it to go on", LIMIT, || gone(&running) > before);
     }
     let traffic = stream.finish();
     judge(rig, running, (&traffic, 1), facts);
@@ -74,6 +81,12 @@ fn weather(rig: &Rig, proxy: &Proxy, facts: &Facts, outlet: impl Outlet) {
 
 fn received(running: &Running) -> u64 {
     ["booked", "duplicate", "parked"].iter().map(|outcome| running.outcome(SOURCE, outcome)).sum()
+}
+
+/// The cut that `activity` holds, s.
+fn committed(running: &Running) -> u64 {
+    let at = running.metric("plumeline_commit_timestamp_seconds", &[("table", "activity")]);
+    at.and_then(|at| at.split('.').next()?.parse().ok()).unwrap_or(0)
 }
 
 /// Facts in which every meter is registered, and the rig of a pipeline with this source.
@@ -94,7 +107,23 @@ fn readings_over_mqtt_are_in_the_ledger_once_whatever_the_network_does() {
         "type = \"mqtt\"\nurl = \"mqtt://127.0.0.1:{}\"\ntopics = [\"meters/{{meter}}\"]\n",
         proxy.port()
     ));
-    weather(&rig, &proxy, &facts, ToMqtt::new(&broker));
+    weather((&rig, rig.run()), &proxy, &facts, ToMqtt::new(&broker), received);
+}
+
+#[test]
+fn readings_are_in_a_ledger_on_s3_once_whatever_the_network_does() {
+    let (Some(broker), Some(s3)) = (Mosquitto::start(), S3::start()) else {
+        return;
+    };
+    let proxy = Proxy::to(s3.bucket().port());
+    let (facts, mut rig) = set_up(&format!(
+        "type = \"mqtt\"\nurl = \"{}\"\ntopics = [\"meters/{{meter}}\"]\n",
+        broker.url()
+    ));
+    rig.put_lake_in(s3.bucket());
+    // The last word counts: the program goes through the proxy, the judge does not.
+    let running = rig.run_in(&[("AWS_ENDPOINT", format!("http://127.0.0.1:{}", proxy.port()))]);
+    weather((&rig, running), &proxy, &facts, ToMqtt::new(&broker), committed);
 }
 
 #[test]
@@ -108,7 +137,7 @@ fn readings_over_kafka_are_in_the_ledger_once_whatever_the_network_does() {
         "type = \"kafka\"\nbrokers = [\"127.0.0.1:{}\"]\ntopics = [\"{TOPIC}\"]\n",
         proxy.port()
     ));
-    weather(&rig, &proxy, &facts, ToKafka::new(&kafka, TOPIC));
+    weather((&rig, rig.run()), &proxy, &facts, ToKafka::new(&kafka, TOPIC), received);
 }
 
 /// Sends everything back, to any number of clients.

@@ -60,6 +60,11 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
+    /// Its server's port on the loopback.
+    pub(crate) fn port(self) -> u16 {
+        self.port
+    }
+
     /// See [`S3::environment`].
     pub(crate) fn environment(self) -> [(&'static str, String); 5] {
         [

@@ -1,10 +1,12 @@
 //! The lake, written and read back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use plumeline_pipelines::digest::{Digest, Table};
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityEntry, ActivityKey, ActivityRecord, Cause, Decimal, Emission,
     EmissionEntry, EmissionKey, Fact, FactorRow, FootprintEntry, FootprintKey, Gas, GwpSet, Id,
@@ -19,7 +21,7 @@ use super::engine::Engine;
 use super::faulty::{Fault, Faulty, Operation};
 use super::lake::{Lake, LakeConfig};
 use super::place::{Place, log_entry};
-use super::{Compression, FactEntry, LakeError, Rows, TableName};
+use super::{Compression, FactEntry, LakeError, Proof, Rows, TableDigest, TableName};
 
 /// 2026-01-01T00:00:00Z.
 pub(super) const START_MS: i64 = 1_767_225_600_000;
@@ -409,4 +411,24 @@ fn an_amount_that_does_not_fit_is_refused_before_it_is_written() {
     writer.append(0, rows).expect("rows wait");
     let error = writer.commit().expect_err("21 digits");
     assert!(matches!(error, LakeError::TooLarge { column: "amount", .. }), "{error}");
+}
+
+#[test]
+fn a_cut_that_does_not_follow_on_the_last_one_is_refused() {
+    let memory = Memory::new();
+    let mut lake = memory.open();
+    let mut first = lake.begin(cut(1));
+    first.prove(None, BTreeMap::new()).expect("the first follows on nothing");
+    first.commit().expect("committed");
+    for lower in [None, Some(cut(0)), Some(cut(2))] {
+        let error = lake.begin(cut(3)).prove(lower, BTreeMap::new()).expect_err("a gap");
+        assert!(matches!(error, LakeError::Gap { .. }) && !error.transient(), "{error}");
+    }
+    let table = TableDigest { all: Digest::default(), live: Digest::default() };
+    let digests: BTreeMap<_, _> = [(Table::Activity, table)].into();
+    let mut second = lake.begin(cut(3));
+    second.prove(Some(cut(1)), digests.clone()).expect("it follows");
+    second.commit().expect("committed");
+    let proof = memory.open().proof().expect("it can be read");
+    assert_eq!(proof, Some(Proof { lower: Some(cut(1)), upper: cut(3), digests }));
 }
