@@ -248,7 +248,7 @@ fn failed(error: &RunError, http: std::net::SocketAddr) -> String {
                     "`plumeline journal verify` says what is wrong with it; a copy of it can be put back only \
                      together with its tables"
                 }
-                JournalError::Ledger(_) => "",
+                JournalError::Ledger(_) | JournalError::Failed => "",
             };
             if remedy.is_empty() { String::new() } else { format!(". {remedy}") }
         }
@@ -340,7 +340,8 @@ fn verify_ledger(path: &Path) -> Result<ExitCode, String> {
     bar.end();
     let verdict = verdict.map_err(|error| chain(&error))?;
     say(&mut std::io::stdout(), &verdict.to_string());
-    Ok(if verdict.difference.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_proven = verdict.until.is_some() && verdict.difference.is_none();
+    Ok(if is_proven { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn look_into(look: &Look) -> Result<ExitCode, String> {

@@ -4,6 +4,7 @@
 //! 1. The tables are read cut by cut, up to the newest commit of `activity`.
 //! 2. The batch reference computes what the entries of each cut must be ([`plumeline_pipelines::audit`]). *So
 //!    every balance is compared at every cut: not only what is true today, but all that ever was.*
+//!    What is not part of a balance is not compared: `reason`, `period_date`, and where a reading came from.
 //! 3. The digests of all balances are compared with those of the newest commit. *They are what a restart
 //!    relies on.*
 //!
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use plumeline_pipelines::audit::{Auditor, Entries, Learned};
-use plumeline_pipelines::digest::{Digester, Digests};
+use plumeline_pipelines::digest::{Digester, Digests, Table};
 use plumeline_pipelines::model::{
     ActivityKey, Cause, Emission, EmissionKey, FootprintKey, Id, Line, Measure, Names, Record, Tick,
 };
@@ -60,7 +61,10 @@ pub struct Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { until, cuts, records, facts, entries, difference } = self;
-        let Some(until) = until else { return f.write_str("nothing is committed yet") };
+        let Some(until) = until else {
+            return f
+                .write_str("there is nothing to verify: nothing is committed at the sink's url");
+        };
         match difference {
             None => write!(
                 f,
@@ -68,9 +72,11 @@ impl fmt::Display for Verdict {
                  {cuts} cuts, from {records} records and {facts} rows of facts, up to {}",
                 shown(until.ms())
             ),
-            Some(difference) => {
-                write!(f, "the ledger is not what its readings lead to: {difference}")
-            }
+            Some(difference) => write!(
+                f,
+                "the ledger is not what its readings lead to under the pipeline file's period, grace, retain and \
+                 gwp: {difference}"
+            ),
         }
     }
 }
@@ -161,10 +167,11 @@ fn learned(rows: CutRows) -> Learned {
 
 /// Where the digests of all balances are not those of the commit.
 fn undigested(proof: &Proof, digests: &Digests) -> Option<String> {
-    proof.digests.iter().find_map(|(table, told)| {
-        let computed = digests.all(*table);
-        (computed != told.all).then(|| {
-            let (table, told) = (table.name(), told.all);
+    Table::ALL.into_iter().find_map(|table| {
+        let computed = digests.all(table);
+        let told = proof.digests.get(&table).map(|digest| digest.all);
+        (told != Some(computed)).then(|| {
+            let (table, told) = (table.name(), told.unwrap_or_default());
             format!(
                 "the entries of table `{table}` have digest {computed}, and its commit says {told}"
             )

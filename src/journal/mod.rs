@@ -32,6 +32,7 @@ mod inspect;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plumeline_connectors::{FactChange, Position};
@@ -85,6 +86,9 @@ pub enum JournalError {
         /// As it is.
         is: String,
     },
+    /// It has failed before in this process: nobody knows what is on the disk.
+    #[error("the journal has failed, and is not written any more")]
+    Failed,
     /// The ledger and the journal do not belong together.
     #[error("{0}")]
     Ledger(String),
@@ -187,6 +191,8 @@ pub struct Journal {
     path: PathBuf,
     names: Arc<Names>,
     sources: Arc<[Arc<str>]>,
+    /// An error that does not pass has come: nothing is written, nor acknowledged, after it.
+    has_failed: Arc<AtomicBool>,
     /// Holds the lock until the process ends.
     _lock: File,
 }
@@ -240,7 +246,8 @@ impl Journal {
             committed_ms,
             newest_cut_ms: db.newest_cut_ms()?,
         };
-        let journal = Self { db: Mutex::new(db), path, names, sources: all.into(), _lock: lock };
+        let (db, has_failed) = (Mutex::new(db), Arc::new(AtomicBool::new(false)));
+        let journal = Self { db, path, names, sources: all.into(), has_failed, _lock: lock };
         Ok((journal, found))
     }
 
@@ -259,6 +266,14 @@ impl Journal {
         self.db.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes, unless a write has failed for good.
+    fn write<T>(
+        &self,
+        write: impl FnOnce(&mut Db) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        guarded(&self.has_failed, || write(&mut self.db()))
+    }
+
     /// Where the source called `name` is read on.
     ///
     /// # Errors
@@ -274,7 +289,7 @@ impl Journal {
     pub fn append(&self, part: &Part<'_>) -> Result<(), JournalError> {
         fail::fail_point!("journal-append");
         fail::fail_point!("journal-full", |_| Err(JournalError::full()));
-        self.db().append(part, self.naming())?;
+        self.write(|db| db.append(part, self.naming()))?;
         fail::fail_point!("journal-appended");
         Ok(())
     }
@@ -286,7 +301,7 @@ impl Journal {
     pub fn cut(&self, ms: i64) -> Result<(), JournalError> {
         fail::fail_point!("journal-cut");
         fail::fail_point!("journal-full", |_| Err(JournalError::full()));
-        self.db().cut(ms)?;
+        self.write(|db| db.cut(ms))?;
         fail::fail_point!("journal-cut-done");
         Ok(())
     }
@@ -300,7 +315,7 @@ impl Journal {
         let parts: Vec<_> = parts.iter().map(encoded).collect();
         fail::fail_point!("journal-keep");
         fail::fail_point!("journal-full", |_| Err(JournalError::full()));
-        self.db().keep(moved_ms, &parts)?;
+        self.write(|db| db.keep(moved_ms, &parts))?;
         fail::fail_point!("journal-kept");
         Ok(())
     }
@@ -312,7 +327,7 @@ impl Journal {
     pub fn committed(&self, ms: i64) -> Result<(), JournalError> {
         fail::fail_point!("journal-committed");
         fail::fail_point!("journal-full", |_| Err(JournalError::full()));
-        self.db().committed(ms)?;
+        self.write(|db| db.committed(ms))?;
         fail::fail_point!("journal-committed-done");
         Ok(())
     }
@@ -325,7 +340,7 @@ impl Journal {
     pub fn forget(&self, moved_ms: i64, horizon_ms: i64) -> Result<bool, JournalError> {
         fail::fail_point!("journal-forget");
         fail::fail_point!("journal-full", |_| Err(JournalError::full()));
-        let may_be_more = self.db().forget(moved_ms, horizon_ms)?;
+        let may_be_more = self.write(|db| db.forget(moved_ms, horizon_ms))?;
         fail::fail_point!("journal-forgotten");
         Ok(may_be_more)
     }
@@ -343,7 +358,7 @@ impl Journal {
     /// # Errors
     /// If it cannot be opened.
     pub fn copier(&self) -> Result<Copier, JournalError> {
-        Ok(Copier(Db::open_to_copy(&self.path)?))
+        Ok(Copier { db: Db::open_to_copy(&self.path)?, has_failed: Arc::clone(&self.has_failed) })
     }
 
     /// Another connection to read it with, while this one writes.
@@ -359,7 +374,10 @@ impl Journal {
 /// Copies what was committed from `SQLite`'s log to its file, so that the writer need not. *Otherwise every few
 /// seconds a commit, and whoever waits for it, would also wait for some ten MB.*
 #[derive(Debug)]
-pub struct Copier(Db);
+pub struct Copier {
+    db: Db,
+    has_failed: Arc<AtomicBool>,
+}
 
 impl Copier {
     /// Copies what is in the log now.
@@ -367,7 +385,7 @@ impl Copier {
     /// # Errors
     /// Transient where the disk is full: what is in the log is committed all the same.
     pub fn copy(&self) -> Result<(), JournalError> {
-        self.0.copy()
+        guarded(&self.has_failed, || self.db.copy())
     }
 }
 
@@ -446,6 +464,20 @@ impl Reader {
         }
         Ok(Some(Kept { moved_ms, records }))
     }
+}
+
+/// Does `work` unless something has failed for good, and notes if it does. *A flush that failed once may succeed
+/// when it is tried again, although what it should have flushed is gone.*
+fn guarded<T>(
+    has_failed: &AtomicBool,
+    work: impl FnOnce() -> Result<T, JournalError>,
+) -> Result<T, JournalError> {
+    if has_failed.load(Ordering::Acquire) {
+        return Err(JournalError::Failed);
+    }
+    work().inspect_err(|error| {
+        has_failed.fetch_or(!error.is_transient(), Ordering::AcqRel);
+    })
 }
 
 /// What decides results: a journal goes on only under the same.

@@ -3,7 +3,7 @@
 //! 1. A restart derives the balances anew that lie above the horizon of the committed cut S. Each worker adds
 //!    up the digests of what it derives.
 //! 2. When all have, they are compared with those that the commit of S carries. *A difference means that the
-//!    tables are not what the journal leads to: whatever followed would be booked on a wrong base.*
+//!    ledger is not what the journal leads to: whatever followed would be booked on a wrong base.*
 //! 3. From then on each cut adds the digests of its entries, and its commit carries the sums: of all balances,
 //!    and of those that its horizon has not passed.
 
@@ -45,15 +45,16 @@ impl Books {
         self.missing = self.missing.saturating_sub(1);
         let Some(proof) = self.unproven.take_if(|_| self.missing == 0) else { return Ok(()) };
         let from_ms = self.horizon_ms(proof.upper);
-        for (table, digest) in proof.digests {
+        for table in Table::ALL {
             let restored = self.live.since(table, from_ms);
-            if restored != digest.live {
-                let (table, told) = (table.name(), digest.live);
+            let told = proof.digests.get(&table).map(|digest| digest.live);
+            if told != Some(restored) {
+                let (table, told) = (table.name(), told.unwrap_or_default());
                 return Err(JournalError::Ledger(format!(
-                    "what the journal leads to is not what table `{table}` holds (digest {restored}, and the \
-                     newest commit says {told}): one of them was changed, or is another one. Nothing was \
-                     written. `plumeline verify` tells where the tables differ from their readings; put back \
-                     the newest copies of the state folder and of the tables"
+                    "what the journal leads to is not what the newest commit says of table `{table}` (digest \
+                     {restored}, and it says {told}): one of them was changed, or is another one. Nothing was \
+                     committed. `plumeline verify` tells whether the tables differ from their readings; put \
+                     back the newest copies of the state folder and of the tables"
                 )));
             }
         }

@@ -191,6 +191,8 @@ impl Joint<'_> {
     ) -> Result<(), RunError> {
         let Self { pipeline, journal, names, telemetry, stop, found, committed_ms } = self;
         let shared = || (Arc::clone(telemetry), Arc::clone(stop));
+        // Before any thread starts: what cannot be opened ends the start alone.
+        let (reader, copier) = (journal.reader()?, journal.copier()?);
         let (rows, rows_inbox) = sync_channel(CHUNKS_MAX);
         let (cuts_made, cuts) = channel();
         let made = (Arc::clone(journal), cuts_made);
@@ -225,7 +227,7 @@ impl Joint<'_> {
             telemetry.set_recovery(Some("starting".to_owned()));
         }
         let feeder = Feeder::new(feeder::Parts {
-            reader: journal.reader()?,
+            reader,
             journal: Arc::clone(journal),
             handover: Arc::clone(&handover),
             committed_ms: *committed_ms,
@@ -241,7 +243,7 @@ impl Joint<'_> {
         });
         crew.take_on("feeder", move || Ok(feeder.run()?))?;
 
-        let (copier, (ingesting, ingest_ended)) = (journal.copier()?, channel::<()>());
+        let (ingesting, ingest_ended) = channel::<()>();
         crew.take_on("journal", move || {
             while ingest_ended.recv_timeout(COPY_EVERY) == Err(RecvTimeoutError::Timeout) {
                 match copier.copy() {

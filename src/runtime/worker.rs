@@ -206,7 +206,7 @@ impl Hand {
             self.rows.send(ToCommitter::Restored { digests }).map_err(|_| Ended)?;
         }
         let is_full = self.stash.is_full()
-            || self.readings.len() + self.activity_data.len() > READINGS_MAX
+            || self.readings.len() + self.activity_data.len() + self.pending.len() > READINGS_MAX
             || self.rejects.len() > READINGS_MAX;
         self.telemetry.set_rows_wait(self.index, is_full);
         let changes = std::mem::take(&mut self.windows_changed);

@@ -170,6 +170,8 @@ impl Book {
         let is_kept = tick.is(Cause::Kept);
         records.sort_by_key(|record| (record.activity, record.arrival));
         for record in &records {
+            let old =
+                self.claims.get(&record.activity).and_then(|claims| claims.current().copied());
             let outcome = match self.refusal(record).filter(|_| !is_kept) {
                 None => self.take(record, &mut pieces),
                 Some((event, why)) => {
@@ -184,11 +186,14 @@ impl Book {
             };
             tally.count(record.arrival.source, outcome);
             let is_accepted = matches!(outcome, Outcome::Booked | Outcome::Parked);
-            if is_accepted && record.value.is_some() && !is_kept {
+            if is_accepted && !is_kept {
+                // What it takes back, or corrects, changes too.
                 let about = (PendingCause::Activities, record.activity);
-                let stretch = (record.from_ms, record.to_ms);
-                let pending = PendingEntry::of(&self.options.policy, about, stretch, tick.ms());
-                notices.extend(pending.map(Notice::Pending));
+                for Said { from_ms, to_ms, .. } in old.into_iter().chain(Said::of(record)) {
+                    let stretch = (from_ms, to_ms);
+                    let pending = PendingEntry::of(&self.options.policy, about, stretch, tick.ms());
+                    notices.extend(pending.map(Notice::Pending));
+                }
             }
             // A refused one is refused for good: nothing cures what it says of itself.
             if is_accepted && self.options.keep_readings {

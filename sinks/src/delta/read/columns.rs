@@ -6,6 +6,7 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use plumeline_pipelines::model::time::LATEST_MS;
 
 /// See the module's documentation.
 pub(super) struct Columns<'b>(pub(super) &'b RecordBatch);
@@ -109,11 +110,14 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// In ms.
+    /// In ms, from 1970 to the end of all validities.
     pub(super) fn at(&self, row: usize) -> Result<i64, String> {
         let micros = (!self.array.is_null(row)).then(|| self.array.value(row));
-        let micros = micros.filter(|micros| micros % 1000 == 0);
-        let micros = micros.ok_or_else(|| format!("column `{}` is no whole ms", self.name))?;
+        let is_known =
+            |micros: &i64| micros % 1000 == 0 && (0..=LATEST_MS).contains(&(micros / 1000));
+        let micros = micros.filter(is_known);
+        let micros =
+            micros.ok_or_else(|| format!("column `{}` is no instant of ours", self.name))?;
         Ok(micros / 1000)
     }
 }

@@ -48,7 +48,7 @@ impl Decoder<'_> {
 
     /// Keys of `activity` and `emissions`, without the factor.
     fn keys(&self, columns: &Columns<'_>) -> Decoded<ActivityKey> {
-        let starts = columns.times("period_start")?;
+        let (starts, ends) = (columns.times("period_start")?, columns.times("period_end")?);
         let (nodes, units) = (columns.texts("node")?, columns.texts("unit")?);
         let (subjects, kinds) = (columns.texts("subject")?, columns.texts("subject_kind")?);
         each(columns, |row| {
@@ -59,6 +59,10 @@ impl Decoder<'_> {
                 _ => None,
             })?;
             let period = Period::of(starts.at(row)?, self.period_ms);
+            let bounds = (period.start_ms(self.period_ms), period.end_ms(self.period_ms));
+            if bounds != (starts.at(row)?, ends.at(row)?) {
+                return Err("`period_start` and `period_end` are no period of ours".to_owned());
+            }
             let (node, unit) = (self.name(&nodes, row)?, units.parsed(row, unit)?);
             Ok(ActivityKey { period, node, subject, unit, factor: Id::NONE })
         })
@@ -107,6 +111,9 @@ impl Decoder<'_> {
         let (said, arrived) = (SaidColumns::of(columns)?, Arrived::of(columns)?);
         each(columns, |row| {
             let (from_ms, at_ms) = (from.at(row)?, to.at(row)?);
+            if from_ms > at_ms || at_ms == 0 {
+                return Err("`observed_to` is before `observed_at`".to_owned());
+            }
             let record = Reading {
                 meter: self.name(&meters, row)?,
                 at_ms,
@@ -128,13 +135,18 @@ impl Decoder<'_> {
         let factors = columns.texts("factor")?;
         let (said, arrived) = (SaidColumns::of(columns)?, Arrived::of(columns)?);
         each(columns, |row| {
+            let value = said.values.optional(row, number)?;
+            // A withdrawal need not say which stretch it takes back.
+            if value.is_some() && from.at(row)? >= to.at(row)? {
+                return Err("`observed_to` is not after `observed_at`".to_owned());
+            }
             let record = ActivityRecord {
                 activity: self.name(&activities, row)?,
                 node: self.name(&nodes, row)?,
                 factor: self.optional_name(&factors, row),
                 from_ms: from.at(row)?,
                 to_ms: to.at(row)?,
-                value: said.values.optional(row, number)?,
+                value,
                 unit: said.units.parsed(row, unit)?,
                 version: said.versions.at(row)?,
                 quality: said.qualities.parsed(row, Quality::parse)?,
