@@ -85,6 +85,8 @@ pub(crate) fn judge(rig: &Rig, running: Running, sent: (&Traffic, i32), facts: &
         assert!(!wanted.is_empty(), "{table}: the traffic says something");
         assert_same(table, &balances(ledger::query(rig, &python, query), keys), wanted);
     }
+    // Counted by `tests/soak/run`.
+    eprintln!("{} acknowledged readings are in the ledger once", traffic.accepted().len());
 }
 
 /// What the reference makes of all that was said, under the tables of `rig` as they are.
