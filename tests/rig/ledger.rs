@@ -13,10 +13,11 @@ use super::Rig;
 /// Balances: names of a key, then its sums in units of their last digit.
 pub(crate) type Balances = BTreeMap<Vec<String>, Vec<i128>>;
 
-/// Runs the script on standard input, then prints the rows of each query of the arguments.
+/// Runs the script on standard input, then prints the rows of each query of the arguments. Without the progress
+/// bar that `DuckDB` draws among the rows of a slow query.
 const DUCKDB: &str = r#"
 import sys, duckdb
-lake = duckdb.connect()
+lake = duckdb.connect(config={"enable_progress_bar": "false"})
 lake.execute("SET TimeZone = 'UTC'")
 lake.execute(sys.stdin.read())
 for query in sys.argv[1:]:
@@ -29,7 +30,7 @@ for query in sys.argv[1:]:
 const DELTALAKE: &str = r#"
 import os, sys, duckdb, deltalake
 options = {k: v for k, v in os.environ.items() if k.startswith("AWS_")}
-lake = duckdb.connect()
+lake = duckdb.connect(config={"enable_progress_bar": "false"})
 lake.execute("SET TimeZone = 'UTC'")
 for argument in sys.argv[1:]:
     name, url = argument.split("=", 1)
