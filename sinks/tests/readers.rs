@@ -77,7 +77,8 @@ const QUERIES: &str = r"
 import sys, duckdb
 script = open(sys.argv[1]).read()
 for zone in ('UTC', 'Asia/Tokyo'):
-    connection = duckdb.connect(config={'enable_progress_bar': 'false'})
+    connection = duckdb.connect()
+    connection.execute('SET enable_progress_bar = false')
     connection.execute(f'SET TimeZone = \'{zone}\'')
     connection.execute(script)
     for query in open(sys.argv[2]).read().split(';'):

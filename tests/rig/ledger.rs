@@ -17,7 +17,8 @@ pub(crate) type Balances = BTreeMap<Vec<String>, Vec<i128>>;
 /// bar that `DuckDB` draws among the rows of a slow query.
 const DUCKDB: &str = r#"
 import sys, duckdb
-lake = duckdb.connect(config={"enable_progress_bar": "false"})
+lake = duckdb.connect()
+lake.execute("SET enable_progress_bar = false")
 lake.execute("SET TimeZone = 'UTC'")
 lake.execute(sys.stdin.read())
 for query in sys.argv[1:]:
@@ -30,7 +31,8 @@ for query in sys.argv[1:]:
 const DELTALAKE: &str = r#"
 import os, sys, duckdb, deltalake
 options = {k: v for k, v in os.environ.items() if k.startswith("AWS_")}
-lake = duckdb.connect(config={"enable_progress_bar": "false"})
+lake = duckdb.connect()
+lake.execute("SET enable_progress_bar = false")
 lake.execute("SET TimeZone = 'UTC'")
 for argument in sys.argv[1:]:
     name, url = argument.split("=", 1)
