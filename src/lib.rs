@@ -20,6 +20,7 @@ pub mod demo;
 pub mod facts;
 pub mod http;
 pub mod journal;
+pub mod restate;
 pub mod runtime;
 pub mod verify;
 

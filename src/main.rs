@@ -9,8 +9,10 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use plumeline::bar::Bar;
 use plumeline::journal::JournalError;
+use plumeline::restate::Effect;
 use plumeline::runtime::{Progress, RunError, Running, WallClock};
-use plumeline::{chain, check, config, demo, journal, runtime, verify};
+use plumeline::{chain, check, config, demo, http, journal, restate, runtime, verify};
+use plumeline_pipelines::model::Names;
 use plumeline_sinks::delta::LakeError;
 use tracing_subscriber::EnvFilter;
 
@@ -70,6 +72,15 @@ enum Command {
         #[arg(value_name = "PIPELINE.toml")]
         pipeline: PathBuf,
     },
+    /// Restate what reaches below `retain`: asks the running pipeline to do it now.
+    Restate {
+        /// The pipeline file.
+        #[arg(value_name = "PIPELINE.toml")]
+        pipeline: PathBuf,
+        /// Change nothing, ask nobody: tell what it would do, in kg of CO2e by company, scope and month.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Look into a journal; nothing is written to it, and a pipeline may run meanwhile.
     Journal {
         #[command(subcommand)]
@@ -115,6 +126,7 @@ fn main() -> ExitCode {
         Command::Check { pipeline, connect } => run_check(&pipeline, connect),
         Command::Views { pipeline, as_of } => views(&pipeline, as_of),
         Command::Verify { pipeline } => verify_ledger(&pipeline),
+        Command::Restate { pipeline, dry_run } => restate_ledger(&pipeline, dry_run),
         Command::Journal { look } => look_into(&look),
     };
     done.unwrap_or_else(|message| {
@@ -342,6 +354,52 @@ fn verify_ledger(path: &Path) -> Result<ExitCode, String> {
     say(&mut std::io::stdout(), &verdict.to_string());
     let is_proven = verdict.until.is_some() && verdict.difference.is_none();
     Ok(if is_proven { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn restate_ledger(path: &Path, dry_run: bool) -> Result<ExitCode, String> {
+    let pipeline = load(path)?;
+    let out = &mut std::io::stdout();
+    if dry_run {
+        let lake = pipeline.lake(false).ok_or("the pipeline has no sink of type \"delta\"")?;
+        if !lake.readings {
+            return Err(
+                "its sink says `readings = \"none\"`: there is nothing to compute it from".into()
+            );
+        }
+        let names = Arc::new(Names::new());
+        let mut effect = Effect::new(Arc::clone(&names), pipeline.timezone.clone());
+        let request = restate::Request {
+            lake,
+            policy: &pipeline.policy,
+            names,
+            scratch: &std::env::temp_dir(),
+            share_rows: restate::SHARE_ROWS,
+            may_go_on: &|| true,
+        };
+        let mut give = |rows| {
+            effect.add(&rows);
+            Ok(())
+        };
+        let found = restate::restate(request, &mut give).map_err(|error| chain(&error))?;
+        let entry = found.unwrap_or_default().entry;
+        let entries = entry.activity + entry.emissions + entry.footprints;
+        if entries == 0 {
+            say(out, "nothing is missing below the horizon");
+        } else {
+            say(out, effect.table().trim_end());
+            say(out, &format!("{entries} entries; nothing was changed"));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let answer = http::ask(pipeline.http, "/restate").map_err(|error| {
+        format!(
+            "no pipeline answers at {} ({error}): start it with `plumeline run {}`, and ask again",
+            pipeline.http,
+            path.display()
+        )
+    })?;
+    say(out, answer.trim_end());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn look_into(look: &Look) -> Result<ExitCode, String> {

@@ -20,7 +20,7 @@ use plumeline_pipelines::digest::{Digester, Digests, Table};
 use plumeline_pipelines::model::{
     ActivityKey, Cause, Emission, EmissionKey, FootprintKey, Id, Line, Measure, Names, Record, Tick,
 };
-use plumeline_sinks::delta::{CutRows, LakeError, LakeReader, Proof};
+use plumeline_sinks::delta::{CutRows, LakeError, LakeReader, Proof, TableName};
 use thiserror::Error;
 
 use crate::config::Pipeline;
@@ -97,7 +97,13 @@ pub fn verify(
     let names = Arc::new(Names::new());
     let mut reader = LakeReader::open(config, Arc::clone(&names))?;
     let mut verdict = Verdict { until: reader.committed(), ..Verdict::default() };
-    let mut auditor = Auditor::new(pipeline.policy.clone());
+    let policy = pipeline.policy.clone();
+    // One that follows restatements keeps everything in memory.
+    let mut auditor = if is_restated(pipeline, &names)? {
+        Auditor::with_history(policy)
+    } else {
+        Auditor::new(policy)
+    };
     let books = Books { names: &names, period_ms: pipeline.policy.period_ms };
     let mut digester = Digester::new(Arc::clone(&names), &pipeline.policy);
     while let Some((cut, rows)) = reader.next_cut()? {
@@ -149,6 +155,14 @@ fn entries(rows: &CutRows, digester: &mut Digester) -> Entries {
     entries
 }
 
+/// Whether anything was ever restated from below the horizon.
+fn is_restated(pipeline: &Pipeline, names: &Arc<Names>) -> Result<bool, VerifyError> {
+    let config = pipeline.lake(false).ok_or(VerifyError::NoLake)?;
+    let is_read = |table| table == TableName::Restatements;
+    let mut reader = LakeReader::of(config, Arc::clone(names), is_read)?;
+    Ok(reader.next_cut()?.is_some())
+}
+
 fn learned(rows: CutRows) -> Learned {
     let readings =
         rows.readings.into_iter().map(|row| (row.received_ms, Record::Reading(row.record)));
@@ -159,7 +173,9 @@ fn learned(rows: CutRows) -> Learned {
         let tick = Tick::new(row.learned_ms, row.fact.cause());
         (tick, row.fact, if row.withdrawn { -1 } else { 1 })
     });
+    let restated = rows.restated.first().map(|row| Tick::new(row.known_ms, Cause::Cut));
     Learned {
+        restated,
         facts: facts.collect(),
         records: records.map(|(ms, record)| (Tick::new(ms, Cause::Readings), record)).collect(),
     }

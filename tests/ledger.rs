@@ -209,7 +209,7 @@ fn what_reaches_below_the_horizon_is_pending_and_named() {
     };
     // The readings are of the day before yesterday: a day too old.
     let rig = Rig::plain(FILE_SOURCE, "1s");
-    let shorter = "period = \"1h\"\nretain = \"1d\"\nsamples = \"1d\"";
+    let shorter = "period = \"1h\"\nretain = \"1d\"\nsamples = \"1d\"\nrestate = \"manual\"";
     rig.edit("pipeline.toml", "period = \"1d\"", shorter);
     rig.edit("pipeline.toml", "windows = [\"7d\"]", "windows = [\"24h\"]");
     let lines: Vec<String> = (0..5).map(rig::reading).collect();

@@ -11,6 +11,9 @@
 //! falls due. What it keeps is what is known above the horizon; it has no dataflow, no differences of inputs, no
 //! holding and no windows. That it agrees with the reference at every cut of random histories is a test.
 //!
+//! What was restated from below the horizon needs everything that was ever said: an auditor that is to follow it
+//! ([`Auditor::with_history`]) keeps it all, and gives it to the reference when the time comes.
+//!
 //! A period's balance freezes when the horizon passes it, which may happen between two cuts: a cut is gone
 //! through in steps, each up to the last tick before the horizon moves.
 
@@ -23,7 +26,9 @@ use crate::model::{
     ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow,
     FootprintKey, Gas, Id, Measure, Method, Period, Policy, Reading, Record, Subject, Tick, Wide,
 };
-use crate::reference::{Told, add, forget_values, holding_lines};
+use crate::reference::{
+    Balances, History, Restated, Told, ToldValues, add, forget_values, holding_lines,
+};
 use crate::stages::activities::Said;
 use crate::stages::metering::{Rows, Scan, Value, book_span};
 use crate::stages::roll_up::Tree;
@@ -36,6 +41,8 @@ pub struct Learned {
     pub facts: Vec<(Tick, Fact, i64)>,
     /// Readings and activities.
     pub records: Vec<(Tick, Record)>,
+    /// The cut took a restatement along, of what was known up to this tick.
+    pub restated: Option<Tick>,
 }
 
 /// The entries of a cut, summed by the key of their balance, as tables hold them: without what is zero, and
@@ -51,6 +58,31 @@ pub struct Entries {
 }
 
 impl Entries {
+    /// Adds balances as tables hold them.
+    pub fn add_balances(&mut self, balances: &Balances) {
+        balances.activity.iter().for_each(|(key, measure)| self.add_activity(*key, measure));
+        balances.emissions.iter().for_each(|(key, emission)| self.add_emission(*key, emission));
+        balances.footprints.iter().for_each(|(key, emission)| self.add_footprint(*key, emission));
+    }
+
+    /// Adds all of `other` under the keys that are `wanted`, by the start of their period, ms.
+    fn merge(&mut self, other: &Self, wanted: impl Fn(i64) -> bool, policy: &Policy, sign: i64) {
+        let start_ms = |key: &ActivityKey| key.period.start_ms(policy.period_ms);
+        for (key, change) in other.activity.iter().filter(|(key, _)| wanted(start_ms(key))) {
+            let change = if sign < 0 { change.negated() } else { *change };
+            self.add_activity(*key, &change);
+        }
+        let emissions = other.emissions.iter().filter(|(key, _)| wanted(start_ms(&key.activity)));
+        for (key, change) in emissions {
+            let change = if sign < 0 { change.negated() } else { *change };
+            self.add_emission(*key, &change);
+        }
+        for (key, change) in other.footprints.iter().filter(|(key, _)| wanted(key.start_ms)) {
+            let change = if sign < 0 { change.negated() } else { *change };
+            self.add_footprint(*key, &change);
+        }
+    }
+
     /// Adds an entry of `activity`.
     pub fn add_activity(&mut self, key: ActivityKey, change: &Measure) {
         let change = Measure { presence: 0, ..*change };
@@ -109,6 +141,8 @@ pub struct Auditor {
     touched: BTreeSet<Subject>,
     /// The tree has changed since the last step: as it was then.
     old_tree: Option<Tree>,
+    /// Everything that was ever said, and booked, where restatements are to be followed.
+    whole: Option<(History, Entries)>,
 }
 
 impl Auditor {
@@ -129,11 +163,28 @@ impl Auditor {
             leaves: BTreeMap::new(),
             touched: BTreeSet::new(),
             old_tree: None,
+            whole: None,
         }
     }
 
+    /// Nothing is known yet, and nothing will be forgotten.
+    #[must_use]
+    pub fn with_history(policy: Policy) -> Self {
+        let (facts, records, restated) = (Vec::new(), Vec::new(), Vec::new());
+        let history = History { policy: policy.clone(), facts, records, restated };
+        Self { whole: Some((history, Entries::default())), ..Self::new(policy) }
+    }
+
     /// The entries of the cut, which follows on the last one.
+    ///
+    /// # Panics
+    /// If it took a restatement along and the auditor has no history.
     pub fn cut(&mut self, cut: Tick, learned: Learned) -> Entries {
+        if let Some((history, _)) = &mut self.whole {
+            history.facts.extend_from_slice(&learned.facts);
+            history.records.extend_from_slice(&learned.records);
+        }
+        let restated = learned.restated.map(|known| Restated { tick: cut, known });
         let mut ticks: BTreeMap<Tick, Learned> = BTreeMap::new();
         for (tick, fact, diff) in learned.facts {
             ticks.entry(tick).or_default().facts.push((tick, fact, diff));
@@ -153,7 +204,56 @@ impl Auditor {
             self.book(end, &mut entries);
             self.last = end;
         }
+        if let Some(restated) = restated {
+            let missing = self.missing(restated.known, &entries);
+            self.recall(restated);
+            self.book(cut, &mut entries);
+            entries.merge(&missing, |_| true, &self.policy, 1);
+        }
+        if let Some((_, booked)) = &mut self.whole {
+            booked.merge(&entries, |_| true, &self.policy, 1);
+        }
         entries
+    }
+
+    /// What is not booked below the horizon of `known`, although everything that was known then leads to it.
+    fn missing(&self, known: Tick, entries: &Entries) -> Entries {
+        let (history, booked) =
+            self.whole.as_ref().expect("an auditor that follows restatements has a history");
+        let horizon_ms = self.policy.horizon(known).start_ms(self.policy.period_ms);
+        let is_below = |start_ms: i64| start_ms < horizon_ms;
+        let (mut wanted, mut missing) = (Entries::default(), Entries::default());
+        wanted.add_balances(&history.in_hindsight(known));
+        missing.merge(&wanted, is_below, &self.policy, 1);
+        missing.merge(booked, is_below, &self.policy, -1);
+        missing.merge(entries, is_below, &self.policy, -1);
+        missing
+    }
+
+    /// Takes over what is to be kept from before the horizon.
+    fn recall(&mut self, restated: Restated) {
+        let (history, _) =
+            self.whole.as_ref().expect("an auditor that follows restatements has a history");
+        let (mut values, mut said) = (ToldValues::new(), BTreeMap::new());
+        for (subject, account) in &mut self.accounts {
+            match *subject {
+                Subject::Meter(id) => {
+                    values.insert(id, std::mem::take(&mut account.values));
+                }
+                Subject::Activity(id) => {
+                    said.insert(id, std::mem::take(&mut account.said));
+                }
+            }
+        }
+        history.recall(&mut values, restated.known);
+        history.recall_activities(&mut said, restated);
+        for (id, values) in values {
+            self.accounts.entry(Subject::Meter(id)).or_default().values = values;
+        }
+        for (id, said) in said {
+            self.accounts.entry(Subject::Activity(id)).or_default().said = said;
+        }
+        self.touched.extend(self.accounts.keys().copied());
     }
 
     /// The ends of the steps up to `cut`: each last tick before the horizon moves, then the cut.

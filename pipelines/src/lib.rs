@@ -15,6 +15,7 @@
 pub mod audit;
 pub mod digest;
 pub mod engine;
+pub mod hindsight;
 pub mod model;
 pub mod reference;
 pub mod stages;

@@ -11,9 +11,11 @@
 //! order, become spans ([`Scan`]), how a span is split over periods, and the tree's paths. What makes the
 //! dataflow hard (ticks, differences, versions in use, holding, windows, forgetting) it does not share.
 //!
-//! A period freezes when the horizon passes it: its balance is that of the last tick before, `e`.
+//! A period freezes when the horizon passes it: its balance is that of the last tick before, `e`. Until it is
+//! restated from below ([`Restated`]): then its balance is what everything that was ever said leads to, without
+//! anything being late or forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 
@@ -22,7 +24,7 @@ use crate::model::entry::Line;
 use crate::model::time::{DAY_MS, day_start};
 use crate::model::{
     ActivityKey, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow, FootprintKey, Gas, GwpSet,
-    Id, Measure, NodeRow, Period, Policy, Rate, Reading, Record, Tick, Unit, WindowKey,
+    Id, Measure, NodeRow, Period, Policy, Rate, Reading, Record, Subject, Tick, Unit, WindowKey,
 };
 use crate::stages::activities::Said;
 use crate::stages::metering::spans::same_position;
@@ -39,6 +41,26 @@ pub struct History {
     pub facts: Vec<(Tick, Fact, i64)>,
     /// Readings and activities.
     pub records: Vec<(Tick, Record)>,
+    /// Restatements from below the horizon, in order.
+    pub restated: Vec<Restated>,
+}
+
+/// Periods below the horizon were restated: as known at `known`, at `tick`, which has the same horizon.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Restated {
+    /// When it was booked; what was learned up to here and not known then waits for the next.
+    pub tick: Tick,
+    /// Up to which tick things were known.
+    pub known: Tick,
+}
+
+/// Whose knowledge a snapshot shows.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum View {
+    /// That of a live pipeline, which parks what is late and forgets.
+    Live,
+    /// That of somebody who has everything.
+    Whole,
 }
 
 /// Balances at a tick, without those that are zero.
@@ -82,8 +104,8 @@ impl History {
         let policy = &self.policy;
         let settled = |period: Period| Tick::new(policy.settles_ms(period), Cause::Time) <= tick;
         let mut balances = Balances::default();
-        for (frozen, days) in self.days_by_freezing(tick) {
-            let snapshot = self.snapshot(frozen);
+        for ((frozen, view), days) in self.days_by_freezing(tick) {
+            let snapshot = self.snapshot(frozen, view);
             let here =
                 |period: Period| days.contains(&day_start(period.start_ms(policy.period_ms)));
             for (key, measure) in &snapshot.activity {
@@ -106,9 +128,24 @@ impl History {
         balances
     }
 
+    /// The balances of all settled periods at `tick`, had everything known then been known from the beginning.
+    #[must_use]
+    pub(crate) fn in_hindsight(&self, tick: Tick) -> Balances {
+        let Snapshot { mut activity, mut emissions, nodes } = self.snapshot(tick, View::Whole);
+        let policy = &self.policy;
+        let settled = |period: Period| Tick::new(policy.settles_ms(period), Cause::Time) <= tick;
+        activity.retain(|key, _| settled(key.period));
+        emissions.retain(|key, _| settled(key.activity.period));
+        let mut footprints = BTreeMap::new();
+        for (key, emission) in nodes.iter().filter(|(key, _)| settled(key.period)) {
+            add(&mut footprints, key.by_the_hour(policy), emission);
+        }
+        Balances { activity, emissions, footprints, windows: BTreeMap::new() }
+    }
+
     fn windows(&self, tick: Tick, by_gas: bool) -> BTreeMap<WindowKey, Emission> {
         let mut windows = BTreeMap::new();
-        for (key, emission) in &self.snapshot(tick).nodes {
+        for (key, emission) in &self.snapshot(tick, View::Live).nodes {
             for (window, enters_ms, leaves_ms) in stays(&self.policy, key.period) {
                 let (enters, leaves) =
                     (Tick::new(enters_ms, Cause::Time), Tick::new(leaves_ms, Cause::Time));
@@ -123,8 +160,9 @@ impl History {
         windows
     }
 
-    /// Days of periods by the tick whose knowledge they show at `tick`: now, or when they froze.
-    fn days_by_freezing(&self, tick: Tick) -> BTreeMap<Tick, Vec<i64>> {
+    /// Days of periods by the tick whose knowledge they show at `tick`: now, or when they froze, or when they
+    /// were restated after that.
+    fn days_by_freezing(&self, tick: Tick) -> BTreeMap<(Tick, View), Vec<i64>> {
         let mut days: Vec<i64> = Vec::new();
         let mut last = Tick::ZERO;
         for (learned, record) in self.records.iter().filter(|(learned, _)| *learned <= tick) {
@@ -143,15 +181,20 @@ impl History {
         if let (Some(&first), Some(&end)) = (days.iter().min(), days.iter().max()) {
             days = every_day(first, end).collect();
         }
-        let mut by_freezing: BTreeMap<Tick, Vec<i64>> = BTreeMap::new();
+        let mut by_freezing: BTreeMap<(Tick, View), Vec<i64>> = BTreeMap::new();
         for day in days {
             let last_live = Tick::new(day + DAY_MS + self.policy.retain_ms - 1, Cause::Cut);
-            by_freezing.entry(last_live.min(tick)).or_default().push(day);
+            let restated = self.restated.iter().rfind(|restated| restated.tick <= tick);
+            let shown = match restated {
+                Some(restated) if restated.tick > last_live => (restated.known, View::Whole),
+                _ => (last_live.min(tick), View::Live),
+            };
+            by_freezing.entry(shown).or_default().push(day);
         }
         by_freezing
     }
 
-    fn snapshot(&self, tick: Tick) -> Snapshot {
+    fn snapshot(&self, tick: Tick, view: View) -> Snapshot {
         let mut activity = BTreeMap::new();
         let mut give = |((key, held_until_ms), measure): ((ActivityKey, i64), Measure)| {
             if Tick::new(held_until_ms, Cause::Time) <= tick {
@@ -159,7 +202,7 @@ impl History {
             }
         };
         let rows = self.meter_rows(tick);
-        for (meter, values) in self.values(tick) {
+        for (meter, values) in self.values(tick, view) {
             let none = Rows::default();
             let rows = rows.get(&meter).unwrap_or(&none);
             let place = (&self.policy, Period::default());
@@ -171,7 +214,7 @@ impl History {
             }
             scan.finish(&mut |span| book_span((meter, rows), &span, place, &mut give));
         }
-        for (id, said) in self.activities(tick) {
+        for (id, said) in self.activities(tick, view) {
             said.pieces(id, (&self.policy, Period::default()), &mut give);
         }
         self.emit(activity, tick)
@@ -247,17 +290,31 @@ impl History {
         tree
     }
 
-    /// The values of each meter that hold at `tick`, by instant, less those forgotten by then.
-    fn values(&self, tick: Tick) -> BTreeMap<Id, BTreeMap<i64, Value>> {
-        let mut told: BTreeMap<Id, BTreeMap<i64, Told<Value>>> = BTreeMap::new();
+    /// The values of each meter that hold at `tick`, by instant; of a live view less those that came too late
+    /// or are forgotten by then.
+    fn values(&self, tick: Tick, view: View) -> BTreeMap<Id, BTreeMap<i64, Value>> {
+        let told = match view {
+            View::Live => self.live_values(tick),
+            View::Whole => self.all_values(tick),
+        };
+        let values = |told: BTreeMap<i64, Told<Value>>| {
+            told.into_iter().filter_map(|(at_ms, told)| Some((at_ms, told.holds()?))).collect()
+        };
+        told.into_iter().map(|(meter, told)| (meter, values(told))).collect()
+    }
+
+    fn live_values(&self, tick: Tick) -> ToldValues {
+        let mut told = ToldValues::new();
         let mut readings: BTreeMap<Tick, Vec<&Reading>> = BTreeMap::new();
         for (learned, record) in self.records.iter().filter(|(learned, _)| *learned <= tick) {
             if let Record::Reading(reading) = record {
                 readings.entry(*learned).or_default().push(reading);
             }
         }
-        for (learned, ..) in self.facts.iter().filter(|(learned, ..)| *learned <= tick) {
-            readings.entry(*learned).or_default();
+        let facts = self.facts.iter().map(|(learned, ..)| *learned);
+        let recalls = self.restated.iter().map(Restated::recalled);
+        for learned in facts.chain(recalls).filter(|learned| *learned <= tick) {
+            readings.entry(learned).or_default();
         }
         let mut first = Period::default();
         for (learned, mut readings) in readings {
@@ -268,28 +325,50 @@ impl History {
             }
             readings.sort_by_key(|reading| reading.arrival);
             for reading in readings {
-                let Reading { meter, at_ms, unit, from_ms, version, .. } = *reading;
-                if self.policy.period_of(at_ms - 1) >= horizon {
-                    let value = reading.value.map(|number| Value { number, unit, from_ms });
-                    let told = told.entry(meter).or_default().entry(at_ms).or_default();
-                    told.take(version, value);
+                if self.policy.period_of(reading.at_ms - 1) >= horizon {
+                    tell(&mut told, reading);
                 }
             }
+            for restated in self.restated.iter().filter(|r| r.recalled() == learned) {
+                self.recall(&mut told, restated.known);
+            }
         }
-        let values = |told: BTreeMap<i64, Told<Value>>| {
-            told.into_iter().filter_map(|(at_ms, told)| Some((at_ms, told.holds()?))).collect()
-        };
-        told.into_iter().map(|(meter, told)| (meter, values(told))).collect()
+        told
+    }
+
+    /// What was known from before the horizon gives way to what is kept of everything.
+    pub(crate) fn recall(&self, told: &mut ToldValues, known: Tick) {
+        let horizon = self.policy.horizon(known);
+        let end_ms = horizon.start_ms(self.policy.period_ms);
+        for values in told.values_mut() {
+            *values = values.split_off(&(end_ms + 1));
+        }
+        let mut all = self.all_values(known);
+        self.forget(&mut all, known, horizon);
+        for (meter, mut values) in all {
+            values.split_off(&(end_ms + 1));
+            told.entry(meter).or_default().append(&mut values);
+        }
+    }
+
+    fn all_values(&self, tick: Tick) -> ToldValues {
+        let mut told = ToldValues::new();
+        let mut readings: Vec<(Tick, &Reading)> = Vec::new();
+        for (learned, record) in self.records.iter().filter(|(learned, _)| *learned <= tick) {
+            if let Record::Reading(reading) = record {
+                readings.push((*learned, reading));
+            }
+        }
+        readings.sort_by_key(|(learned, reading)| (*learned, reading.arrival));
+        for (_, reading) in readings {
+            tell(&mut told, reading);
+        }
+        told
     }
 
     /// What lies below the horizon is forgotten, but for the last value that a walk can resume from (and,
     /// for a register, since when it had that position). `known` is the tick of the rows that decide it.
-    fn forget(
-        &self,
-        told: &mut BTreeMap<Id, BTreeMap<i64, Told<Value>>>,
-        known: Tick,
-        horizon: Period,
-    ) {
+    fn forget(&self, told: &mut ToldValues, known: Tick, horizon: Period) {
         let rows = self.meter_rows(known);
         let none = Rows::default();
         for (meter, told) in told {
@@ -298,15 +377,24 @@ impl History {
     }
 
     /// The activities that hold at `tick`.
-    fn activities(&self, tick: Tick) -> BTreeMap<Id, Said> {
+    fn activities(&self, tick: Tick, view: View) -> BTreeMap<Id, Said> {
+        let told = match view {
+            View::Live => self.live_activities(tick),
+            View::Whole => self.all_activities(tick),
+        };
+        told.into_iter().filter_map(|(id, told)| Some((id, told.holds()?))).collect()
+    }
+
+    fn live_activities(&self, tick: Tick) -> BTreeMap<Id, Told<Said>> {
         let mut told: BTreeMap<Id, Told<Said>> = BTreeMap::new();
         let mut records: Vec<_> = self.records.iter().filter(|(t, _)| *t <= tick).collect();
-        records.sort_by_key(|(learned, record)| match record {
-            Record::Reading(r) => (*learned, r.arrival),
-            Record::Activity(a) => (*learned, a.arrival),
-        });
+        records.sort_by_key(|(learned, record)| (*learned, *record.arrival()));
+        let mut recalls = self.restated.iter().filter(|r| r.recalled() <= tick).peekable();
         for (learned, record) in records {
             let Record::Activity(record) = record else { continue };
+            while let Some(restated) = recalls.next_if(|r| r.recalled() < *learned) {
+                self.recall_activities(&mut told, *restated);
+            }
             let horizon = self.policy.horizon(*learned);
             let is_below = |to_ms: i64| self.policy.period_of(to_ms - 1) < horizon;
             let fits = record.value.is_none_or(|v| record.unit.amount(v, Decimal::ONE).is_ok());
@@ -320,8 +408,60 @@ impl History {
             }
             told.entry(record.activity).or_default().take(record.version, Said::of(record));
         }
-        told.into_iter().filter_map(|(id, told)| Some((id, told.holds()?))).collect()
+        for restated in recalls {
+            self.recall_activities(&mut told, *restated);
+        }
+        told
     }
+
+    /// Activities give way to what is kept of everything, but for those of which more was said meanwhile.
+    pub(crate) fn recall_activities(
+        &self,
+        told: &mut BTreeMap<Id, Told<Said>>,
+        restated: Restated,
+    ) {
+        let horizon = self.policy.horizon(restated.known);
+        let meanwhile = restated.known.next()..=restated.tick;
+        let later = self.records.iter().filter(|(learned, _)| meanwhile.contains(learned));
+        let later: BTreeSet<Subject> = later.map(|(_, record)| record.subject()).collect();
+        let is_recalled = |id: &Id| !later.contains(&Subject::Activity(*id));
+        told.retain(|id, _| !is_recalled(id));
+        let is_below = |said: Said| self.policy.period_of(said.to_ms - 1) < horizon;
+        for (id, all) in self.all_activities(restated.known) {
+            if is_recalled(&id) && !all.holds().is_some_and(is_below) {
+                told.insert(id, all);
+            }
+        }
+    }
+
+    fn all_activities(&self, tick: Tick) -> BTreeMap<Id, Told<Said>> {
+        let mut told: BTreeMap<Id, Told<Said>> = BTreeMap::new();
+        let mut records: Vec<_> = self.records.iter().filter(|(t, _)| *t <= tick).collect();
+        records.sort_by_key(|(learned, record)| (*learned, *record.arrival()));
+        for (_, record) in records {
+            let Record::Activity(record) = record else { continue };
+            if record.value.is_none_or(|v| record.unit.amount(v, Decimal::ONE).is_ok()) {
+                told.entry(record.activity).or_default().take(record.version, Said::of(record));
+            }
+        }
+        told
+    }
+}
+
+impl Restated {
+    /// When live dataflows are told what is kept from before the horizon.
+    fn recalled(&self) -> Tick {
+        Tick::new(self.tick.ms(), Cause::Kept)
+    }
+}
+
+/// What was said of each instant, by meter.
+pub(crate) type ToldValues = BTreeMap<Id, BTreeMap<i64, Told<Value>>>;
+
+fn tell(told: &mut ToldValues, reading: &Reading) {
+    let Reading { meter, at_ms, unit, from_ms, version, .. } = *reading;
+    let value = reading.value.map(|number| Value { number, unit, from_ms });
+    told.entry(meter).or_default().entry(at_ms).or_default().take(version, value);
 }
 
 /// The lines of the version of a factor, of these rows, that holds at `ms`.

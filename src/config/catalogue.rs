@@ -98,6 +98,13 @@ pub(super) const PIPELINE: Section = Section {
             "Readings kept while they wait for a meter or factor that is not registered yet. When it is full, further ones are rejected.",
         ),
         key(
+            "restate",
+            Choice(&["auto", "manual"]),
+            Default("\"auto\""),
+            "\"auto\"",
+            "What is done about what reaches below `retain`: `auto` restates it in the background, behind the live input; `manual` waits for `plumeline restate`.",
+        ),
+        key(
             "max_ahead",
             Duration { least_ms: 0, most_ms: DAY },
             Default("\"5m\""),

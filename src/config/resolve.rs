@@ -168,6 +168,7 @@ impl Resolver<'_> {
             state_dir: self.path(top, "state_dir")?,
             max_parked: top.whole("max_parked")?,
             max_ahead_ms: top.millis("max_ahead")?,
+            restates_by_itself: top.text("restate")? == "auto",
             http: http?,
             tables: Tables {
                 meters: self.path(&raw.tables, "meters"),

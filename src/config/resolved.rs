@@ -33,6 +33,8 @@ pub struct Pipeline {
     pub max_parked: u64,
     /// How far in the future a stamp may lie.
     pub max_ahead_ms: i64,
+    /// Whether what reaches below the horizon is restated without being asked.
+    pub restates_by_itself: bool,
     /// Where `/metrics`, `/healthz` and `/readyz` listen.
     pub http: SocketAddr,
     /// The CSV files of facts.

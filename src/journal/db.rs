@@ -13,7 +13,9 @@ use super::frame::{Frame, Naming};
 use super::{FactLine, JournalError, Learned, Part};
 
 /// Version of the format below. A newer one is refused; an older one has to stay readable.
-pub(super) const FORMAT: &str = "1";
+pub(super) const FORMAT: &str = "2";
+/// The format before it: without restatements.
+const FORMAT_1: &str = "1";
 /// Frames that are deleted at a time: a few ms.
 const FORGET_FRAMES: i64 = 32;
 /// Bytes of a page.
@@ -47,8 +49,18 @@ CREATE TABLE kept (
 );
 ";
 
-/// An instant, ms, and frames as they are stored.
-type Bodies = (i64, Vec<Vec<u8>>);
+/// What format 2 adds: entries that a restatement proposes, and the cuts that took one along.
+const RESTATEMENTS: &str = "
+CREATE TABLE restated (
+    id INTEGER NOT NULL, part INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (id, part)
+);
+CREATE TABLE restatements (
+    cut_ms INTEGER PRIMARY KEY, id INTEGER NOT NULL, entry BLOB NOT NULL, recalls BLOB NOT NULL
+);
+";
+
+/// The number of a restatement, its row and its recalls as they are stored.
+type Restatement = (i64, Vec<u8>, Vec<u8>);
 
 /// A connection to the journal.
 #[derive(Debug)]
@@ -72,12 +84,20 @@ impl Db {
         let db = Self(db);
         if has_meta {
             let format = db.meta("format")?.unwrap_or_default();
-            if format != FORMAT {
+            if format == FORMAT_1 {
+                let sql = format!(
+                    "BEGIN; {RESTATEMENTS} UPDATE meta SET value = '{FORMAT}' WHERE key = 'format'; COMMIT;"
+                );
+                db.0.execute_batch(&sql)?;
+            } else if format != FORMAT {
                 return Err(JournalError::Format { path: path.to_owned(), format });
             }
+            // What was proposed and not taken along is computed again.
+            db.0.execute("DELETE FROM restated WHERE id NOT IN (SELECT id FROM restatements)", [])?;
         } else {
-            let sql =
-                format!("BEGIN; {SCHEMA} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;");
+            let sql = format!(
+                "BEGIN; {SCHEMA} {RESTATEMENTS} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;"
+            );
             db.0.execute_batch(&sql)?;
             fail::fail_point!("journal-created");
         }
@@ -93,7 +113,8 @@ impl Db {
         db.busy_timeout(BUSY_MAX)?;
         let db = Self(db);
         let format = db.meta("format")?.unwrap_or_default();
-        if format != FORMAT {
+        // What format 2 adds is asked for by a pipeline alone, which has raised the format before.
+        if ![FORMAT_1, FORMAT].contains(&&*format) {
             return Err(JournalError::Format { path: path.to_owned(), format });
         }
         Ok(db)
@@ -203,6 +224,63 @@ impl Db {
         Ok(())
     }
 
+    /// Begins a proposal in place of any other that no cut took along; says its number.
+    pub(super) fn propose(&mut self) -> Result<i64, JournalError> {
+        self.0.execute("DELETE FROM restated WHERE id NOT IN (SELECT id FROM restatements)", [])?;
+        let sql = "SELECT 1 + coalesce(max(id), 0) FROM restatements";
+        Ok(self.0.query_row(sql, [], |row| row.get(0))?)
+    }
+
+    /// Puts a part of a proposal down.
+    pub(super) fn propose_part(&self, id: i64, part: i64, body: &[u8]) -> Result<(), JournalError> {
+        self.0.execute("INSERT INTO restated VALUES (?1, ?2, ?3)", params![id, part, body])?;
+        Ok(())
+    }
+
+    /// A cut that takes a proposal along.
+    pub(super) fn cut_restating(
+        &mut self,
+        ms: i64,
+        id: i64,
+        (entry, recalls): (&[u8], &[u8]),
+    ) -> Result<(), JournalError> {
+        let transaction = self.0.transaction()?;
+        transaction.execute("INSERT INTO cuts VALUES (?1)", [ms])?;
+        let sql = "INSERT INTO restatements VALUES (?1, ?2, ?3, ?4)";
+        transaction.execute(sql, params![ms, id, entry, recalls])?;
+        fail::fail_point!("journal-restate-open");
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// What the cut at `ms` takes along: its number, row and recalls.
+    pub(super) fn restatement(&self, ms: i64) -> Result<Option<Restatement>, JournalError> {
+        let sql = "SELECT id, entry, recalls FROM restatements WHERE cut_ms = ?1";
+        let row = self.0.query_row(sql, [ms], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        Ok(row.optional()?)
+    }
+
+    /// A part of a restatement; `None` after the last.
+    pub(super) fn restated(&self, id: i64, part: i64) -> Result<Option<Vec<u8>>, JournalError> {
+        let sql = "SELECT body FROM restated WHERE id = ?1 AND part = ?2";
+        Ok(self.0.query_row(sql, [id, part], |row| row.get(0)).optional()?)
+    }
+
+    /// What cuts from `from_ms` to `until_ms` recalled, in order.
+    pub(super) fn recalls(
+        &self,
+        from_ms: i64,
+        until_ms: i64,
+    ) -> Result<Vec<(i64, Vec<u8>)>, JournalError> {
+        let mut statement = self.0.prepare(
+            "SELECT cut_ms, recalls FROM restatements
+             WHERE cut_ms >= ?1 AND cut_ms <= ?2 ORDER BY cut_ms",
+        )?;
+        let rows =
+            statement.query_map([from_ms, until_ms], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     pub(super) fn is_cut(&self, ms: i64) -> Result<bool, JournalError> {
         let sql = "SELECT 1 FROM cuts WHERE tick_ms = ?1";
         Ok(self.0.query_row(sql, [ms], |_| Ok(())).optional()?.is_some())
@@ -281,15 +359,13 @@ impl Db {
         Ok(lines)
     }
 
-    /// What was kept at the latest move of the horizon up to `ms`, and when that was.
-    pub(super) fn kept(&self, ms: i64) -> Result<Option<Bodies>, JournalError> {
-        let sql = "SELECT max(moved_ms) FROM kept WHERE moved_ms <= ?1";
-        let moved_ms: Option<i64> = self.0.query_row(sql, [ms], |row| row.get(0))?;
-        let Some(moved_ms) = moved_ms else { return Ok(None) };
+    /// What was kept at the move of the horizon at `moved_ms`; `None` if nothing was told.
+    pub(super) fn kept(&self, moved_ms: i64) -> Result<Option<Vec<Vec<u8>>>, JournalError> {
         let sql = "SELECT body FROM kept WHERE moved_ms = ?1 ORDER BY part";
         let mut statement = self.0.prepare(sql)?;
         let bodies = statement.query_map([moved_ms], |row| row.get(0))?;
-        Ok(Some((moved_ms, bodies.collect::<Result<_, _>>()?)))
+        let bodies: Vec<_> = bodies.collect::<Result<_, _>>()?;
+        Ok((!bodies.is_empty()).then_some(bodies))
     }
 
     /// Puts down what is kept at a move of the horizon, whole, in place of what was put down for it before.
@@ -307,7 +383,13 @@ impl Db {
 
     /// Notes that a cut is in the ledger.
     pub(super) fn committed(&mut self, ms: i64) -> Result<(), JournalError> {
-        self.set_meta("committed_ms", &ms.to_string())
+        self.set_meta("committed_ms", &ms.to_string())?;
+        // What they booked is in the ledger.
+        self.0.execute(
+            "DELETE FROM restated WHERE id IN (SELECT id FROM restatements WHERE cut_ms <= ?1)",
+            [ms],
+        )?;
+        Ok(())
     }
 
     /// Deletes some of what no restart needs: what was kept before `moved_ms`, and cuts and frames from before
@@ -317,6 +399,7 @@ impl Db {
         let last_index = self.last_index()?;
         let transaction = self.0.transaction()?;
         transaction.execute("DELETE FROM kept WHERE moved_ms < ?1", [moved_ms])?;
+        transaction.execute("DELETE FROM restatements WHERE cut_ms < ?1", [moved_ms])?;
         transaction.execute("DELETE FROM cuts WHERE tick_ms < ?1", [horizon_ms])?;
         let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";
         transaction.execute(sql, params![LAST_INDEX, last_index.to_string()])?;

@@ -1,8 +1,8 @@
 //! A journal of each format there ever was, as a text in `fixtures/journal`: every later version has to read it.
 //!
 //! ```text
-//!   fixtures/journal/1.sql ──► a database ──► Journal::open ──► what is in it ══ the values below
-//!   the values below ──► Journal (today's code) ──► a database ──► its dump ══ fixtures/journal/1.sql
+//!   fixtures/journal/N.sql ──► a database ──► Journal::open ──► what is in it ══ the values below
+//!   the values below ──► Journal (today's code) ──► a database ──► its dump ══ the newest of them
 //! ```
 //!
 //! 1. A file is never changed: there are journals out there that look like it.
@@ -17,8 +17,10 @@ use std::path::PathBuf;
 use lz4_flex::frame::FrameDecoder;
 use plumeline_connectors::FactChange;
 use plumeline_pipelines::model::{
-    ActivityRecord, Arrival, Decimal, Fact, FactorRow, Gas, GwpSet, Id, MeterKind, MeterRow,
-    Method, NodeRow, Quality, Reading, RejectEvent, StampSide, Unit, Validity,
+    ActivityEntry, ActivityKey, ActivityRecord, Arrival, Decimal, Emission, EmissionEntry,
+    EmissionKey, Fact, FactorRow, FootprintEntry, FootprintKey, Gas, GwpSet, Id, Line, Measure,
+    MeterKind, MeterRow, Method, NodeRow, Period, Quality, Reading, Reason, RejectEvent, StampSide,
+    Unit, Validity, Wide,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -246,6 +248,48 @@ fn kept(names: &Names) -> [Vec<Record>; 2] {
     [readings(names), activities(names)]
 }
 
+/// What the second cut takes along, and books.
+fn restating(names: &Names) -> (Restating, [Rows; 3]) {
+    let id = |name: &str| names.intern(name);
+    let (up, down) = (Wide::from(1_i128 << 100), Wide::from(3));
+    let entry = RestatedEntry {
+        known_ms: CUTS_MS[0],
+        from_ms: START_MS - 86_400_000,
+        to_ms: START_MS,
+        activity: 1,
+        emissions: 1,
+        footprints: 1,
+        up,
+        down,
+    };
+    let mut recall = reading(names, "m-0", 7);
+    recall.arrival = Arrival::default();
+    let recalls = vec![
+        Recall { subject: Subject::Meter(recall.meter), records: vec![Record::Reading(recall)] },
+        Recall { subject: Subject::Activity(id("gone")), records: Vec::new() },
+    ];
+    let (subject, unit) = (Subject::Meter(id("m-0")), Unit::parse("kWh").unwrap());
+    let (period, reason) = (Period(1_963_000), Reason::Restated);
+    let key = ActivityKey { period, node: id("dc-7"), subject, unit, factor: Id::NONE };
+    let change = Measure { amount: Wide::from(-5), covered_ms: 900_000, presence: 0 };
+    let activity = ActivityEntry { key, reason, change };
+    let (scope, category, method, gas) = (2, 0, Method::Market, Gas::Co2);
+    let line = Line { scope, category, method, gas, revision: 3, rate: 177 };
+    let key = EmissionKey { activity: ActivityKey { factor: id("grid"), ..key }, line };
+    let change = Emission { mass: down, co2e: up, presence: 0 };
+    let emission = EmissionEntry { key, reason, change };
+    let (start_ms, end_ms) = (START_MS - 3_600_000, START_MS);
+    let node = id("dc-7");
+    let key = FootprintKey { start_ms, end_ms, node, depth: 1, scope, category, method, gas };
+    let footprint = FootprintEntry { key, change };
+    let entries = [
+        Rows::Activity(vec![activity]),
+        Rows::Emissions(vec![emission]),
+        Rows::Footprints(vec![footprint]),
+    ];
+    (Restating { id: 1, entry, recalls }, entries)
+}
+
 fn open(folder: &Path, names: &Arc<Names>) -> (Journal, Found) {
     let sources: Vec<Arc<str>> = SOURCES[..2].iter().copied().map(Arc::from).collect();
     Journal::open(folder, "acme", &policy(), &sources, Arc::clone(names)).unwrap()
@@ -263,9 +307,13 @@ fn write(folder: &Path) {
     // One that a later one supersedes.
     journal.keep(MOVED_MS - 1, &[Vec::new()]).unwrap();
     journal.keep(MOVED_MS, &kept(&names)).unwrap();
-    for cut_ms in CUTS_MS {
-        journal.cut(cut_ms).unwrap();
+    journal.cut(CUTS_MS[0]).unwrap();
+    let (restating, entries) = restating(&names);
+    assert_eq!(journal.propose().unwrap(), restating.id);
+    for (part, rows) in (0..).zip(&entries) {
+        journal.propose_part(restating.id, part, rows).unwrap();
     }
+    journal.cut_restating(CUTS_MS[1], &restating).unwrap();
     journal.committed(CUTS_MS[0]).unwrap();
     while journal.forget(MOVED_MS, MOVED_MS - 1_000).unwrap() {}
 }
@@ -316,8 +364,15 @@ fn dump(folder: &Path, is_plain: bool) -> String {
 }
 
 fn decompress(db: &Connection) {
-    for table in ["frames", "kept"] {
-        let Ok(mut statement) = db.prepare(&format!("SELECT rowid, body FROM {table}")) else {
+    let packed = [
+        ("frames", "body"),
+        ("kept", "body"),
+        ("restated", "body"),
+        ("restatements", "entry"),
+        ("restatements", "recalls"),
+    ];
+    for (table, column) in packed {
+        let Ok(mut statement) = db.prepare(&format!("SELECT rowid, {column} FROM {table}")) else {
             continue;
         };
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
@@ -325,7 +380,7 @@ fn decompress(db: &Connection) {
         for (id, body) in rows {
             let mut plain = Vec::new();
             FrameDecoder::new(&*body).read_to_end(&mut plain).unwrap();
-            let sql = format!("UPDATE {table} SET body = ?1 WHERE rowid = ?2");
+            let sql = format!("UPDATE {table} SET {column} = ?1 WHERE rowid = ?2");
             db.execute(&sql, rusqlite::params![plain, id]).unwrap();
         }
     }
@@ -356,14 +411,14 @@ fn journals_of_all_formats_can_be_read() {
         assert_eq!(found, expected, "format {format}");
         let sources: Vec<&str> = journal.sources().iter().map(|name| &**name).collect();
         assert_eq!(sources, SOURCES, "format {format}");
-        assert_ticks(&journal, &names);
+        assert_ticks(&journal, &names, &format);
         assert_positions(&journal);
     }
 }
 
 /// Frames, facts, cuts and what was kept are what they were.
 #[track_caller]
-fn assert_ticks(journal: &Journal, names: &Names) {
+fn assert_ticks(journal: &Journal, names: &Names, format: &str) {
     let reader = journal.reader().unwrap();
     let mut stored = Vec::new();
     let mut last_ms = i64::MIN;
@@ -382,9 +437,30 @@ fn assert_ticks(journal: &Journal, names: &Names) {
     expected.extend(CUTS_MS.map(|ms| Stored { ms, is_cut: true, ..Stored::default() }));
     expected.sort_by_key(|stored| stored.ms);
     assert_eq!(stored, expected);
-    let records = kept(names).concat();
-    assert_eq!(reader.kept(i64::MAX).unwrap(), Some(Kept { moved_ms: MOVED_MS, records }));
-    assert_eq!(reader.kept(MOVED_MS - 1).unwrap(), None);
+    let mut records = kept(names).concat();
+    let mut recalled = BTreeMap::new();
+    if format == "1" {
+        assert_eq!(reader.restating(CUTS_MS[1]).unwrap(), None);
+    } else {
+        let (restating, entries) = restating(names);
+        let id = restating.id;
+        assert_eq!(reader.restating(CUTS_MS[0]).unwrap(), None);
+        records.extend(restating.recalls.iter().flat_map(|recall| recall.records.clone()));
+        recalled.insert(names.intern("gone"), CUTS_MS[1]);
+        assert_eq!(reader.restating(CUTS_MS[1]).unwrap(), Some(restating));
+        let shown = |rows: &dyn std::fmt::Debug| format!("{rows:?}");
+        for (part, rows) in (0..).zip(&entries) {
+            let found = reader.restated(id, part).unwrap().unwrap();
+            assert!(found.iter().any(|found| shown(found) == shown(rows)), "{found:?}");
+        }
+        assert!(reader.restated(id, 3).unwrap().is_none());
+    }
+    for (index, record) in (1..).zip(&mut records) {
+        record.arrival_mut().index = index;
+    }
+    let expected = Kept { records, recalled };
+    assert_eq!(reader.kept(MOVED_MS, i64::MAX).unwrap(), Some(expected));
+    assert_eq!(reader.kept(MOVED_MS - 1, MOVED_MS).unwrap(), None);
     assert_eq!(reader.count_until(i64::MAX).unwrap(), (2, 7));
 }
 

@@ -29,14 +29,18 @@ mod db;
 mod fact;
 mod frame;
 mod inspect;
+mod restated;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plumeline_connectors::{FactChange, Position};
-use plumeline_pipelines::model::{Names, Policy, Record, RejectEntry};
+use plumeline_pipelines::hindsight::Recall;
+use plumeline_pipelines::model::{Id, Names, Policy, Record, RejectEntry, RestatedEntry, Subject};
+use plumeline_sinks::delta::Rows;
 use thiserror::Error;
 
 use db::Db;
@@ -162,13 +166,24 @@ pub struct Stored {
     pub is_cut: bool,
 }
 
-/// What was kept at the horizon's last move.
+/// What counts from before the horizon: what was kept at its last move, and what was recalled since.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// When it moved, ms.
-    pub moved_ms: i64,
     /// In the order in which it has to be said again.
     pub records: Vec<Record>,
+    /// Activities that were recalled, and when, ms: what was said of them up to then is among the records.
+    pub recalled: BTreeMap<Id, i64>,
+}
+
+/// A restatement that a cut takes along.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restating {
+    /// The number of its entries in the journal.
+    pub id: i64,
+    /// Its row in `restatements`.
+    pub entry: RestatedEntry,
+    /// What is to be kept from before the horizon from now on, where it is something else.
+    pub recalls: Vec<Recall>,
 }
 
 /// How a journal was found.
@@ -303,6 +318,40 @@ impl Journal {
         fail::fail_point!("journal-full", |_| Err(JournalError::full()));
         self.write(|db| db.cut(ms))?;
         fail::fail_point!("journal-cut-done");
+        Ok(())
+    }
+
+    /// Begins to propose a restatement, in place of any that no cut took along; says its number.
+    ///
+    /// # Errors
+    /// Transient where the disk is full.
+    pub fn propose(&self) -> Result<i64, JournalError> {
+        self.write(Db::propose)
+    }
+
+    /// Puts down the `part`-th part of what is proposed under the number `id`.
+    ///
+    /// # Errors
+    /// Transient where the disk is full.
+    pub fn propose_part(&self, id: i64, part: i64, rows: &Rows) -> Result<(), JournalError> {
+        let body = restated::encode(rows, &self.names);
+        fail::fail_point!("journal-propose");
+        fail::fail_point!("journal-full", |_| Err(JournalError::full()));
+        self.write(|db| db.propose_part(id, part, &body))
+    }
+
+    /// [`Self::cut`], which takes a restatement along.
+    ///
+    /// # Errors
+    /// Transient where the disk is full.
+    pub fn cut_restating(&self, ms: i64, restating: &Restating) -> Result<(), JournalError> {
+        let Restating { id, entry, recalls } = restating;
+        let entry = restated::encode_entry(entry);
+        let recalls = restated::encode_recalls(recalls, &self.names);
+        fail::fail_point!("journal-restate");
+        fail::fail_point!("journal-full", |_| Err(JournalError::full()));
+        self.write(|db| db.cut_restating(ms, *id, (&entry, &recalls)))?;
+        fail::fail_point!("journal-restate-done");
         Ok(())
     }
 
@@ -451,18 +500,55 @@ impl Reader {
         self.db.count_until(ms)
     }
 
-    /// What was kept at the latest move of the horizon up to `ms`.
+    /// What counts at the cut `cut_ms` from before the horizon, which moved at `moved_ms`; `None` if nothing was
+    /// told.
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn kept(&self, ms: i64) -> Result<Option<Kept>, JournalError> {
+    pub fn kept(&self, moved_ms: i64, cut_ms: i64) -> Result<Option<Kept>, JournalError> {
         let naming = self.naming();
-        let Some((moved_ms, bodies)) = self.db.kept(ms)? else { return Ok(None) };
-        let mut records = Vec::new();
-        for body in bodies {
-            records.extend(Frame::decode(&body, naming)?.records);
+        let (bodies, recalls) = (self.db.kept(moved_ms)?, self.db.recalls(moved_ms, cut_ms)?);
+        if bodies.is_none() && recalls.is_empty() {
+            return Ok(None);
         }
-        Ok(Some(Kept { moved_ms, records }))
+        let mut kept = Kept::default();
+        for body in bodies.into_iter().flatten() {
+            kept.records.extend(Frame::decode(&body, naming)?.records);
+        }
+        for (ms, body) in recalls {
+            let recalls = restated::decode_recalls(&body, &self.names)?;
+            let subjects: BTreeSet<Subject> = recalls.iter().map(|recall| recall.subject).collect();
+            kept.records.retain(|record| !subjects.contains(&record.subject()));
+            for Recall { subject, records } in recalls {
+                kept.records.extend(records);
+                if let Subject::Activity(id) = subject {
+                    kept.recalled.insert(id, ms);
+                }
+            }
+        }
+        for (index, record) in (1..).zip(&mut kept.records) {
+            record.arrival_mut().index = index;
+        }
+        Ok(Some(kept))
+    }
+
+    /// The restatement that the cut at `ms` takes along.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn restating(&self, ms: i64) -> Result<Option<Restating>, JournalError> {
+        let Some((id, entry, recalls)) = self.db.restatement(ms)? else { return Ok(None) };
+        let entry = restated::decode_entry(&entry)?;
+        Ok(Some(Restating { id, entry, recalls: restated::decode_recalls(&recalls, &self.names)? }))
+    }
+
+    /// The `part`-th part of what the restatement of the number `id` books; `None` after the last.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn restated(&self, id: i64, part: i64) -> Result<Option<[Rows; 3]>, JournalError> {
+        let body = self.db.restated(id, part)?;
+        Ok(body.map(|body| restated::decode(&body, &self.names)).transpose()?)
     }
 }
 

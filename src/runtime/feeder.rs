@@ -7,26 +7,35 @@
 //!    the journal first. *So a restart makes the same commits.*
 //! 4. Give each worker its share. *A worker that is busy makes us wait here; the ingest goes on.* While the
 //!    store is behind by two commits and workers hold more than they should, nothing is fed.
-//! 5. When a cut is committed, note it, and let the journal forget what no restart needs.
+//! 5. A cut may take along what a restatement has found ([`super::restater`]): its entries go straight to the
+//!    committer, what it recalls to the workers. *Alone: commits before it are waited for, so that it does not
+//!    pile up in memory.*
+//! 6. When a cut is committed, note it, and let the journal forget what no restart needs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use plumeline_connectors::FactChange;
-use plumeline_pipelines::digest::Digests;
-use plumeline_pipelines::model::{Cause, Fact, PendingEntry, Policy, Record, RejectEntry, Tick};
+use plumeline_pipelines::digest::Digester;
+use plumeline_pipelines::hindsight::Recall;
+use plumeline_pipelines::model::{
+    Cause, Fact, Id, Names, PendingCause, PendingEntry, Policy, Record, RejectEntry, RestatedEntry,
+    Subject, Tick,
+};
 use plumeline_sinks::delta::{FactEntry, Rows};
 
 use super::committer::ToCommitter;
 use super::cuts::{CUTS_UNDER_WAY_MAX, Seen, is_cut};
 use super::handover::{Handover, Next, Sealed};
 use super::patience::{MayPass, Patience, Target, insist};
+use super::restater::Desk;
 use super::restore::Slice;
+use super::stash::Restated;
 use super::telemetry::Telemetry;
-use crate::journal::{Journal, JournalError, Learned, Reader, Stored};
+use crate::journal::{Journal, JournalError, Learned, Reader, Restating, Stored};
 
 /// How long to wait for a seal before looking at everything else.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -57,6 +66,8 @@ pub(super) struct Seal {
     pub records: Vec<Record>,
     /// What was kept from before the horizon, at a restart.
     pub kept: Vec<Record>,
+    /// What is to be kept in its place.
+    pub recalls: Vec<Recall>,
     /// The seal ends a commit.
     pub cut: Option<Tick>,
     /// What it is to whoever sees it.
@@ -88,6 +99,10 @@ pub(super) struct Parts {
     pub rows: SyncSender<ToCommitter>,
     /// From the committer.
     pub committed: Receiver<Tick>,
+    /// With the restater.
+    pub desk: Arc<Desk>,
+    /// Names of this process.
+    pub names: Arc<Names>,
     /// For metrics and health.
     pub telemetry: Arc<Telemetry>,
     /// Set when somebody asks us to end.
@@ -104,6 +119,11 @@ pub(super) struct Feeder {
     fact_rows: Vec<FactEntry>,
     rejects: Vec<RejectEntry>,
     pending: Vec<PendingEntry>,
+    /// Activities of which something was said since the last commit, or since what a restatement knows: by
+    /// instant, ms.
+    said: BTreeMap<i64, BTreeSet<Id>>,
+    /// Of entries that do not come from the workers.
+    digester: Digester,
     /// The journal may forget: the horizon has moved at, ms, and to, ms.
     forgetting: Option<(i64, i64)>,
     /// Whether the dataflow has caught up since the start.
@@ -131,6 +151,8 @@ impl Feeder {
         Self {
             last_ms: parts.committed_ms.unwrap_or(0),
             last_cut_ms: parts.committed_ms,
+            digester: Digester::new(Arc::clone(&parts.names), &parts.policy),
+            said: BTreeMap::new(),
             parts,
             under_way: VecDeque::new(),
             fact_rows: Vec::new(),
@@ -239,6 +261,14 @@ impl Feeder {
     fn feed(&mut self, sealed: Sealed, is_journaled_cut: bool, is_last: bool) -> Result<(), Stop> {
         self.wait_for_the_store()?;
         let Sealed { ms, records, facts, rejects } = sealed;
+        let activities = records.iter().filter_map(|record| match record {
+            Record::Activity(activity) => Some(activity.activity),
+            Record::Reading(_) => None,
+        });
+        let activities: BTreeSet<Id> = activities.collect();
+        if !activities.is_empty() {
+            self.said.insert(ms, activities);
+        }
         if self.last_cut_ms.is_none() {
             self.last_cut_ms = Some(ms);
         }
@@ -252,14 +282,22 @@ impl Feeder {
             is_last,
         };
         let cut = Tick::new(ms, Cause::Cut);
+        let mut restating = None;
         let ends = if self.is_of_an_earlier_cut(ms) {
+            if is_journaled_cut {
+                restating = self.parts.reader.restating(ms)?;
+            }
             is_journaled_cut
         } else if is_cut(seen, self.parts.commit_every_ms) {
-            self.put_down(ms)?;
+            restating = self.proposal(ms);
+            self.put_down(ms, restating.as_ref())?;
             true
         } else {
             false
         };
+        if restating.is_some() {
+            self.wait_until_all_is_committed()?;
+        }
         self.last_ms = ms;
         self.rejects.extend(rejects);
         let changes = facts.into_iter().map(|Learned { change, .. }| change);
@@ -275,9 +313,14 @@ impl Feeder {
             _ if self.is_live || self.parts.replay_ms.is_none() => Phase::Live,
             _ => Phase::CatchingUp,
         };
-        self.note_pending(&facts, ms, phase)?;
-        let slice = Slice { ms, facts, records, kept: Vec::new() };
+        self.note_pending(&facts, ms)?;
+        let recalls = restating.as_mut().map(|r| std::mem::take(&mut r.recalls));
+        let recalls = recalls.unwrap_or_default();
+        let slice = Slice { ms, facts, records, kept: Vec::new(), recalls };
         self.send(slice, ends.then_some(cut), phase)?;
+        if let Some(restating) = restating {
+            self.book(cut, &restating, phase)?;
+        }
         if ends {
             self.last_cut_ms = Some(ms);
             self.under_way.push_back(cut);
@@ -287,24 +330,24 @@ impl Feeder {
     }
 
     /// Notes rows of facts that may change periods below the horizon: nobody books them now.
-    fn note_pending(&mut self, facts: &[(Fact, i64)], ms: i64, phase: Phase) -> Result<(), Stop> {
+    fn note_pending(&mut self, facts: &[(Fact, i64)], ms: i64) -> Result<(), Stop> {
         if facts.is_empty() {
             return Ok(());
         }
-        let Parts { reader, policy, telemetry, .. } = &self.parts;
+        let Parts { reader, policy, desk, .. } = &self.parts;
         // Files of facts are learned at the first start: that is when the ledger began.
         let began_ms = reader.first_fact_ms()?.unwrap_or(ms);
+        let began_ms = policy.horizon(Tick::new(began_ms, Cause::Cut)).start_ms(policy.period_ms);
+        let earliest_ms = desk.earliest_ms().map_or(began_ms, |ms| ms.min(began_ms));
         let mut entries: BTreeMap<_, PendingEntry> = BTreeMap::new();
         for (fact, _) in facts {
-            if let Some(entry) = PendingEntry::of_fact(policy, fact, began_ms, ms) {
+            if let Some(entry) = PendingEntry::of_fact(policy, fact, earliest_ms, ms) {
                 let sum = entries.entry((entry.cause, entry.subject));
                 sum.and_modify(|sum| sum.merge(&entry)).or_insert(entry);
             }
         }
-        if phase != Phase::Replaying {
-            for entry in entries.values() {
-                telemetry.count_pending(entry.periods(policy));
-            }
+        for entry in entries.values() {
+            desk.note(entry);
         }
         self.pending.extend(entries.into_values());
         Ok(())
@@ -316,11 +359,89 @@ impl Feeder {
         self.parts.replay_cut_ms.is_some_and(|cut_ms| ms <= cut_ms)
     }
 
+    /// What the cut at `ms` takes along.
+    fn proposal(&mut self, ms: i64) -> Option<Restating> {
+        let Parts { policy, desk, .. } = &self.parts;
+        let horizon_ms = policy.horizon(Tick::new(ms, Cause::Cut)).start_ms(policy.period_ms);
+        let mut restating = desk.take(ms, horizon_ms)?;
+        let Restating { entry, recalls, .. } = &mut restating;
+        let later = self.said.range(entry.known_ms + 1..).flat_map(|(_, ids)| ids);
+        let later: BTreeSet<Id> = later.copied().collect();
+        // More was said of it meanwhile: it has to wait for the next restatement.
+        recalls.retain(|recall| {
+            let Subject::Activity(subject) = recall.subject else { return true };
+            let is_recalled = !later.contains(&subject);
+            if !is_recalled {
+                let RestatedEntry { from_ms, to_ms, .. } = *entry;
+                let cause = PendingCause::Activities;
+                let to_ms = to_ms.max(from_ms + policy.period_ms);
+                let entry =
+                    PendingEntry { cause, subject, from_ms, to_ms, count: 1, learned_ms: ms };
+                desk.note(&entry);
+                self.pending.push(entry);
+            }
+            is_recalled
+        });
+        Some(restating)
+    }
+
+    /// Books what a restatement has found.
+    fn book(&mut self, cut: Tick, restating: &Restating, phase: Phase) -> Result<(), Stop> {
+        let Restating { id, entry, .. } = restating;
+        let part = self.parts.feeds.len();
+        for number in 0.. {
+            let Some(found) = self.parts.reader.restated(*id, number)? else { break };
+            for rows in found {
+                self.digest(&rows);
+                self.tell(ToCommitter::Rows { cut, part, rows })?;
+            }
+        }
+        if phase != Phase::Replaying {
+            let (up, down) = (entry.up.get(), entry.down.get());
+            self.parts.telemetry.count_restated(Restated { entries: entry.emissions, up, down });
+        }
+        self.tell(ToCommitter::Rows { cut, part, rows: Rows::Restated(vec![*entry]) })
+    }
+
+    fn digest(&mut self, rows: &Rows) {
+        let digester = &mut self.digester;
+        match rows {
+            Rows::Activity(rows) => {
+                for row in rows {
+                    digester.activity(&row.key, &row.change);
+                }
+            }
+            Rows::Emissions(rows) => {
+                for row in rows {
+                    digester.emission(&row.key, &row.change);
+                }
+            }
+            Rows::Footprints(rows) => {
+                for row in rows {
+                    digester.footprint(&row.key, &row.change);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn wait_until_all_is_committed(&mut self) -> Result<(), Stop> {
+        while !self.under_way.is_empty() {
+            let Ok(cut) = self.parts.committed.recv() else { return Err(Stop::Done) };
+            self.settle(cut)?;
+        }
+        Ok(())
+    }
+
     /// Puts a cut down in the journal, waiting for room on its disk.
-    fn put_down(&self, ms: i64) -> Result<(), Stop> {
+    fn put_down(&self, ms: i64, restating: Option<&Restating>) -> Result<(), Stop> {
         let Parts { journal, telemetry, stop, .. } = &self.parts;
         let patience = Patience::new(Target::Journal, telemetry, stop);
-        insist(patience, || journal.cut(ms)).map_err(|error| {
+        let put_down = || match restating {
+            None => journal.cut(ms),
+            Some(restating) => journal.cut_restating(ms, restating),
+        };
+        insist(patience, put_down).map_err(|error| {
             // Asked to end meanwhile: what follows the last cut is in the journal.
             if error.may_pass() { Stop::Done } else { error.into() }
         })
@@ -349,7 +470,7 @@ impl Feeder {
         for rows in [facts, rejects, pending] {
             self.tell(ToCommitter::Rows { cut, part, rows })?;
         }
-        let digests = Digests::default();
+        let digests = self.digester.take();
         self.tell(ToCommitter::End { cut, digests })
     }
 
@@ -359,15 +480,15 @@ impl Feeder {
 
     /// Gives each worker its share.
     fn send(&self, slice: Slice, cut: Option<Tick>, phase: Phase) -> Result<(), Stop> {
-        let Slice { ms, facts, mut records, kept } = slice;
-        let mut once = Some((facts, kept));
+        let Slice { ms, facts, mut records, kept, recalls } = slice;
+        let mut once = Some((facts, kept, recalls));
         let mut workers_left = self.parts.feeds.len();
         for feed in &self.parts.feeds {
             let share = records.len().div_ceil(workers_left);
             let rest = records.split_off(records.len() - share);
             workers_left -= 1;
-            let (facts, kept) = once.take().unwrap_or_default();
-            let seal = Seal { ms, facts, records: rest, kept, cut, phase };
+            let (facts, kept, recalls) = once.take().unwrap_or_default();
+            let seal = Seal { ms, facts, records: rest, kept, recalls, cut, phase };
             feed.send(seal).map_err(|_| Stop::Done)?;
         }
         Ok(())
@@ -383,6 +504,9 @@ impl Feeder {
 
     fn settle(&mut self, committed: Tick) -> Result<(), Stop> {
         while self.under_way.pop_front_if(|cut| *cut <= committed).is_some() {}
+        // A restatement that begins later reads this commit.
+        let known_ms = self.parts.desk.known_ms().unwrap_or(i64::MAX).min(committed.ms());
+        self.said = self.said.split_off(&(known_ms + 1));
         let policy = &self.parts.policy;
         let horizon_ms = policy.horizon(committed).start_ms(policy.period_ms);
         self.forgetting = Some((policy.horizon_moved_ms(committed), horizon_ms));

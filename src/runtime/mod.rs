@@ -40,13 +40,14 @@ mod parked;
 mod patience;
 mod progress;
 mod publisher;
+mod restater;
 mod restore;
 mod stash;
 mod telemetry;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -54,7 +55,7 @@ use std::time::Duration;
 use plumeline_connectors::{Context, SourceError, SourceHandle};
 use plumeline_pipelines::engine::EngineOptions;
 use plumeline_pipelines::model::{Cause, Names, Tick};
-use plumeline_sinks::delta::{Lake, LakeError};
+use plumeline_sinks::delta::{Lake, LakeConfig, LakeError};
 use thiserror::Error;
 use tokio::runtime::Handle;
 
@@ -63,13 +64,14 @@ pub use progress::{Footprint, Progress};
 pub use telemetry::Telemetry;
 
 use crate::config::{Pipeline, Problems};
-use crate::journal::{Found, Journal, JournalError};
+use crate::journal::{Copier, Found, Journal, JournalError};
 use committer::Committer;
 use feeder::Feeder;
 use handover::Handover;
 use ingest::Ingest;
 use intake::Intake;
 use publisher::Publisher;
+use restater::{Desk, Restater};
 
 /// Batches that may wait for the ingest: a few thousand readings each, so some MB.
 const BATCHES_MAX: usize = 32;
@@ -151,8 +153,11 @@ pub async fn start(pipeline: Pipeline, clock: Arc<dyn Clock>) -> Result<Running,
     let facts = intake::Facts::load(&pipeline, &names, &journal.reader()?.facts_until(i64::MAX)?)?;
     let telemetry = Arc::new(Telemetry::new(&pipeline));
     let (http_address, http) = crate::http::serve(pipeline.http, Arc::clone(&telemetry)).await?;
-    let lake = open_lake(&pipeline, &journal, &names, clock.is_replay()).await?;
+    let is_replay = clock.is_replay();
+    let lake = open_lake(&pipeline, &journal, &names, is_replay).await?;
     let committed_ms = committed(lake.as_ref(), &journal, found)?;
+    let restated = pipeline.lake(is_replay).filter(|config| config.readings);
+    let desk = open_desk(&pipeline, restated.clone(), &names, &telemetry).await?;
     let (batches, inbox) = tokio::sync::mpsc::channel(BATCHES_MAX);
     let sources = start_sources(&pipeline, &journal, &names, &clock, &batches)?;
     drop(batches);
@@ -162,8 +167,9 @@ pub async fn start(pipeline: Pipeline, clock: Arc<dyn Clock>) -> Result<Running,
         Intake::new(&pipeline, (facts, found.last_index), inbox, sources, Arc::clone(&telemetry));
     let mut crew = Crew::default();
     let stop = Arc::clone(&crew.stop);
-    let joint = Joint { pipeline: &pipeline, journal, names, telemetry, stop, found, committed_ms };
-    joint.connect(&mut crew, lake, intake, clock)?;
+    let pipeline = &pipeline;
+    let joint = Joint { pipeline, journal, names, telemetry, stop, desk, found, committed_ms };
+    joint.connect(&mut crew, (lake, restated), intake, clock)?;
     let Joint { telemetry, stop, .. } = joint;
     let Crew { threads, failure, .. } = crew;
     Ok(Running { telemetry, stop, threads, failure, http, http_address })
@@ -176,6 +182,7 @@ struct Joint<'p> {
     names: Arc<Names>,
     telemetry: Arc<Telemetry>,
     stop: Arc<AtomicBool>,
+    desk: Arc<Desk>,
     found: Found,
     committed_ms: Option<i64>,
 }
@@ -185,11 +192,11 @@ impl Joint<'_> {
     fn connect(
         &self,
         crew: &mut Crew,
-        lake: Option<Lake>,
+        (lake, restated): (Option<Lake>, Option<LakeConfig>),
         intake: Intake,
         clock: Arc<dyn Clock>,
     ) -> Result<(), RunError> {
-        let Self { pipeline, journal, names, telemetry, stop, found, committed_ms } = self;
+        let Self { pipeline, journal, names, telemetry, stop, desk, found, committed_ms } = self;
         let shared = || (Arc::clone(telemetry), Arc::clone(stop));
         // Before any thread starts: what cannot be opened ends the start alone.
         let (reader, copier) = (journal.reader()?, journal.copier()?);
@@ -215,6 +222,7 @@ impl Joint<'_> {
             windows: changes,
             restored,
             names: Arc::clone(names),
+            desk: Arc::clone(desk),
             telemetry: Arc::clone(telemetry),
         };
         crew.take_on("dataflow", move || {
@@ -238,22 +246,22 @@ impl Joint<'_> {
             feeds,
             rows,
             committed: cuts,
+            desk: Arc::clone(desk),
+            names: Arc::clone(names),
             telemetry: Arc::clone(telemetry),
             stop: Arc::clone(stop),
         });
-        crew.take_on("feeder", move || Ok(feeder.run()?))?;
+        let (feeding, feeder_ended) = channel::<()>();
+        crew.take_on("feeder", move || {
+            let _feeding = feeding;
+            Ok(feeder.run()?)
+        })?;
+        if let Some(config) = restated {
+            self.start_restater(crew, config, feeder_ended)?;
+        }
 
         let (ingesting, ingest_ended) = channel::<()>();
-        crew.take_on("journal", move || {
-            while ingest_ended.recv_timeout(COPY_EVERY) == Err(RecvTimeoutError::Timeout) {
-                match copier.copy() {
-                    Err(error) if !error.is_transient() => return Err(error.into()),
-                    // Who writes finds the disk full, too, and tells.
-                    Ok(()) | Err(_) => {}
-                }
-            }
-            Ok(())
-        })?;
+        Self::start_copier(crew, copier, ingest_ended)?;
 
         let clock = (clock, found.newest_ms.unwrap_or(0));
         let journaled = (Arc::clone(journal), handover);
@@ -262,6 +270,42 @@ impl Joint<'_> {
         crew.take_on("ingest", move || {
             let _ingesting = ingesting;
             Ok(handle.block_on(ingest.run())?)
+        })
+    }
+
+    fn start_restater(
+        &self,
+        crew: &mut Crew,
+        lake: LakeConfig,
+        feeding: Receiver<()>,
+    ) -> Result<(), RunError> {
+        let Self { pipeline, journal, names, telemetry, stop, desk, .. } = self;
+        let restater = Restater::new(restater::Parts {
+            is_auto: pipeline.restates_by_itself,
+            lake,
+            policy: pipeline.policy.clone(),
+            names: Arc::clone(names),
+            folder: pipeline.state_dir.clone(),
+            journal: Arc::clone(journal),
+            reader: journal.reader()?,
+            desk: Arc::clone(desk),
+            telemetry: Arc::clone(telemetry),
+            stop: Arc::clone(stop),
+            feeding,
+        });
+        crew.take_on("restater", move || Ok(restater.run()?))
+    }
+
+    fn start_copier(crew: &mut Crew, copier: Copier, ingest: Receiver<()>) -> Result<(), RunError> {
+        crew.take_on("journal", move || {
+            while ingest.recv_timeout(COPY_EVERY) == Err(RecvTimeoutError::Timeout) {
+                match copier.copy() {
+                    Err(error) if !error.is_transient() => return Err(error.into()),
+                    // Who writes finds the disk full, too, and tells.
+                    Ok(()) | Err(_) => {}
+                }
+            }
+            Ok(())
         })
     }
 }
@@ -364,6 +408,20 @@ async fn open_lake(
     let names = Arc::clone(names);
     let opened = tokio::task::spawn_blocking(move || Lake::open(config, names)).await;
     Ok(Some(opened.map_err(|_| RunError::Ended("opening the ledger"))??))
+}
+
+/// Reads what is left to restate off the async threads, too.
+async fn open_desk(
+    pipeline: &Pipeline,
+    lake: Option<LakeConfig>,
+    names: &Arc<Names>,
+    telemetry: &Arc<Telemetry>,
+) -> Result<Arc<Desk>, RunError> {
+    let (names, policy) = (Arc::clone(names), pipeline.policy.clone());
+    let telemetry = Arc::clone(telemetry);
+    let open = move || Desk::open(lake.as_ref(), &names, &policy, telemetry);
+    let opened = tokio::task::spawn_blocking(open).await;
+    Ok(Arc::new(opened.map_err(|_| RunError::Ended("opening the ledger"))??))
 }
 
 fn start_sources(

@@ -9,14 +9,17 @@
 //! 1. Node and factor rows first, and what was kept from before the horizon. *When they were learned does not
 //!    matter: whatever is derived up to S is in the tables already.*
 //! 2. Frames in their order, and meter rows between them where they were learned. *Which readings wait for a
-//!    row, and have told so, depends on it.* An activity from before the horizon's last move is among what
-//!    was kept, and passed over.
+//!    row, and have told so, depends on it.* An activity from before the horizon's last move, or from before it
+//!    was recalled, is among what was kept, and passed over.
 //! 3. All at instants just before S, so that nothing derived lies after it. The engine is told S: its horizon
 //!    is that of S from the beginning.
 //!
 //! Proven on random histories by `pipelines/tests/restart.rs`.
 
-use plumeline_pipelines::model::{Cause, Fact, Policy, Record, Tick};
+use std::collections::BTreeMap;
+
+use plumeline_pipelines::hindsight::Recall;
+use plumeline_pipelines::model::{Cause, Fact, Id, Policy, Record, Tick};
 
 use super::ingest::SEAL_RECORDS_MAX;
 use crate::journal::{FactLine, JournalError, Kept, Reader};
@@ -32,6 +35,8 @@ pub(super) struct Slice {
     pub records: Vec<Record>,
     /// What was kept from before the horizon.
     pub kept: Vec<Record>,
+    /// What is to be kept in its place.
+    pub recalls: Vec<Recall>,
 }
 
 /// A restart.
@@ -50,6 +55,8 @@ pub(super) struct Slices {
     cut_ms: i64,
     /// When the horizon moved last, if something was kept then, ms.
     moved_ms: Option<i64>,
+    /// Activities that were recalled, and when, ms.
+    recalled: BTreeMap<Id, i64>,
     first: Option<Slice>,
     /// Rows of meters still to come, in order.
     meters: std::iter::Peekable<std::vec::IntoIter<FactLine>>,
@@ -68,7 +75,7 @@ pub(super) struct Slices {
 pub(super) fn plan(reader: &Reader, policy: &Policy, cut_ms: i64) -> Result<Plan, JournalError> {
     let (frames, records) = reader.count_until(cut_ms)?;
     let moved_ms = policy.horizon_moved_ms(Tick::new(cut_ms, Cause::Cut));
-    let kept = reader.kept(cut_ms)?.filter(|kept| kept.moved_ms == moved_ms);
+    let kept = reader.kept(moved_ms, cut_ms)?;
     if kept.is_none() && reader.next_ms(i64::MIN, moved_ms - 1)?.is_some() {
         return Err(JournalError::Ledger(
             "the journal lacks what was kept when the horizon last moved: it was edited, or is another one"
@@ -79,17 +86,20 @@ pub(super) fn plan(reader: &Reader, policy: &Policy, cut_ms: i64) -> Result<Plan
     let (meters, others): (Vec<_>, Vec<_>) =
         lines.into_iter().partition(|line| matches!(line.learned.change.fact, Fact::Meter(_)));
     let slices = frames + i64::try_from(meters.len()).unwrap_or(i64::MAX) + 3;
-    let moved_ms = kept.as_ref().map(|kept| kept.moved_ms);
+    let moved_ms = kept.is_some().then_some(moved_ms);
+    let Kept { records: kept, recalled } = kept.unwrap_or_default();
     let first_ms = cut_ms - slices;
     let first = Slice {
         ms: first_ms,
         facts: others.into_iter().map(change).collect(),
         records: Vec::new(),
-        kept: kept.map(|Kept { records, .. }| records).unwrap_or_default(),
+        kept,
+        recalls: Vec::new(),
     };
     let slices = Slices {
         cut_ms,
         moved_ms,
+        recalled,
         first: Some(first),
         meters: meters.into_iter().peekable(),
         next_ms: first_ms + 1,
@@ -131,7 +141,13 @@ impl Slices {
             if tick == Some(ms) {
                 let is_new = self.moved_ms.is_none_or(|moved_ms| ms >= moved_ms);
                 let mut records = reader.tick(ms)?.frame.records;
-                records.retain(|record| is_new || matches!(record, Record::Reading(_)));
+                records.retain(|record| match record {
+                    Record::Reading(_) => true,
+                    Record::Activity(activity) => {
+                        let recalled_ms = self.recalled.get(&activity.activity);
+                        is_new && recalled_ms.is_none_or(|recalled_ms| ms > *recalled_ms)
+                    }
+                });
                 slice.records.append(&mut records);
                 self.read_ms = ms;
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plumeline_connectors::{SourceHandle, SourceStatus};
@@ -36,7 +36,7 @@ pub struct Telemetry {
     recovery: Mutex<Option<String>>,
     restored: Mutex<Option<(usize, usize)>>,
     rows_wait: Vec<AtomicBool>,
-    pending_periods: AtomicI64,
+    restatement_asked: AtomicBool,
     sealed: Mutex<BTreeMap<i64, std::time::Instant>>,
 }
 
@@ -66,8 +66,8 @@ impl Telemetry {
             journal_problem: Mutex::new(None),
             recovery: Mutex::new(None),
             restored: Mutex::new(None),
+            restatement_asked: AtomicBool::new(false),
             rows_wait: (0..pipeline.workers).map(|_| AtomicBool::new(false)).collect(),
-            pending_periods: AtomicI64::new(0),
             sealed: Mutex::new(BTreeMap::new()),
         }
     }
@@ -98,11 +98,20 @@ impl Telemetry {
         self.metrics.event_lag().observe(seconds(now_ms - at_ms).max(0.0));
     }
 
-    /// Counts periods that may change by what reaches below the horizon.
-    pub fn count_pending(&self, periods: u64) {
-        let added = i64::try_from(periods).unwrap_or(i64::MAX);
-        let total = self.pending_periods.fetch_add(added, Ordering::Relaxed).saturating_add(added);
-        self.metrics.pending_restatement_periods().set(total);
+    /// Somebody asks for what is pending below the horizon to be restated now.
+    pub fn ask_for_restatement(&self) {
+        self.restatement_asked.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody has asked since the last time.
+    pub fn take_restatement_asked(&self) -> bool {
+        self.restatement_asked.swap(false, Ordering::AcqRel)
+    }
+
+    /// How many periods may change by what reaches below the horizon.
+    pub fn set_pending(&self, periods: u64) {
+        let periods = i64::try_from(periods).unwrap_or(i64::MAX);
+        self.metrics.pending_restatement_periods().set(periods);
     }
 
     /// Notes what restatements did.
@@ -168,6 +177,18 @@ impl Telemetry {
     /// A cut is done.
     pub fn set_committed(&self, cut: Tick) {
         lock(&self.progress).committed_ms = Some(cut.ms());
+    }
+
+    /// The newest cut that is done, ms.
+    #[must_use]
+    pub fn committed_ms(&self) -> Option<i64> {
+        lock(&self.progress).committed_ms
+    }
+
+    /// How long the newest tick that shows has taken, ms.
+    #[must_use]
+    pub fn tick_lag_ms(&self) -> i64 {
+        lock(&self.progress).tick_lag_ms
     }
 
     /// What keeps the journal from taking anything.

@@ -25,6 +25,7 @@ use timely::worker::Worker;
 use super::committer::ToCommitter;
 use super::feeder::{Phase, Seal};
 use super::publisher::Changed;
+use super::restater::Desk;
 use super::stash::Stash;
 use super::telemetry::Telemetry;
 
@@ -49,6 +50,8 @@ pub(super) struct Wiring {
     pub restored: Tick,
     /// For messages.
     pub names: Arc<Names>,
+    /// Where what is pending is noted.
+    pub desk: Arc<Desk>,
     /// For metrics.
     pub telemetry: Arc<Telemetry>,
 }
@@ -58,7 +61,7 @@ pub(super) struct Wiring {
 /// # Panics
 /// If a worker panics: the pipeline cannot go on without it.
 pub(super) fn run(wiring: Wiring) {
-    let Wiring { options, inboxes, rows, windows, restored, names, telemetry } = wiring;
+    let Wiring { options, inboxes, rows, windows, restored, names, desk, telemetry } = wiring;
     let workers = inboxes.len();
     let config =
         if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
@@ -87,6 +90,7 @@ pub(super) fn run(wiring: Wiring) {
             rows,
             windows,
             names: Arc::clone(&names),
+            desk: Arc::clone(&desk),
             telemetry: Arc::clone(&telemetry),
         };
         while let Some(seal) = next(&inbox, worker) {
@@ -154,6 +158,7 @@ struct Hand {
     rows: SyncSender<ToCommitter>,
     windows: SyncSender<Changed>,
     names: Arc<Names>,
+    desk: Arc<Desk>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -162,7 +167,7 @@ struct Ended;
 
 impl Hand {
     fn work(&mut self, worker: &mut Worker, seal: Seal) -> Result<(), Ended> {
-        let Seal { ms, mut facts, records, kept, cut, phase } = seal;
+        let Seal { ms, mut facts, records, kept, recalls, cut, phase } = seal;
         self.phase = phase;
         let moved_ms = self.policy.horizon_moved_ms(Tick::new(ms, Cause::Cut));
         if phase != Phase::Restoring && moved_ms != self.policy.horizon_moved_ms(self.last) {
@@ -176,6 +181,9 @@ impl Hand {
         self.engine.records(ms, records);
         if !kept.is_empty() {
             self.engine.kept(ms, kept);
+        }
+        if !recalls.is_empty() {
+            self.engine.recall(ms, recalls);
         }
         let end = Tick::new(ms, Cause::Cut).next();
         self.engine.advance_to(end);
@@ -233,9 +241,7 @@ impl Hand {
                     }
                 }
                 Notice::Pending(entry) => {
-                    if is_counted {
-                        self.telemetry.count_pending(entry.periods(&self.policy));
-                    }
+                    self.desk.note(&entry);
                     self.pending.push(entry);
                 }
                 Notice::Reading(entry) => self.readings.push(entry),

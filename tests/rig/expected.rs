@@ -54,7 +54,8 @@ impl Expected {
             .collect();
         let applied = store.apply_files(&files).expect("they join up");
         let policy = pipeline.policy.clone();
-        let history = History { policy, facts: Vec::new(), records: Vec::new() };
+        let history =
+            History { policy, facts: Vec::new(), records: Vec::new(), restated: Vec::new() };
         let mut expected = Self {
             names,
             pipeline,

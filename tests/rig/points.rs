@@ -52,6 +52,14 @@ pub(crate) const LASTING: [&str; 3] =
 /// Points that only a run comes by that finds what an earlier one has left.
 pub(crate) const RECOVERY: [&str; 6] =
     ["restore-begin", "restore-slice", "restore-done", "replay-tick", "caught-up", "facts-changed"];
+/// Points that only a run comes by that restates what lies below the horizon.
+pub(crate) const RESTATING: [&str; 5] = [
+    "journal-propose",
+    "proposed",
+    "journal-restate",
+    "journal-restate-open",
+    "journal-restate-done",
+];
 /// Makes a checkpoint of a table's log due at once: else it would take a hundred commits.
 const CHECKPOINTS: &str = "lake-checkpoint-at-once=return";
 

@@ -34,11 +34,12 @@ const GRAM_DIGITS: usize = 18;
 /// How long what the broker holds after many kills may take to be received.
 const DRAIN_LIMIT: Duration = Duration::from_mins(5);
 /// Tables that a cut with rows for them commits, besides `activity`.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 10] = [
     "meters",
     "factors",
     "nodes",
     "pending_restatements",
+    "restatements",
     "activity_data",
     "readings",
     "rejects",

@@ -11,8 +11,10 @@ use timely::dataflow::operators::vec::Input;
 use timely::worker::Worker;
 
 use super::{Inputs, Outbox, footprints};
+use crate::hindsight::Recall;
 use crate::model::{
-    ActivityRecord, Cause, Fact, FactorRow, MeterRow, NodeRow, Policy, Reading, Record, Tick,
+    ActivityRecord, Cause, Fact, FactorRow, MeterRow, NodeRow, Policy, Reading, Record, Subject,
+    Tick,
 };
 
 /// An input of records, all of its current tick.
@@ -37,6 +39,8 @@ pub struct EngineOptions {
 pub struct Engine {
     readings: Batches<Reading>,
     activities: Batches<ActivityRecord>,
+    recalled_meters: Batches<Recall>,
+    recalled_activities: Batches<Recall>,
     meters: Updates<MeterRow>,
     factors: Updates<FactorRow>,
     nodes: Updates<NodeRow>,
@@ -57,6 +61,8 @@ impl Engine {
         worker.dataflow_named::<Tick, _, _>("plumeline", |scope| {
             let (readings_in, readings) = scope.new_input();
             let (activities_in, activities) = scope.new_input();
+            let (recalled_meters_in, recalled_meters) = scope.new_input();
+            let (recalled_activities_in, recalled_activities) = scope.new_input();
             let (meters_in, meters) = scope.new_input();
             let (factors_in, factors) = scope.new_input();
             let (nodes_in, nodes) = scope.new_input();
@@ -64,6 +70,8 @@ impl Engine {
             let inputs = Inputs {
                 readings,
                 activities,
+                recalled_meters,
+                recalled_activities,
                 meters,
                 factors: factors.as_collection(),
                 nodes: nodes.as_collection(),
@@ -72,6 +80,8 @@ impl Engine {
             Self {
                 readings: readings_in,
                 activities: activities_in,
+                recalled_meters: recalled_meters_in,
+                recalled_activities: recalled_activities_in,
                 meters: meters_in,
                 factors: factors_in,
                 nodes: nodes_in,
@@ -94,6 +104,8 @@ impl Engine {
         self.now = tick;
         self.readings.advance_to(tick);
         self.activities.advance_to(tick);
+        self.recalled_meters.advance_to(tick);
+        self.recalled_activities.advance_to(tick);
         self.meters.advance_to(tick);
         self.factors.advance_to(tick);
         self.nodes.advance_to(tick);
@@ -118,6 +130,18 @@ impl Engine {
     /// At a restart: feeds what was kept from before the horizon ([`crate::stages::notice::Notice::Kept`]).
     pub fn kept(&mut self, ms: i64, records: impl IntoIterator<Item = Record>) {
         self.records_at(Tick::new(ms, Cause::Kept), records);
+    }
+
+    /// Replaces what is known from before the horizon, at the instant `ms`. It has to be that of the horizon of
+    /// this instant.
+    pub fn recall(&mut self, ms: i64, recalls: impl IntoIterator<Item = Recall>) {
+        self.advance_to(Tick::new(ms, Cause::Kept));
+        for recall in recalls {
+            match recall.subject {
+                Subject::Meter(_) => self.recalled_meters.send(recall),
+                Subject::Activity(_) => self.recalled_activities.send(recall),
+            }
+        }
     }
 
     fn records_at(&mut self, tick: Tick, records: impl IntoIterator<Item = Record>) {
@@ -152,6 +176,8 @@ impl Engine {
     fn flush(&mut self) {
         self.readings.flush();
         self.activities.flush();
+        self.recalled_meters.flush();
+        self.recalled_activities.flush();
         self.meters.flush();
         self.factors.flush();
         self.nodes.flush();

@@ -25,9 +25,8 @@ mod outbox;
 use std::sync::Arc;
 
 pub use differential_dataflow::consolidation::consolidate;
-pub use differential_dataflow::difference::Semigroup;
+pub use differential_dataflow::difference::{IsZero, Semigroup};
 
-use differential_dataflow::difference::IsZero;
 use differential_dataflow::{AsCollection, Data, VecCollection};
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -37,6 +36,7 @@ use timely::dataflow::operators::vec::{Broadcast, Map};
 pub use self::handle::{Closed, Engine, EngineOptions};
 use self::join::{Local, arrange, join};
 pub use self::outbox::{Changes, IntoEntry, Outbox, window_entry};
+use crate::hindsight::Recall;
 use crate::model::entry::Line;
 use crate::model::time::HOUR_MS;
 use crate::model::{
@@ -57,6 +57,8 @@ type Rates<'scope> = Local<'scope, rates::Use, Line, crate::model::Rate>;
 pub(crate) struct Inputs<'scope> {
     readings: Stream<'scope, Tick, Vec<Reading>>,
     activities: Stream<'scope, Tick, Vec<ActivityRecord>>,
+    recalled_meters: Stream<'scope, Tick, Vec<Recall>>,
+    recalled_activities: Stream<'scope, Tick, Vec<Recall>>,
     meters: Stream<'scope, Tick, Vec<(MeterRow, Tick, i64)>>,
     factors: Collection<'scope, FactorRow, i64>,
     nodes: Collection<'scope, NodeRow, i64>,
@@ -77,15 +79,24 @@ pub(crate) fn footprints<'scope>(
     inputs: Inputs<'scope>,
     options: &EngineOptions,
 ) -> Outputs<'scope> {
-    let Inputs { readings, activities, meters, factors, nodes } = inputs;
+    let Inputs {
+        readings,
+        activities,
+        recalled_meters,
+        recalled_activities,
+        meters,
+        factors,
+        nodes,
+    } = inputs;
     let policy = Arc::new(options.policy.clone());
     let metering_options = Arc::new(Options {
         policy: options.policy.clone(),
         keep_readings: options.keep_readings,
         restored: options.restored,
     });
-    let metered = metering::metering(readings, meters, Arc::clone(&metering_options));
-    let spread = activities::activities(activities, metering_options);
+    let metered =
+        metering::metering(readings, meters, recalled_meters, Arc::clone(&metering_options));
+    let spread = activities::activities(activities, recalled_activities, metering_options);
     let (activity, notices) = activity_of([metered, spread]);
     let with_factor = activity.clone().filter(|key| !key.factor.is_none());
 

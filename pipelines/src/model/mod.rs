@@ -21,7 +21,7 @@ pub use entry::{
 pub use fact::{Fact, FactorRow, MeterKind, MeterRow, Method, NodeRow, StampSide, Validity};
 pub use gas::{Gas, GwpSet};
 pub use names::{Id, Names};
-pub use pending::{PendingCause, PendingEntry};
+pub use pending::{PendingCause, PendingEntry, RestatedEntry};
 pub use policy::Policy;
 pub use quantity::{Emission, Measure, Rate, Wide};
 pub use record::{ActivityRecord, Arrival, Outcome, Quality, Reading, Record};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::fact::Fact;
 use super::names::Id;
 use super::policy::Policy;
+use super::quantity::Wide;
 use super::time::{Cause, Tick};
 
 /// What kind of thing reaches below the horizon.
@@ -35,6 +36,34 @@ impl PendingCause {
             Self::Nodes => "nodes",
         }
     }
+
+    /// The cause called `name`.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [Self::Readings, Self::Activities, Self::Meters, Self::Factors, Self::Nodes];
+        all.into_iter().find(|cause| cause.name() == name)
+    }
+}
+
+/// A row of `restatements`: settled periods below the horizon were computed anew from all that was known.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RestatedEntry {
+    /// The cut up to which everything was known, ms: what is pending since then waits for the next.
+    pub known_ms: i64,
+    /// Start of the first period that was looked at, ms.
+    pub from_ms: i64,
+    /// The first instant after the last one, ms: the horizon.
+    pub to_ms: i64,
+    /// Entries of `activity` it made.
+    pub activity: u64,
+    /// Of `emissions`.
+    pub emissions: u64,
+    /// Of `footprints`.
+    pub footprints: u64,
+    /// CO2e that entries of `emissions` added, 1e-21 kg.
+    pub up: Wide,
+    /// CO2e that they took off, 1e-21 kg, not negative.
+    pub down: Wide,
 }
 
 /// A row of `pending_restatements`: whole periods `[from_ms, to_ms)` below the horizon that may change by it.
@@ -72,17 +101,21 @@ impl PendingEntry {
         (from_ms < to_ms).then_some(entry)
     }
 
-    /// A row of a fact table that was learned, or taken back, at `learned_ms`, in a ledger that began at
-    /// `began_ms`; `None` if no period below the horizon can change by it: nothing before the horizon of the
-    /// beginning was ever booked.
+    /// A row of a fact table that was learned, or taken back, at `learned_ms`, in a ledger in which nothing was
+    /// ever said of the time before `earliest_ms`; `None` if no period below the horizon can change by it.
     #[must_use]
-    pub fn of_fact(policy: &Policy, fact: &Fact, began_ms: i64, learned_ms: i64) -> Option<Self> {
+    pub fn of_fact(
+        policy: &Policy,
+        fact: &Fact,
+        earliest_ms: i64,
+        learned_ms: i64,
+    ) -> Option<Self> {
         let (about, validity) = match fact {
             Fact::Meter(row) => ((PendingCause::Meters, row.meter), row.validity),
             Fact::Factor(row) => ((PendingCause::Factors, row.factor), row.validity),
             Fact::Node(row) => ((PendingCause::Nodes, row.node), row.validity),
         };
-        let from_ms = validity.from_ms.max(horizon_ms(policy, began_ms));
+        let from_ms = validity.from_ms.max(earliest_ms);
         Self::of(policy, about, (from_ms, validity.to_ms), learned_ms)
     }
 
@@ -158,10 +191,11 @@ mod tests {
             Fact::Node(NodeRow { node, parent, name, validity, revision: 1 })
         };
         let always = fact(Validity::ALWAYS);
-        assert_eq!(PendingEntry::of_fact(&policy(), &always, NOW_MS, NOW_MS), None);
+        let horizon_ms = NOW_MS - 2 * DAY_MS;
+        assert_eq!(PendingEntry::of_fact(&policy(), &always, horizon_ms, NOW_MS), None);
         let began_ms = NOW_MS - 10 * DAY_MS;
         let pending = PendingEntry::of_fact(&policy(), &always, began_ms, NOW_MS).unwrap();
-        assert_eq!(pending.from_ms, began_ms - 2 * DAY_MS);
+        assert_eq!(pending.from_ms, began_ms);
         assert_eq!(pending.to_ms, NOW_MS - 2 * DAY_MS);
         let recent = Validity { from_ms: NOW_MS - DAY_MS, ..Validity::ALWAYS };
         assert_eq!(PendingEntry::of_fact(&policy(), &fact(recent), began_ms, NOW_MS), None);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decimal::Decimal;
+use super::entry::Subject;
 use super::names::Id;
 use super::unit::Unit;
 
@@ -112,6 +113,15 @@ pub enum Record {
 }
 
 impl Record {
+    /// What it is about.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Reading(reading) => Subject::Meter(reading.meter),
+            Self::Activity(activity) => Subject::Activity(activity.activity),
+        }
+    }
+
     /// Where it came from.
     #[must_use]
     pub fn arrival(&self) -> &Arrival {

@@ -33,7 +33,8 @@ pub enum Cause {
     Factors = 3,
     /// Readings and activities.
     Readings = 4,
-    /// At a restart: what was kept from before the horizon, which moves nothing that is booked.
+    /// What counts from before the horizon: at a restart, where it moves nothing that is booked, or when it is
+    /// recalled.
     Kept = 5,
     /// The end of the instant: where a commit may cut.
     Cut = 7,

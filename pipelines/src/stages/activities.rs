@@ -11,14 +11,15 @@ use std::sync::Arc;
 use differential_dataflow::consolidation::consolidate;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::{Capability, InputCapability};
 
 use super::claims::{Claims, Verdict};
 use super::horizon::Moves;
 use super::metering::{Metered, Options, Piece, Piece1, Stretch};
 use super::notice::{Notice, Tally};
+use crate::hindsight::Recall;
 use crate::model::{
     ActivityDataEntry, ActivityKey, ActivityRecord, Arrival, Cause, Decimal, Id, Measure, Outcome,
     PendingCause, PendingEntry, Period, Policy, Quality, Record, RejectEvent, Subject, Tick, Unit,
@@ -66,17 +67,36 @@ impl Said {
 }
 
 /// What has arrived at a tick that has not closed yet, and the capabilities of both outputs.
-type Stash = ([Capability<Tick>; 2], Vec<ActivityRecord>);
+struct Stash {
+    capabilities: [Capability<Tick>; 2],
+    records: Vec<ActivityRecord>,
+    recalls: Vec<Recall>,
+}
+
+fn stashed<'a>(
+    stash: &'a mut BTreeMap<Tick, Stash>,
+    capability: &InputCapability<Tick>,
+) -> &'a mut Stash {
+    let tick = *capability.time();
+    stash.entry(tick).or_insert_with(|| Stash {
+        capabilities: [capability.delayed(&tick, 0), capability.delayed(&tick, 1)],
+        records: Vec::new(),
+        recalls: Vec::new(),
+    })
+}
 
 /// Books activities. See the module's documentation.
 #[must_use]
-pub fn activities(
-    records: Stream<'_, Tick, Vec<ActivityRecord>>,
+pub fn activities<'scope>(
+    records: Stream<'scope, Tick, Vec<ActivityRecord>>,
+    recalls: Stream<'scope, Tick, Vec<Recall>>,
     options: Arc<Options>,
-) -> Metered<'_> {
+) -> Metered<'scope> {
     let mut builder = OperatorBuilder::new("Activities".to_owned(), records.scope());
     let pact = Exchange::new(|record: &ActivityRecord| u64::from(record.activity.0));
     let mut records = builder.new_input(records, pact);
+    let pact = Exchange::new(|recall: &Recall| u64::from(recall.subject.id().0));
+    let mut recalls = builder.new_input(recalls, pact);
     let (output, activity) = builder.new_output::<Vec<(Piece1, Tick, Measure)>>();
     let mut activity_out = OutputBuilder::from(output);
     let (output, notices) = builder.new_output::<Vec<(Tick, Notice)>>();
@@ -89,11 +109,10 @@ pub fn activities(
         let mut stash: BTreeMap<Tick, Stash> = BTreeMap::new();
         move |frontiers| {
             records.for_each(|capability, batch| {
-                let tick = *capability.time();
-                let stashed = stash
-                    .entry(tick)
-                    .or_insert_with(|| ([capability.retain(0), capability.retain(1)], Vec::new()));
-                stashed.1.append(batch);
+                stashed(&mut stash, &capability).records.append(batch);
+            });
+            recalls.for_each(|capability, batch| {
+                stashed(&mut stash, &capability).recalls.append(batch);
             });
             let (mut activity_out, mut notices_out) =
                 (activity_out.activate(), notices_out.activate());
@@ -105,8 +124,8 @@ pub fn activities(
                 session.give_iterator(told.into_iter().map(|notice| (tick, notice)));
             };
             loop {
-                let stashed =
-                    stash.first_entry().filter(|entry| !frontiers[0].less_equal(entry.key()));
+                let is_open = |tick: &Tick| frontiers.iter().any(|input| input.less_equal(tick));
+                let stashed = stash.first_entry().filter(|entry| !is_open(entry.key()));
                 let first = stashed.as_ref().map(|entry| *entry.key());
                 let due = moves.due(frontiers, first);
                 match (stashed, due) {
@@ -115,8 +134,10 @@ pub fn activities(
                         moves.passed();
                     }
                     (Some(stashed), None) => {
-                        let (tick, (capabilities, records)) = stashed.remove_entry();
+                        let (tick, stash) = stashed.remove_entry();
+                        let Stash { capabilities, records, recalls } = stash;
                         give(&capabilities, tick, book.close(tick, records));
+                        give(&capabilities, tick, (book.recall(&recalls), Vec::new()));
                     }
                     (None, None) => break,
                 }
@@ -207,6 +228,36 @@ impl Book {
         }
         consolidate(&mut pieces);
         (pieces, notices)
+    }
+
+    /// Replaces what is known of activities; hands out what that changes.
+    fn recall(&mut self, recalls: &[Recall]) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        let place = (&self.options.policy, self.first);
+        for Recall { subject, records } in recalls {
+            let id = subject.id();
+            let old = self.claims.remove(&id);
+            if let Some(old) = old.as_ref().and_then(Claims::current) {
+                old.pieces(id, place, &mut |(key, m)| pieces.push((key, m.negated())));
+            }
+            let mut claims: Option<Claims<Said>> = None;
+            for record in records {
+                let Record::Activity(record) = record else { continue };
+                let said = Said::of(record);
+                match &mut claims {
+                    None => claims = Some(Claims::first(record.version, said)),
+                    Some(claims) => {
+                        claims.offer(record.version, said);
+                    }
+                }
+            }
+            if let Some(new) = claims.as_ref().and_then(Claims::current) {
+                new.pieces(id, place, &mut |piece| pieces.push(piece));
+            }
+            self.claims.extend(claims.map(|claims| (id, claims)));
+        }
+        consolidate(&mut pieces);
+        pieces
     }
 
     fn refusal(&self, record: &ActivityRecord) -> Option<(RejectEvent, String)> {

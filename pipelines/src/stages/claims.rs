@@ -1,6 +1,7 @@
 //! Which of several claims about one key holds: duplicates, corrections, withdrawals.
 //!
-//! 1. The highest version wins. A lower one says less than is known: a duplicate.
+//! 1. The highest version wins. A lower one says less than is known: a duplicate. A higher one is news even where
+//!    its value is the same.
 //! 2. Within a version (none counts as 0) the last *new* value wins.
 //! 3. A value that was accepted before, in the same version, is a duplicate, also after a correction or a
 //!    withdrawal: a broker that redelivers an old message must not undo what came after it.
@@ -70,12 +71,9 @@ impl<V: Clone + Eq> Claims<V> {
         if version < self.version {
             return Verdict::Duplicate;
         }
-        let known = value == self.current
-            || value
-                .as_ref()
-                .is_some_and(|v| self.accepted.iter().any(|a| a.0 == version && a.1 == *v));
-        if known && (value == self.current || version == self.version) {
-            self.version = version;
+        let said_before = |v: &V| self.accepted.iter().any(|a| a.0 == version && a.1 == *v);
+        let is_known = value == self.current || value.as_ref().is_some_and(said_before);
+        if version == self.version && is_known {
             return Verdict::Duplicate;
         }
         self.version = version;
@@ -127,7 +125,8 @@ mod tests {
     fn the_highest_version_wins() {
         assert_eq!(after(&[(2, Some(1)), (1, Some(2))]), (Some(1), 1));
         assert_eq!(after(&[(1, Some(1)), (2, Some(2)), (3, Some(1))]), (Some(1), 3));
-        assert_eq!(after(&[(1, Some(1)), (2, Some(1)), (1, Some(3))]), (Some(1), 1));
+        assert_eq!(after(&[(1, Some(1)), (2, Some(1)), (1, Some(3))]), (Some(1), 2));
+        assert_eq!(after(&[(0, Some(1)), (2, Some(1)), (2, Some(2)), (2, Some(1))]), (Some(2), 3));
     }
 
     #[test]

@@ -2,25 +2,37 @@
 
 use plumeline_pipelines::audit::{Auditor, Entries, Learned};
 use plumeline_pipelines::model::{Cause, Tick};
-use plumeline_pipelines::reference::{Balances, History};
+use plumeline_pipelines::reference::{Balances, History, Restated};
 
 use super::Scenario;
 use super::derive::Shuffle;
 
 /// All entries up to each cut add up to the reference's balances.
 pub(crate) fn assert_audit_equals_reference(scenario: &Scenario, shuffle: u64) {
+    let auditor = Auditor::new(scenario.policy.clone());
+    assert_audit_agrees(auditor, scenario, &scenario.history(), shuffle);
+}
+
+/// The same of a history with restatements.
+pub(crate) fn assert_audit_agrees(
+    mut auditor: Auditor,
+    scenario: &Scenario,
+    history: &History,
+    shuffle: u64,
+) {
     let mut random = Shuffle(shuffle);
-    let history = scenario.history();
-    let mut auditor = Auditor::new(scenario.policy.clone());
     let mut sums = Entries::default();
     let instants = scenario.instants();
     let mut last = Tick::ZERO;
     for (index, &ms) in instants.iter().enumerate() {
-        if index + 1 < instants.len() && random.below(3) == 0 {
+        let cut = Tick::new(ms, Cause::Cut);
+        // What a restatement knows is what was known at a cut.
+        let is_cut = |r: &Restated| r.tick == cut || r.known == cut;
+        let must_be_cut = index + 1 == instants.len() || history.restated.iter().any(is_cut);
+        if !must_be_cut && random.below(3) == 0 {
             continue;
         }
-        let cut = Tick::new(ms, Cause::Cut);
-        let entries = auditor.cut(cut, learned(&history, last, cut));
+        let entries = auditor.cut(cut, learned(history, last, cut));
         entries.activity.iter().for_each(|(key, change)| sums.add_activity(*key, change));
         entries.emissions.iter().for_each(|(key, change)| sums.add_emission(*key, change));
         entries.footprints.iter().for_each(|(key, change)| sums.add_footprint(*key, change));
@@ -35,6 +47,7 @@ pub(crate) fn assert_audit_equals_reference(scenario: &Scenario, shuffle: u64) {
 fn learned(history: &History, after: Tick, until: Tick) -> Learned {
     let is_new = |tick: Tick| after < tick && tick <= until;
     Learned {
+        restated: history.restated.iter().find(|r| r.tick == until).map(|r| r.known),
         facts: history.facts.iter().filter(|(tick, ..)| is_new(*tick)).cloned().collect(),
         records: history.records.iter().filter(|(tick, _)| is_new(*tick)).cloned().collect(),
     }
@@ -43,8 +56,6 @@ fn learned(history: &History, after: Tick, until: Tick) -> Learned {
 /// Balances as tables hold them.
 fn entries_of(balances: &Balances) -> Entries {
     let mut entries = Entries::default();
-    balances.activity.iter().for_each(|(key, measure)| entries.add_activity(*key, measure));
-    balances.emissions.iter().for_each(|(key, emission)| entries.add_emission(*key, emission));
-    balances.footprints.iter().for_each(|(key, emission)| entries.add_footprint(*key, emission));
+    entries.add_balances(balances);
     entries
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use plumeline_pipelines::engine::{Engine, EngineOptions, Outbox};
-use plumeline_pipelines::model::{Cause, Tick};
-use plumeline_pipelines::reference::{Balances, add};
+use plumeline_pipelines::model::{Cause, Reason, Tick};
+use plumeline_pipelines::reference::{Balances, History, add};
 use timely::worker::Worker;
 
 use super::Scenario;
@@ -39,6 +39,25 @@ pub(crate) struct Derived {
 }
 
 impl Derived {
+    /// Adds what was derived since.
+    pub(crate) fn take(&mut self, out: Outbox) {
+        self.out.activity.extend(out.activity);
+        self.out.emissions.extend(out.emissions);
+        self.out.footprints.extend(out.footprints);
+        self.out.windows.extend(out.windows);
+        self.out.notices.extend(out.notices);
+    }
+
+    /// Adds entries that did not come from the dataflow.
+    pub(crate) fn book(&mut self, tick: Tick, balances: Balances) {
+        let Balances { activity, emissions, footprints, .. } = balances;
+        let reason = Reason::Restated;
+        let out = &mut self.out;
+        out.activity.extend(activity.into_iter().map(|(key, m)| ((key, reason), tick, m)));
+        out.emissions.extend(emissions.into_iter().map(|(key, e)| ((key, reason), tick, e)));
+        out.footprints.extend(footprints.into_iter().map(|(key, e)| (key, tick, e)));
+    }
+
     /// Balances of all entries up to `tick`.
     pub(crate) fn until(&self, tick: Tick) -> Balances {
         let mut balances = Balances::default();
@@ -117,12 +136,7 @@ pub(crate) fn derive(scenario: &Scenario, workers: usize, shuffle: u64) -> Deriv
 }
 
 fn take(gathered: &Mutex<Derived>, out: Outbox) {
-    let mut all = gathered.lock().expect("no worker panicked");
-    all.out.activity.extend(out.activity);
-    all.out.emissions.extend(out.emissions);
-    all.out.footprints.extend(out.footprints);
-    all.out.windows.extend(out.windows);
-    all.out.notices.extend(out.notices);
+    gathered.lock().expect("no worker panicked").take(out);
 }
 
 /// Closes the inputs and gathers whatever still comes: nothing may.
@@ -139,7 +153,11 @@ pub(crate) fn assert_equals_reference(scenario: &Scenario, workers: usize, shuff
 
 /// What was derived equals the reference at every step.
 pub(crate) fn assert_agrees(derived: &Derived, scenario: &Scenario) {
-    let history = scenario.history();
+    assert_agrees_with(derived, scenario, &scenario.history());
+}
+
+/// What was derived equals the reference over `history` at every step of the scenario.
+pub(crate) fn assert_agrees_with(derived: &Derived, scenario: &Scenario, history: &History) {
     for ms in scenario.instants() {
         let tick = Tick::new(ms, Cause::Cut);
         let (found, expected) = (derived.until(tick), history.balances(tick, true));

@@ -192,8 +192,12 @@ impl Scenario {
     }
 
     pub(crate) fn history(&self) -> History {
-        let mut history =
-            History { policy: self.policy.clone(), facts: Vec::new(), records: Vec::new() };
+        let mut history = History {
+            policy: self.policy.clone(),
+            facts: Vec::new(),
+            records: Vec::new(),
+            restated: Vec::new(),
+        };
         for (step, ms) in self.steps.iter().zip(self.instants()) {
             for (fact, diff) in &step.facts {
                 history.facts.push((Tick::new(ms, fact.cause()), fact.clone(), *diff));

@@ -8,7 +8,7 @@ use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutOptions, Put
 use plumeline_pipelines::digest::Table;
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityEntry, EmissionEntry, Fact, FactorRow, FootprintEntry, Id, MeterRow,
-    NodeRow, PendingEntry, ReadingEntry, RejectEntry, Tick,
+    NodeRow, PendingEntry, ReadingEntry, RejectEntry, RestatedEntry, Tick,
 };
 use serde_json::json;
 
@@ -88,6 +88,7 @@ struct Parts {
     readings: BTreeMap<usize, Part<ReadingEntry>>,
     activity_data: BTreeMap<usize, Part<ActivityDataEntry>>,
     pending: BTreeMap<usize, Part<PendingEntry>>,
+    restated: BTreeMap<usize, Part<RestatedEntry>>,
     rejects: BTreeMap<usize, Part<RejectEntry>>,
     meters: BTreeMap<usize, Part<Revision<MeterRow>>>,
     factors: BTreeMap<usize, Part<Revision<FactorRow>>>,
@@ -131,6 +132,7 @@ impl CutWriter {
                 }
             }
             Rows::Pending(rows) => self.take(part, rows, |parts| &mut parts.pending)?,
+            Rows::Restated(rows) => self.take(part, rows, |parts| &mut parts.restated)?,
             Rows::Rejects(rows) => self.take(part, rows, |parts| &mut parts.rejects)?,
             Rows::Facts(facts) => self.take_facts(part, facts)?,
         }
@@ -259,6 +261,7 @@ impl CutWriter {
         closing.close(&mut parts.readings)?;
         closing.close(&mut parts.activity_data)?;
         closing.close(&mut parts.pending)?;
+        closing.close(&mut parts.restated)?;
         closing.close(&mut parts.rejects)?;
         closing.close(&mut parts.meters)?;
         closing.close(&mut parts.factors)?;

@@ -161,6 +161,20 @@ impl TableLog {
         Ok(paths)
     }
 
+    /// How many rows the table has, as its log says; where it does not, a file counts as none.
+    pub(super) fn live_rows(&self, engine: &Engine) -> Result<u64, LakeError> {
+        let failed = |error| LakeError::log(self.table, "list the files")(error);
+        let scan = self.snapshot().scan_builder().build().map_err(failed)?;
+        let mut rows = 0;
+        for files in scan.scan_metadata(&*engine.kernel).map_err(failed)? {
+            let count = |rows: &mut u64, file: ScanFile| {
+                *rows += file.stats.map_or(0, |stats| stats.num_records);
+            };
+            rows = files.and_then(|files| files.visit_scan_files(rows, count)).map_err(failed)?;
+        }
+        Ok(rows)
+    }
+
     /// The version of our last look.
     pub(super) fn version(&self) -> u64 {
         self.snapshot.version()

@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, BinaryArray, Int64Array, StringArray};
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityEntry, ActivityKey, Arrival, Decimal, EmissionEntry, Fact,
     FootprintEntry, FootprintKey, Gas, Id, PendingEntry, ReadingEntry, Received, RejectEntry,
-    Subject, Unit,
+    RestatedEntry, Subject, Unit,
 };
 
 use super::encoder::{
@@ -34,6 +34,8 @@ pub enum Rows {
     ActivityData(Vec<ActivityDataEntry>),
     /// For `pending_restatements`.
     Pending(Vec<PendingEntry>),
+    /// For `restatements`.
+    Restated(Vec<RestatedEntry>),
     /// For `rejects`.
     Rejects(Vec<RejectEntry>),
     /// For `meters`, `factors` and `nodes`.
@@ -251,6 +253,31 @@ impl Row for PendingEntry {
             times(rows.iter().map(|row| row.to_ms)),
             longs(rows.iter().map(count)),
             times(rows.iter().map(|row| row.learned_ms)),
+        ])
+    }
+}
+
+impl Row for RestatedEntry {
+    const TABLE: TableName = TableName::Restatements;
+
+    fn names(&self, _visit: &mut dyn FnMut(Id)) {}
+
+    fn compare(&self, other: &Self, _ranks: &Ranks) -> Ordering {
+        self.cmp(other)
+    }
+
+    fn columns(rows: &[Self], encoder: &mut Encoder) -> Result<Vec<ArrayRef>, LakeError> {
+        let counts = |count: fn(&Self) -> u64| longs(rows.iter().map(|row| position(count(row))));
+        Ok(vec![
+            encoder.recorded_at(rows.len()),
+            times(rows.iter().map(|row| row.known_ms)),
+            times(rows.iter().map(|row| row.from_ms)),
+            times(rows.iter().map(|row| row.to_ms)),
+            counts(|row| row.activity),
+            counts(|row| row.emissions),
+            counts(|row| row.footprints),
+            decimals(Self::TABLE, "co2e_kg_up", rows.iter().map(|row| Some(row.up.get())))?,
+            decimals(Self::TABLE, "co2e_kg_down", rows.iter().map(|row| Some(row.down.get())))?,
         ])
     }
 }

@@ -43,6 +43,8 @@ pub enum TableName {
     /// What reaches below the horizon.
     #[serde(rename = "pending_restatements")]
     Pending,
+    /// When periods below the horizon were computed anew.
+    Restatements,
     /// Revisions of meters.
     Meters,
     /// Revisions of factors.
@@ -54,11 +56,12 @@ pub enum TableName {
 impl TableName {
     /// All of them, in the order they are committed: `activity` last, for its `txn` is the ledger's
     /// committed cut.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Meters,
         Self::Factors,
         Self::Nodes,
         Self::Pending,
+        Self::Restatements,
         Self::ActivityData,
         Self::Readings,
         Self::Rejects,
@@ -78,6 +81,7 @@ impl TableName {
             Self::Readings => "readings",
             Self::Rejects => "rejects",
             Self::Pending => "pending_restatements",
+            Self::Restatements => "restatements",
             Self::Meters => "meters",
             Self::Factors => "factors",
             Self::Nodes => "nodes",
@@ -100,6 +104,7 @@ impl TableName {
             Self::Readings => READINGS,
             Self::Rejects => REJECTS,
             Self::Pending => PENDING,
+            Self::Restatements => RESTATEMENTS,
             Self::Meters => METERS,
             Self::Factors => FACTORS,
             Self::Nodes => NODES,
@@ -384,6 +389,19 @@ const PENDING: &[Column] = &[
     key("period_to", Kind::Time),
     plain("count", Kind::Long),
     LEARNED_AT,
+];
+
+const RESTATEMENTS: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    plain("known_at", Kind::Time),
+    key("period_from", Kind::Time),
+    key("period_to", Kind::Time),
+    plain("activity", Kind::Long),
+    plain("emissions", Kind::Long),
+    plain("footprints", Kind::Long),
+    plain("co2e_kg_up", MASS),
+    plain("co2e_kg_down", MASS),
 ];
 
 const METERS: &[Column] = &[

@@ -12,7 +12,7 @@ use plumeline_pipelines::model::{
     EmissionEntry, EmissionKey, Fact, FactorRow, FootprintEntry, FootprintKey, Gas, GwpSet, Id,
     Line, Measure, MeterKind, MeterRow, Method, Names, NodeRow, Outcome, PendingCause,
     PendingEntry, Policy, Quality, Reading, ReadingEntry, Reason, RejectEntry, RejectEvent,
-    StampSide, Subject, Tick, Unit, Validity,
+    RestatedEntry, StampSide, Subject, Tick, Unit, Validity,
 };
 use url::Url;
 
@@ -245,6 +245,7 @@ pub(super) fn write_everything(writer: &mut CutWriter, names: &Names) {
         (0, Rows::Readings(vec![reading(names, "m-1", None)])),
         (1, Rows::ActivityData(vec![activity_data(names)])),
         (0, Rows::Pending(vec![pending(names)])),
+        (0, Rows::Restated(vec![RestatedEntry { known_ms: START_MS, ..RestatedEntry::default() }])),
         (0, Rows::Rejects(vec![reject])),
         (1, Rows::Facts(facts(names))),
     ] {

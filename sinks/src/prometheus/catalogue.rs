@@ -111,7 +111,7 @@ pub(super) const PENDING: Definition = define(
     "plumeline_pending_restatement_periods",
     Kind::Gauge,
     &[],
-    "Periods below the horizon that may await restatement, told since the start: those of the rows of `pending_restatements`.",
+    "Periods below the horizon that may await restatement: those of the rows of `pending_restatements` that no row of `restatements` covers yet.",
 );
 pub(super) const FACTS_RELOAD: Definition = define(
     "plumeline_facts_reload_success",

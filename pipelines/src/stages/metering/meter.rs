@@ -155,13 +155,7 @@ impl Meter {
             let claims = match known {
                 None => Claims::first(version, value),
                 Some(mut claims) => {
-                    let verdict = claims.offer(version, value);
-                    if verdict == Verdict::Duplicate {
-                        // It may have raised the version without changing the value.
-                        if version > 0 {
-                            let clean = self.is_clean(at_ms);
-                            self.samples.put(at_ms, claims, clean);
-                        }
+                    if claims.offer(version, value) == Verdict::Duplicate {
                         return Offered::Duplicate;
                     }
                     claims
@@ -177,10 +171,6 @@ impl Meter {
             }
             Some(Ok(())) | None => Offered::Booked,
         }
-    }
-
-    fn is_clean(&self, at_ms: i64) -> bool {
-        self.samples.before(at_ms + 1).next().is_some_and(|(at, _, clean)| at == at_ms && clean)
     }
 
     /// Puts the changes down and hands out what they change.
@@ -293,6 +283,56 @@ impl Meter {
     /// Values up to `end_ms` wait for nothing any more: no fact can book them.
     pub fn stop_waiting_until(&mut self, end_ms: i64) {
         self.waiting = self.waiting.split_off(&(end_ms + 1));
+    }
+
+    /// Replaces what is known of the instants up to `end_ms` by `readings`, in the order in which
+    /// [`Self::kept_until`] tells them, and hands out what that changes.
+    pub fn recall(
+        &mut self,
+        readings: &[Reading],
+        end_ms: i64,
+        booking: Booking<'_>,
+        give: &mut impl FnMut(Piece),
+    ) {
+        let Self { rows, samples, .. } = self;
+        let mut scan = Scan::new(rows);
+        for (at_ms, value) in samples.after(0, true) {
+            scan.step(at_ms, &value, &mut |span| give_span(-1, booking, rows, &span, give));
+        }
+        scan.finish(&mut |span| give_span(-1, booking, rows, &span, give));
+
+        let mut recalled = Samples::default();
+        for told in readings.chunk_by(|a, b| a.at_ms == b.at_ms) {
+            let mut all: Option<Claims<Value>> = None;
+            for Reading { value, unit, from_ms, version, .. } in told {
+                let (unit, from_ms) = (*unit, *from_ms);
+                let value = value.map(|number| Value { number, unit, from_ms });
+                match &mut all {
+                    None => all = Some(Claims::first(*version, value)),
+                    Some(claims) => {
+                        claims.offer(*version, value);
+                    }
+                }
+            }
+            if let Some(claims) = all {
+                recalled.put(told[0].at_ms, claims, false);
+            }
+        }
+        for (at_ms, claims) in samples.claims_after(end_ms) {
+            recalled.put(at_ms, claims, false);
+        }
+        let mut scan = Scan::new(rows);
+        let mut marks = Vec::new();
+        for (at_ms, value) in recalled.after(0, true) {
+            let clean =
+                scan.step(at_ms, &value, &mut |span| give_span(1, booking, rows, &span, give));
+            marks.push((at_ms, clean));
+        }
+        scan.finish(&mut |span| give_span(1, booking, rows, &span, give));
+        for (at_ms, clean) in marks {
+            recalled.mark(at_ms, clean);
+        }
+        *samples = recalled;
     }
 
     /// What is known of the instants up to `end_ms`, as readings that lead to it again when they are taken

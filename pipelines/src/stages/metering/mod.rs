@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! readings ──by meter──┐
-//!                      ├─▶ metering ─┬─▶ activity: ((key, held until), tick, measure)
-//! meters ───by meter───┘             └─▶ notices: what became of each reading
+//! meters ───by meter───┼─▶ metering ─┬─▶ activity: ((key, held until), tick, measure)
+//! recalls ──by meter───┘             └─▶ notices: what became of each reading
 //! ```
 //!
 //! 1. Stash what arrives by its tick. *Otherwise the order in which workers happen to deliver would show.*
@@ -13,6 +13,9 @@
 //!    *So downstream sees one small update an active meter-period and tick.*
 //! 4. When the horizon has moved, take back what lies below it and forget it; tell what is kept of it. *So
 //!    that memory is bounded, and a restart need not know what was forgotten.*
+//! 5. A recall replaces what is known from before the horizon, once somebody has computed it from everything that
+//!    was ever said ([`crate::hindsight`]). *A late reading from below the horizon may be the baseline of one
+//!    above it.*
 //!
 //! State: 16 bytes a value inside `retain`, more for corrected ones; the last value of every meter for ever,
 //! so that a quarterly register still has its baseline.
@@ -46,6 +49,7 @@ pub use spans::{Scan, Span, Unusable, Value, usable};
 
 use super::horizon::Moves;
 use super::notice::{Notice, Tally};
+use crate::hindsight::Recall;
 use crate::model::{
     ActivityKey, Cause, Id, Measure, MeterRow, Outcome, PendingCause, PendingEntry, Period, Policy,
     Reading, ReadingEntry, Record, RejectEvent, Tick,
@@ -87,12 +91,15 @@ impl Options {
 pub fn metering<'scope>(
     readings: Stream<'scope, Tick, Vec<Reading>>,
     rows: Stream<'scope, Tick, Vec<(MeterRow, Tick, i64)>>,
+    recalls: Stream<'scope, Tick, Vec<Recall>>,
     options: Arc<Options>,
 ) -> Metered<'scope> {
     let mut builder = OperatorBuilder::new("Metering".to_owned(), readings.scope());
     let mut readings = builder.new_input(readings, Exchange::new(|r: &Reading| by_meter(r.meter)));
     let mut rows =
         builder.new_input(rows, Exchange::new(|(r, _, _): &(MeterRow, _, _)| by_meter(r.meter)));
+    let mut recalls =
+        builder.new_input(recalls, Exchange::new(|recall: &Recall| by_meter(recall.subject.id())));
     let (output, activity) = builder.new_output::<Vec<(Piece1, Tick, Measure)>>();
     let mut activity_out = timely::dataflow::operators::generic::OutputBuilder::from(output);
     let (output, notices) = builder.new_output::<Vec<(Tick, Notice)>>();
@@ -114,11 +121,13 @@ pub fn metering<'scope>(
                     stashed_at(&mut stash, &capability, tick).rows.push((row, diff));
                 }
             });
-            // STEP 2: ticks that both inputs have passed, and STEP 4 between them.
+            recalls.for_each(|capability, batch| {
+                stashed(&mut stash, &capability).recalls.append(batch);
+            });
+            // STEP 2: ticks that all inputs have passed, and STEP 4 between them.
             let (mut activity_out, mut notices_out) =
                 (activity_out.activate(), notices_out.activate());
-            let closed =
-                |tick: &Tick| !frontiers[0].less_equal(tick) && !frontiers[1].less_equal(tick);
+            let closed = |tick: &Tick| !frontiers.iter().any(|input| input.less_equal(tick));
             let mut give = |[activity, notices]: &[Capability<Tick>; 2], tick, (pieces, told)| {
                 let (pieces, told): (Vec<Piece>, Vec<Notice>) = (pieces, told);
                 let mut session = activity_out.session(activity);
@@ -137,8 +146,12 @@ pub fn metering<'scope>(
                         moves.passed();
                     }
                     (Some(stashed), None) => {
-                        let (tick, Stash { capabilities, readings, rows }) = stashed.remove_entry();
+                        let (tick, stash) = stashed.remove_entry();
+                        let Stash { capabilities, readings, rows, recalls } = stash;
                         give(&capabilities, tick, meters.close(tick, readings, rows));
+                        // STEP 5.
+                        let pieces = meters.recall(&recalls);
+                        give(&capabilities, tick, (pieces, Vec::new()));
                     }
                     (None, None) => break,
                 }
@@ -158,6 +171,7 @@ struct Stash {
     capabilities: [Capability<Tick>; 2],
     readings: Vec<Reading>,
     rows: Vec<(MeterRow, i64)>,
+    recalls: Vec<Recall>,
 }
 
 fn stashed<'a>(
@@ -177,6 +191,7 @@ fn stashed_at<'a>(
         capabilities: [capability.delayed(&tick, 0), capability.delayed(&tick, 1)],
         readings: Vec::new(),
         rows: Vec::new(),
+        recalls: Vec::new(),
     })
 }
 
@@ -235,6 +250,30 @@ impl Meters {
             consolidate(&mut pieces);
         }
         (pieces, told.into_notices())
+    }
+
+    /// Replaces what is known of meters from before the horizon; hands out the activity that changes by it.
+    pub fn recall(&mut self, recalls: &[Recall]) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        let horizon_ms = self.first.start_ms(self.options.policy.period_ms);
+        for Recall { subject, records } in recalls {
+            let readings: Vec<Reading> = records
+                .iter()
+                .filter_map(|record| match record {
+                    Record::Reading(reading) => Some(reading.clone()),
+                    Record::Activity(_) => None,
+                })
+                .collect();
+            let id = subject.id();
+            let mut meter = self.meters.remove(&id).unwrap_or_default();
+            let give = &mut |piece| add(&mut pieces, piece);
+            meter.recall(&readings, horizon_ms, self.booking(id), give);
+            if !meter.is_empty() {
+                self.meters.insert(id, meter);
+            }
+        }
+        consolidate(&mut pieces);
+        pieces
     }
 
     /// Values that wait for a row that fits.

@@ -200,6 +200,16 @@ impl Samples {
         })
     }
 
+    /// What is claimed of each instant after `start_ms`, in order.
+    pub fn claims_after(&self, start_ms: i64) -> impl Iterator<Item = (i64, Claims<Value>)> {
+        let day = split(start_ms).0;
+        self.days.range(day..).flat_map(move |(&day, samples)| {
+            let instants = samples.iter().map(move |&s| (day * DAY_MS + i64::from(s.offset), s));
+            let after = instants.filter(move |(at_ms, _)| *at_ms > start_ms);
+            after.map(|(at_ms, sample)| (at_ms, self.expand(at_ms, sample)))
+        })
+    }
+
     /// Forgets everything before `at_ms`, but for the instant `anchor_ms`.
     pub fn forget_before(&mut self, at_ms: i64, anchor_ms: i64) {
         let day = split(anchor_ms.min(at_ms)).0;

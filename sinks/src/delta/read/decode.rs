@@ -3,7 +3,8 @@
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityKey, ActivityRecord, Arrival, Decimal, Emission, EmissionKey, Fact,
     FactorRow, FootprintKey, Gas, Id, Line, Measure, MeterKind, MeterRow, Method, Names, NodeRow,
-    Outcome, Period, Quality, Reading, ReadingEntry, StampSide, Subject, Unit, Validity,
+    Outcome, PendingCause, PendingEntry, Period, Quality, Reading, ReadingEntry, RestatedEntry,
+    StampSide, Subject, Unit, Validity,
 };
 
 use super::columns::{Columns, Texts};
@@ -211,6 +212,44 @@ impl Decoder<'_> {
                 source: self.optional_name(&sources, row),
             };
             held.entry(row, Fact::Factor(fact))
+        })
+    }
+
+    pub(super) fn pending(&self, columns: &Columns<'_>) -> Decoded<PendingEntry> {
+        let (causes, subjects) = (columns.texts("cause")?, columns.texts("subject")?);
+        let (from, to) = (columns.times("period_from")?, columns.times("period_to")?);
+        let (counts, learned) = (columns.numbers("count")?, columns.times("learned_at")?);
+        each(columns, |row| {
+            Ok(PendingEntry {
+                cause: causes.parsed(row, PendingCause::parse)?,
+                subject: self.name(&subjects, row)?,
+                from_ms: from.at(row)?,
+                to_ms: to.at(row)?,
+                count: counts.at(row)?,
+                learned_ms: learned.at(row)?,
+            })
+        })
+    }
+
+    pub(super) fn restated(columns: &Columns<'_>) -> Decoded<RestatedEntry> {
+        let known = columns.times("known_at")?;
+        let (from, to) = (columns.times("period_from")?, columns.times("period_to")?);
+        let [activity, emissions, footprints] =
+            ["activity", "emissions", "footprints"].map(|name| columns.numbers(name));
+        let (activity, emissions, footprints) = (activity?, emissions?, footprints?);
+        let up = columns.decimals("co2e_kg_up", digits(MASS))?;
+        let down = columns.decimals("co2e_kg_down", digits(MASS))?;
+        each(columns, |row| {
+            Ok(RestatedEntry {
+                known_ms: known.at(row)?,
+                from_ms: from.at(row)?,
+                to_ms: to.at(row)?,
+                activity: activity.at(row)?,
+                emissions: emissions.at(row)?,
+                footprints: footprints.at(row)?,
+                up: up.at(row)?.into(),
+                down: down.at(row)?.into(),
+            })
         })
     }
 

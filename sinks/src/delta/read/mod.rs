@@ -18,7 +18,7 @@ use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityKey, Cause, Emission, EmissionKey, FootprintKey, Measure, Names,
-    ReadingEntry, Tick,
+    PendingEntry, ReadingEntry, RestatedEntry, Tick,
 };
 
 use super::engine::Engine;
@@ -47,6 +47,10 @@ pub struct CutRows {
     pub emissions: Vec<(EmissionKey, Emission)>,
     /// Of `footprints`.
     pub footprints: Vec<(FootprintKey, Emission)>,
+    /// Of `pending_restatements`.
+    pub pending: Vec<PendingEntry>,
+    /// Of `restatements`.
+    pub restated: Vec<RestatedEntry>,
 }
 
 /// A live file, in the order in which they are read.
@@ -69,6 +73,7 @@ pub struct LakeReader {
     proof: Option<Proof>,
     files: VecDeque<LiveFile>,
     total: usize,
+    rows: u64,
     pending: BTreeMap<Tick, CutRows>,
 }
 
@@ -78,16 +83,32 @@ impl LakeReader {
     /// # Errors
     /// If they cannot be read, or are another pipeline's.
     pub fn open(config: LakeConfig, names: Arc<Names>) -> Result<Self, LakeError> {
+        Self::of(config, names, |_| true)
+    }
+
+    /// Opens these tables alone.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of(
+        config: LakeConfig,
+        names: Arc<Names>,
+        is_read: impl Fn(TableName) -> bool,
+    ) -> Result<Self, LakeError> {
         let engine = Engine::new(Place::open(&config.url)?)?;
         let owner = config.owner();
         // First, since it commits last: every table read after it has all rows up to its cut.
         let activity = TableLog::find(&engine, TableName::Activity, &owner)?;
         let committed = activity.as_ref().and_then(TableLog::committed);
         let proof = activity.as_ref().map(|log| log.proof(&engine)).transpose()?.flatten();
-        let mut files = Vec::new();
-        let is_read = |table: &TableName| !matches!(table, TableName::Rejects | TableName::Pending);
-        for table in TableName::ALL.into_iter().filter(is_read) {
+        let (mut files, mut rows) = (Vec::new(), 0);
+        for table in TableName::ALL {
+            // Nothing of the ledger rests on what was refused.
+            if table == TableName::Rejects || !is_read(table) {
+                continue;
+            }
             let Some(log) = TableLog::find(&engine, table, &owner)? else { continue };
+            rows += log.live_rows(&engine)?;
             files.extend(log.live_files(&engine, |_| true)?.into_iter().map(|path| {
                 let first = DataFileName::parse(table, &path).map(|name| name.cut).or_else(|| {
                     // Somebody merged files: all of them were of this day.
@@ -100,7 +121,7 @@ impl LakeReader {
         files.sort_unstable();
         let total = files.len();
         let (files, pending) = (files.into(), BTreeMap::new());
-        Ok(Self { engine, config, names, committed, proof, files, total, pending })
+        Ok(Self { engine, config, names, committed, proof, files, total, rows, pending })
     }
 
     /// The newest cut that all tables have.
@@ -119,6 +140,12 @@ impl LakeReader {
     #[must_use]
     pub fn progress(&self) -> (usize, usize) {
         (self.total - self.files.len(), self.total)
+    }
+
+    /// How many rows there are to read, about.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// The rows of the next cut that has any; `None` after the last.
@@ -177,8 +204,9 @@ impl LakeReader {
             TableName::Meters => put.all(decoder.meters(columns)?, |to| &mut to.facts),
             TableName::Factors => put.all(decoder.factors(columns)?, |to| &mut to.facts),
             TableName::Nodes => put.all(decoder.nodes(columns)?, |to| &mut to.facts),
-            // Nothing of the ledger rests on them.
-            TableName::Rejects | TableName::Pending => {}
+            TableName::Pending => put.all(decoder.pending(columns)?, |to| &mut to.pending),
+            TableName::Restatements => put.all(Decoder::restated(columns)?, |to| &mut to.restated),
+            TableName::Rejects => {}
         }
         Ok(())
     }

@@ -1,0 +1,327 @@
+//! Restating what lies below the horizon: the one cold mechanism, whatever the reason.
+//!
+//! ```text
+//!  lake, as of its newest cut K                shares of whole meters            journal        next cut C
+//!  readings, activity_data ──┐             ┌─▶ hindsight ─▶ balances ─┐
+//!  facts ────────────────────┼─▶ by subject┤                          ├─▶ differences ─▶ proposal ─▶ booked
+//!  activity, emissions ──────┘             └─▶ ledger's balances ─────┘   (and recalls)
+//!  footprints ───────────────── by day ──────▶ sums of all shares ──────▶
+//! ```
+//!
+//! 1. The lake is read once, as of its newest cut K: what was said, what is known, what is booked. Memory holds a
+//!    share of it; the rest waits in unnamed files in the state folder. *So memory is bounded, whatever the range.*
+//! 2. Each share is given to the same dataflow, as if it had all been known from the beginning
+//!    ([`plumeline_pipelines::hindsight`]), and what the ledger says of the same subjects is taken off. What is left
+//!    is what has to be booked. A second run finds nothing.
+//! 3. `footprints` are sums over all subjects: their shares are gathered by day, and the ledger's taken off.
+//! 4. What is found is **proposed** to the journal, part by part; the next cut takes it along if the horizon is
+//!    still that of K ([`crate::runtime`]). *So it is in the ledger whole or not at all, once, under the same rules
+//!    as any cut; killed before, it is computed again.*
+//! 5. What the live dataflow keeps from before the horizon may be another baseline than hindsight keeps: where it
+//!    differs, it is told with the same cut. *Else a late register value would be booked below the horizon and
+//!    not above.*
+//!
+//! What is learned after K is pending until the next restatement.
+
+mod effect;
+mod shares;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use plumeline_pipelines::engine::{IsZero, Semigroup};
+use plumeline_pipelines::hindsight::{Hindsight, hindsight};
+use plumeline_pipelines::model::time::day_start;
+use plumeline_pipelines::model::{
+    ActivityEntry, ActivityKey, Emission, EmissionEntry, EmissionKey, Fact, FootprintEntry,
+    FootprintKey, Id, Measure, Names, Policy, Reason, Record, RestatedEntry, Subject, Tick, Wide,
+};
+use plumeline_pipelines::reference::add;
+use plumeline_sinks::delta::{CutRows, LakeConfig, LakeError, LakeReader, Rows};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use effect::Effect;
+use shares::Shares;
+
+/// Rows of a share, about: records, and entries of the ledger. Some hundred MB.
+pub const SHARE_ROWS: u64 = 2_000_000;
+/// Rows that are handed out at once.
+const CHUNK_ROWS: usize = 65_536;
+
+/// Why nothing can be restated.
+#[derive(Debug, Error)]
+pub enum RestateError {
+    /// The tables cannot be read.
+    #[error("the tables cannot be read")]
+    Lake(#[from] LakeError),
+    /// The files that hold shares.
+    #[error("the scratch files in the state folder cannot be used")]
+    Scratch(#[from] io::Error),
+    /// Whoever takes what is found has ended.
+    #[error("it was asked to end")]
+    Ended,
+}
+
+/// What is restated, and where.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "a closure has none")]
+pub struct Request<'r> {
+    /// The tables.
+    pub lake: LakeConfig,
+    /// What decides results.
+    pub policy: &'r Policy,
+    /// Names of this process.
+    pub names: Arc<Names>,
+    /// A folder for files without names.
+    pub scratch: &'r Path,
+    /// Rows of a share, about.
+    pub share_rows: u64,
+    /// Asked again and again whether to go on; it may take its time.
+    pub may_go_on: &'r dyn Fn() -> bool,
+}
+
+/// What was found, besides the entries.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The row of `restatements`.
+    pub entry: RestatedEntry,
+    /// Every meter and activity that was ever heard of, and what is to be kept of it from before the horizon.
+    pub kept: BTreeMap<Subject, Vec<Record>>,
+}
+
+/// Something of one subject.
+#[derive(Debug, Serialize, Deserialize)]
+enum Item {
+    Record(Record),
+    Activity(ActivityKey, Measure),
+    Emission(EmissionKey, Emission),
+}
+
+/// Computes what has to be booked below the horizon of the lake's newest cut, and hands it to `give` in chunks of
+/// entries of `activity`, `emissions` and `footprints`. `None` if nothing is committed yet.
+///
+/// # Errors
+/// If the tables or the scratch files cannot be used, or `give` has ended.
+pub fn restate(
+    request: Request<'_>,
+    give: &mut dyn FnMut(Rows) -> Result<(), RestateError>,
+) -> Result<Option<Found>, RestateError> {
+    let Request { lake, policy, names, scratch, share_rows, may_go_on } = request;
+    let go_on = || if may_go_on() { Ok(()) } else { Err(RestateError::Ended) };
+    let mut reader = LakeReader::open(lake, names)?;
+    let Some(known) = reader.committed() else { return Ok(None) };
+    let horizon = policy.horizon(known);
+    let horizon_ms = horizon.start_ms(policy.period_ms);
+    let count = usize::try_from(reader.rows().div_ceil(share_rows).max(1)).unwrap_or(usize::MAX);
+    let mut work = Work {
+        policy,
+        known,
+        facts: BTreeMap::new(),
+        subjects: BTreeSet::new(),
+        by_subject: Shares::create(scratch, count)?,
+        by_day: Shares::create(scratch, count)?,
+        found: Found::default(),
+        from_ms: horizon_ms,
+        horizon_ms,
+    };
+    // STEP 1.
+    while let Some((_, rows)) = reader.next_cut()? {
+        go_on()?;
+        work.sort(rows)?;
+    }
+    drop(reader);
+    // STEPS 2 and 3.
+    for share in 0..count {
+        go_on()?;
+        work.subjects(share, give)?;
+    }
+    for share in 0..count {
+        go_on()?;
+        work.footprints(share, give)?;
+    }
+    let Work { mut found, from_ms, subjects, .. } = work;
+    for subject in subjects {
+        found.kept.entry(subject).or_default();
+    }
+    found.entry.known_ms = known.ms();
+    found.entry.from_ms = from_ms;
+    found.entry.to_ms = horizon_ms;
+    Ok(Some(found))
+}
+
+/// What is under way.
+struct Work<'p> {
+    policy: &'p Policy,
+    known: Tick,
+    /// How often each fact was learned, less how often it was taken back.
+    facts: BTreeMap<Fact, i64>,
+    subjects: BTreeSet<Subject>,
+    by_subject: Shares<Item>,
+    by_day: Shares<(FootprintKey, Emission)>,
+    found: Found,
+    from_ms: i64,
+    horizon_ms: i64,
+}
+
+/// The share of something. Whoever asks twice in one process gets the same answer, which is all that matters.
+fn share(of: impl Hash, count: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    let count = u64::try_from(count).expect("a count fits 64 bits");
+    usize::try_from(hasher.finish() % count).expect("it is less than a count")
+}
+
+impl Work<'_> {
+    fn start_ms(&self, key: &ActivityKey) -> i64 {
+        key.period.start_ms(self.policy.period_ms)
+    }
+
+    fn put(&mut self, subject: Subject, item: &Item) -> Result<(), RestateError> {
+        let share = share(subject, self.by_subject.len());
+        Ok(self.by_subject.put(share, item)?)
+    }
+
+    /// Puts what the ledger booked as it must be taken off.
+    fn sort(&mut self, rows: CutRows) -> Result<(), RestateError> {
+        for entry in rows.facts {
+            let count = self.facts.entry(entry.fact).or_default();
+            *count += if entry.withdrawn { -1 } else { 1 };
+        }
+        let readings = rows.readings.into_iter().map(|row| Record::Reading(row.record));
+        let activities = rows.activity_data.into_iter().map(|row| Record::Activity(row.record));
+        for record in readings.chain(activities) {
+            let subject = record.subject();
+            self.subjects.insert(subject);
+            self.put(subject, &Item::Record(record))?;
+        }
+        for (key, change) in rows.activity {
+            if self.start_ms(&key) < self.horizon_ms {
+                self.put(key.subject, &Item::Activity(key, change.negated()))?;
+            }
+        }
+        for (key, change) in rows.emissions {
+            if self.start_ms(&key.activity) < self.horizon_ms {
+                self.put(key.activity.subject, &Item::Emission(key, change.negated()))?;
+            }
+        }
+        for (key, change) in rows.footprints {
+            if key.start_ms < self.horizon_ms {
+                self.put_footprint(key, &change.negated())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_footprint(&mut self, key: FootprintKey, change: &Emission) -> io::Result<()> {
+        let share = share(day_start(key.start_ms), self.by_day.len());
+        self.by_day.put(share, &(key, *change))
+    }
+
+    /// What is missing of the meters and activities of a share.
+    fn subjects(
+        &mut self,
+        share: usize,
+        give: &mut dyn FnMut(Rows) -> Result<(), RestateError>,
+    ) -> Result<(), RestateError> {
+        let (mut records, mut activity, mut emissions) =
+            (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        self.by_subject.take(share, |item| match item {
+            Item::Record(record) => records.push(record),
+            Item::Activity(key, change) => add(&mut activity, key, &change),
+            Item::Emission(key, change) => add(&mut emissions, key, &change),
+        })?;
+        let holding = self.facts.iter().filter(|(_, count)| **count > 0);
+        let facts = holding.map(|(fact, _)| fact.clone()).collect();
+        let computed = hindsight(self.policy, facts, records, self.known);
+        let Hindsight { activity: new_activity, emissions: new_emissions, footprints, kept } =
+            computed;
+        self.found.kept.extend(kept);
+        for (key, balance) in new_activity {
+            if self.start_ms(&key) < self.horizon_ms {
+                let key = ActivityKey { factor: Id::NONE, ..key };
+                add(&mut activity, key, &Measure { presence: 0, ..balance });
+            }
+        }
+        for (key, balance) in new_emissions {
+            if self.start_ms(&key.activity) < self.horizon_ms {
+                add(&mut emissions, key, &columns(key.line.gas.has_mass(), &balance));
+            }
+        }
+        for (key, balance) in footprints {
+            if key.start_ms < self.horizon_ms {
+                self.put_footprint(key, &columns(key.gas.has_mass(), &balance))?;
+            }
+        }
+        let reason = Reason::Restated;
+        let found = &mut self.found.entry;
+        for key in activity.keys() {
+            self.from_ms = self.from_ms.min(key.period.start_ms(self.policy.period_ms));
+        }
+        for (key, change) in &emissions {
+            self.from_ms = self.from_ms.min(key.activity.period.start_ms(self.policy.period_ms));
+            let co2e = change.co2e.get();
+            let (up, down) = (found.up.get() + co2e.max(0), found.down.get() + (-co2e).max(0));
+            (found.up, found.down) = (Wide::from(up), Wide::from(down));
+        }
+        found.activity += count(&activity);
+        found.emissions += count(&emissions);
+        chunks(
+            activity,
+            |(key, change)| ActivityEntry { key, reason, change },
+            |rows| give(Rows::Activity(rows)),
+        )?;
+        chunks(
+            emissions,
+            |(key, change)| EmissionEntry { key, reason, change },
+            |rows| give(Rows::Emissions(rows)),
+        )
+    }
+
+    /// What is missing of the footprints of a share of the days.
+    fn footprints(
+        &mut self,
+        share: usize,
+        give: &mut dyn FnMut(Rows) -> Result<(), RestateError>,
+    ) -> Result<(), RestateError> {
+        let mut footprints = BTreeMap::new();
+        self.by_day.take(share, |(key, change)| add(&mut footprints, key, &change))?;
+        for key in footprints.keys() {
+            self.from_ms = self.from_ms.min(key.start_ms);
+        }
+        self.found.entry.footprints += count(&footprints);
+        chunks(
+            footprints,
+            |(key, change)| FootprintEntry { key, change },
+            |rows| give(Rows::Footprints(rows)),
+        )
+    }
+}
+
+/// What the tables hold of an emission.
+fn columns(has_mass: bool, balance: &Emission) -> Emission {
+    let mass = if has_mass { balance.mass } else { Wide::ZERO };
+    Emission { mass, presence: 0, ..*balance }
+}
+
+fn count<K, R>(balances: &BTreeMap<K, R>) -> u64 {
+    u64::try_from(balances.len()).expect("a count fits 64 bits")
+}
+
+fn chunks<K: Ord, R: Semigroup + IsZero, E>(
+    balances: BTreeMap<K, R>,
+    entry: impl Fn((K, R)) -> E,
+    mut give: impl FnMut(Vec<E>) -> Result<(), RestateError>,
+) -> Result<(), RestateError> {
+    let mut entries = balances.into_iter().map(entry);
+    loop {
+        let chunk: Vec<E> = entries.by_ref().take(CHUNK_ROWS).collect();
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        give(chunk)?;
+    }
+}
