@@ -34,6 +34,16 @@ impl Bar {
         }
     }
 
+    /// So many thousandths of `what` are done, and what else there is to say of it.
+    pub fn tell(&mut self, what: &'static str, permille: usize, detail: &str) {
+        self.what = what;
+        if self.is_terminal
+            && let Some(line) = self.line(permille, 1000)
+        {
+            write!(io::stderr(), "{REWIND}{line}  {detail}").unwrap_or_default();
+        }
+    }
+
     /// Wipes it away.
     pub fn end(&mut self) {
         if self.shown.take().is_some() {

@@ -1,17 +1,22 @@
-//! The command line.
+//! The command line: what each of its words does.
+
+mod cli;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
+use cli::{Cli, Command, Look};
 use plumeline::bar::Bar;
 use plumeline::journal::JournalError;
 use plumeline::restate::Effect;
-use plumeline::runtime::{Progress, RunError, Running, WallClock};
+use plumeline::runtime::{Progress, RunError, Running, Telemetry, Until, WallClock};
 use plumeline::{chain, check, config, demo, http, journal, restate, runtime, verify};
+use plumeline_connectors::SourceConfig;
+use plumeline_connectors::config::{Carries, FileSource};
 use plumeline_pipelines::model::Names;
 use plumeline_sinks::delta::LakeError;
 use tracing_subscriber::EnvFilter;
@@ -21,99 +26,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Longest that draining may take after the first signal.
 const DRAIN_MAX: Duration = Duration::from_secs(25);
-
-/// A real-time carbon ledger: readings in over MQTT and Kafka, footprints out to Parquet and Prometheus.
-#[derive(Parser)]
-#[command(name = "plumeline", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Show the whole way of a reading, on servers inside this process; needs nothing else.
-    Demo {
-        /// How long it takes, such as 60s; a simulated day a minute.
-        #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
-        length: Option<Duration>,
-        /// Where everything is written; `plumeline-demo` in the current directory if left out.
-        #[arg(long, value_name = "DIR")]
-        dir: Option<PathBuf>,
-    },
-    /// Run a pipeline until SIGINT or SIGTERM.
-    Run {
-        /// The pipeline file.
-        #[arg(value_name = "PIPELINE.toml")]
-        pipeline: PathBuf,
-    },
-    /// Report every problem of a pipeline at once, each with file, line and remedy.
-    Check {
-        /// The pipeline file.
-        #[arg(value_name = "PIPELINE.toml")]
-        pipeline: PathBuf,
-        /// Also try brokers, topics and the store, with exactly the operations `run` needs.
-        #[arg(long)]
-        connect: bool,
-    },
-    /// Print a `DuckDB` script with the ledger's live files and its views.
-    Views {
-        /// The pipeline file.
-        #[arg(value_name = "PIPELINE.toml")]
-        pipeline: PathBuf,
-        /// The ledger as known at this instant (RFC 3339), not as known now.
-        #[arg(long, value_name = "T")]
-        as_of: Option<jiff::Timestamp>,
-    },
-    /// Compute the whole ledger again from its own readings and facts, and compare every balance at every cut;
-    /// exits 1 and names the first difference, if there is one. A pipeline may run meanwhile.
-    Verify {
-        /// The pipeline file.
-        #[arg(value_name = "PIPELINE.toml")]
-        pipeline: PathBuf,
-    },
-    /// Restate what reaches below `retain`: asks the running pipeline to do it now.
-    Restate {
-        /// The pipeline file.
-        #[arg(value_name = "PIPELINE.toml")]
-        pipeline: PathBuf,
-        /// Change nothing, ask nobody: tell what it would do, in kg of CO2e by company, scope and month.
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Look into a journal; nothing is written to it, and a pipeline may run meanwhile.
-    Journal {
-        #[command(subcommand)]
-        look: Look,
-    },
-}
-
-#[derive(Subcommand)]
-enum Look {
-    /// Tell what is in it.
-    Info {
-        /// The journal, such as state/journal.db.
-        #[arg(value_name = "PATH")]
-        path: PathBuf,
-    },
-    /// Read all of it; exits 1 and says what is wrong, if anything is.
-    Verify {
-        /// The journal, such as state/journal.db.
-        #[arg(value_name = "PATH")]
-        path: PathBuf,
-    },
-    /// Print every reading and activity in it as a JSON line.
-    Export {
-        /// The journal, such as state/journal.db.
-        #[arg(value_name = "PATH")]
-        path: PathBuf,
-    },
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let ms = config::parse_duration(text).map_err(|error| error.to_string())?;
-    u64::try_from(ms).map(Duration::from_millis).map_err(|error| error.to_string())
-}
+/// Time between commits of an import, at most, ms: it ends with one.
+const IMPORT_COMMITS_MS: i64 = 5_000;
 
 fn main() -> ExitCode {
     abort_on_panic();
@@ -126,6 +40,7 @@ fn main() -> ExitCode {
         Command::Check { pipeline, connect } => run_check(&pipeline, connect),
         Command::Views { pipeline, as_of } => views(&pipeline, as_of),
         Command::Verify { pipeline } => verify_ledger(&pipeline),
+        Command::Backfill { pipeline, files } => backfill(&pipeline, &files),
         Command::Restate { pipeline, dry_run } => restate_ledger(&pipeline, dry_run),
         Command::Journal { look } => look_into(&look),
     };
@@ -174,17 +89,22 @@ fn tokio_runtime() -> Result<tokio::runtime::Runtime, String> {
 }
 
 fn run(path: &Path) -> Result<ExitCode, String> {
+    drive(load(path)?, Until::Ended)
+}
+
+/// Runs a pipeline to its end.
+fn drive(pipeline: config::Pipeline, until: Until) -> Result<ExitCode, String> {
     // Libraries tell every snapshot, and again what we tell in an operator's words.
     log_to_stderr("info,delta_kernel=off,delta_kernel_default_engine=off,rumqttc=error");
-    let pipeline = load(path)?;
     let (name, http) = (pipeline.name.clone(), pipeline.http);
+    let import = Import::of(&pipeline, until);
     let runtime = tokio_runtime()?;
     // Before anything starts: a signal that comes while it does is obeyed, too.
     let signals = runtime.block_on(async { Signals::new() });
     let mut signals = signals.map_err(|error| format!("cannot listen for signals: {error}"))?;
     let started = runtime.block_on(async {
         tokio::select! {
-            started = runtime::start(pipeline, Arc::new(WallClock)) => Some(started),
+            started = runtime::start_until(pipeline, Arc::new(WallClock), until) => Some(started),
             () = signals.next() => None,
         }
     });
@@ -196,7 +116,7 @@ fn run(path: &Path) -> Result<ExitCode, String> {
     let running = started.map_err(|error| failed(&error, http))?;
     let metrics = format!("http://{}/metrics", running.http_address());
     tracing::info!(pipeline = name, %metrics, "running");
-    runtime.block_on(until_ended(&running, &mut signals));
+    runtime.block_on(until_ended(&running, &mut signals, import));
     let outcome = running.join();
     runtime.shutdown_timeout(Duration::from_secs(1));
     match outcome {
@@ -210,6 +130,45 @@ fn run(path: &Path) -> Result<ExitCode, String> {
             way_out(&error).map(|way| format!(". {way}")).unwrap_or_default()
         )),
     }
+}
+
+/// Files on their way into a ledger.
+#[derive(Debug)]
+struct Import {
+    total_bytes: u64,
+    began: Instant,
+}
+
+impl Import {
+    /// The files of `pipeline`, if they are to be imported and nothing else.
+    fn of(pipeline: &config::Pipeline, until: Until) -> Option<Self> {
+        let bytes = pipeline.sources.iter().map(|source| match &source.config {
+            SourceConfig::File(file) => std::fs::metadata(&file.path).map_or(0, |data| data.len()),
+            SourceConfig::Mqtt(_) | SourceConfig::Kafka(_) => 0,
+        });
+        let (total_bytes, began) = (bytes.sum(), runtime::monotonic());
+        (until == Until::Restated).then_some(Self { total_bytes, began })
+    }
+
+    /// Shows how far it has come: by bytes that were read, and the rate and time left that follow.
+    fn show(&self, telemetry: &Telemetry, bar: &mut Bar) {
+        let (done, total) = (telemetry.read_bytes(), self.total_bytes);
+        let taken = self.began.elapsed();
+        if done < total && total > 0 {
+            let records = telemetry.progress().outcomes.values().sum::<u64>();
+            let per_second = u128::from(records) * 1000 / taken.as_millis().max(1);
+            let left = u128::from(total - done) * taken.as_millis() / u128::from(done.max(1));
+            let detail = format!("{per_second} readings/s, {} s left", left / 1000);
+            bar.tell("reading", permille(done, total), &detail);
+        } else {
+            let pending = telemetry.pending();
+            bar.tell("booking", 0, &format!("{pending} periods may change below the horizon"));
+        }
+    }
+}
+
+fn permille(done: u64, total: u64) -> usize {
+    usize::try_from(u128::from(done) * 1000 / u128::from(total.max(1))).unwrap_or(1000)
 }
 
 /// What helps against an error that may come while the pipeline runs.
@@ -294,16 +253,17 @@ impl Signals {
 
 /// Waits until the pipeline has ended, by itself or because a signal asked it to. A second signal ends the
 /// process at once, and so does a drain that takes too long.
-async fn until_ended(running: &Running, signals: &mut Signals) {
+async fn until_ended(running: &Running, signals: &mut Signals, import: Option<Import>) {
     let mut look = tokio::time::interval(Duration::from_millis(50));
     let mut looks_left: Option<u128> = None;
     let (telemetry, mut bar) = (running.telemetry(), Bar::new("restoring the state"));
     loop {
         tokio::select! {
             _ = look.tick() => {
-                match telemetry.restored() {
-                    Some((done, total)) => bar.show(done, total),
-                    None => bar.end(),
+                match (telemetry.restored(), &import) {
+                    (Some((done, total)), _) => bar.show(done, total),
+                    (None, Some(import)) => import.show(&telemetry, &mut bar),
+                    (None, None) => bar.end(),
                 }
                 if running.is_finished() {
                     return;
@@ -391,15 +351,44 @@ fn restate_ledger(path: &Path, dry_run: bool) -> Result<ExitCode, String> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let answer = http::ask(pipeline.http, "/restate").map_err(|error| {
-        format!(
-            "no pipeline answers at {} ({error}): start it with `plumeline run {}`, and ask again",
-            pipeline.http,
-            path.display()
-        )
-    })?;
-    say(out, answer.trim_end());
-    Ok(ExitCode::SUCCESS)
+    match http::ask(pipeline.http, "/restate") {
+        Ok(answer) => {
+            say(out, answer.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        // Nobody is there: then it is done here. If somebody is, the state folder is locked.
+        Err(_) => import(pipeline, Vec::new()),
+    }
+}
+
+fn backfill(path: &Path, files: &[PathBuf]) -> Result<ExitCode, String> {
+    let pipeline = load(path)?;
+    let mut sources = Vec::new();
+    for file in files {
+        let failed = |error| format!("{} cannot be read: {error}", file.display());
+        // Its name in tables, and where a second attempt goes on.
+        let path = file.canonicalize().map_err(failed)?;
+        let name = format!("backfill {}", path.display());
+        let carries = Carries::Readings;
+        let config = SourceConfig::File(FileSource { path, follow: false, carries });
+        sources.push(config::SourceEntry { name, config });
+    }
+    import(pipeline, sources)
+}
+
+/// Runs the pipeline with these sources alone, until nothing is left to restate.
+fn import(
+    mut pipeline: config::Pipeline,
+    sources: Vec<config::SourceEntry>,
+) -> Result<ExitCode, String> {
+    let delta = pipeline.delta.as_mut().ok_or("the pipeline has no sink of type \"delta\"")?;
+    if !delta.readings {
+        return Err("its sink says `readings = \"none\"`: nothing can be booked below retain".into());
+    }
+    delta.commit_every_ms = delta.commit_every_ms.min(IMPORT_COMMITS_MS);
+    pipeline.restates_by_itself = true;
+    pipeline.sources = sources;
+    drive(pipeline, Until::Restated)
 }
 
 fn look_into(look: &Look) -> Result<ExitCode, String> {

@@ -43,16 +43,24 @@ fn pending(running: &Running) -> Option<u64> {
     running.metric("plumeline_pending_restatement_periods", &[])?.parse().ok()
 }
 
-fn restated(running: &Running) -> Option<u64> {
-    running.metric("ghg_restatements_total", &[("reason", "restated")])?.parse().ok()
+/// Entries that were restated: what is booked for the first time is not among them.
+fn restated(running: &Running) -> u64 {
+    let entries = running.metric("ghg_restatements_total", &[("reason", "restated")]);
+    entries.and_then(|entries| entries.parse().ok()).unwrap_or(0)
 }
 
-/// Waits until something was restated and nothing is left to do.
+/// When `restatements` had its last commit.
+fn booked(running: &Running) -> Option<String> {
+    running.metric("plumeline_commit_timestamp_seconds", &[("table", "restatements")])
+}
+
+/// Waits until there was another restatement than the one at `last`, and nothing is left to do; says when.
 #[track_caller]
-fn wait_until_restated(running: &Running, entries: u64) {
+fn wait_until_restated(running: &Running, last: Option<&str>) -> Option<String> {
     wait_until("everything below the horizon to be restated", LIMIT, || {
-        restated(running) >= Some(entries) && pending(running) == Some(0)
+        pending(running) == Some(0) && booked(running).is_some_and(|at| Some(&*at) != last)
     });
+    booked(running)
 }
 
 /// The ledger's energy, kWh, and emissions, kg times two.
@@ -67,12 +75,14 @@ fn late_readings_are_booked_below_the_horizon() {
     let rig = rig("auto");
     rig.write("readings.jsonl", lines(0..OLD));
     let running = rig.run();
-    wait_until_restated(&running, 4);
+    let first = wait_until_restated(&running, None);
+    assert_eq!(restated(&running), 0, "they were never booked before");
     // A correction of one that is in the ledger by now.
     let corrected = reading(0).replace("\"value\":1,", "\"value\":101,");
     rig.write("readings.jsonl", lines(0..OLD) + &corrected + "\n");
     running.wait_for("history", "parked", u64::try_from(OLD + 1).unwrap());
-    wait_until_restated(&running, 5);
+    wait_until_restated(&running, first.as_deref());
+    assert_eq!(restated(&running), 1);
     running.stop();
     rig.verify();
     assert_chain(&rig);
@@ -91,11 +101,12 @@ fn a_revised_factor_restates_what_is_below_the_horizon() {
     let rig = rig("auto");
     rig.write("readings.jsonl", lines(0..OLD));
     let running = rig.run();
-    wait_until_restated(&running, 4);
+    let first = wait_until_restated(&running, None);
     let revised = "a test,\ngrid,2,2,0,any,co2,1.0,kWh,2020-01-01,,a revision,";
     rig.edit("factors.csv", "a test,", revised);
+    wait_until_restated(&running, first.as_deref());
     // Each of the four emissions is taken back and booked again.
-    wait_until_restated(&running, 12);
+    assert_eq!(restated(&running), 8);
     running.stop();
     rig.verify();
     let Some(python) = ledger::reader() else {
@@ -119,12 +130,12 @@ fn a_late_position_of_a_register_moves_energy_from_above_the_horizon_to_below() 
     let above = position(day_ms - 4 * DAY_MS, 1000) + &position(day_ms - DAY_MS / 2, 1700);
     rig.write("readings.jsonl", &above);
     let running = rig.run();
-    wait_until_restated(&running, 1);
+    let first = wait_until_restated(&running, None);
     // Nearly all of it was used in the first day, as is heard now.
     let late = position(day_ms - 3 * DAY_MS, 1650);
     rig.write("readings.jsonl", above + &late);
     running.wait_for("history", "parked", 2);
-    wait_until_restated(&running, 30);
+    wait_until_restated(&running, first.as_deref());
     running.stop();
     rig.verify();
     let Some(python) = ledger::reader() else {
@@ -153,14 +164,67 @@ fn it_waits_to_be_asked_where_it_was_told_to() {
     let kg = format!("+{}.000", energy(OLD) / 2);
     assert!(said.contains("acme") && said.contains(&kg), "{said}");
     let asked = rig.plumeline(&["restate"]);
-    assert!(!asked.status.success(), "nobody listens at port 0");
+    assert!(!asked.status.success(), "nobody listens at port 0, and the state folder is locked");
     let listen = format!("127.0.0.1:{}", running.port());
     rig.edit("pipeline.toml", "127.0.0.1:0", &listen);
     let asked = rig.plumeline(&["restate"]);
     assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
-    wait_until_restated(&running, 4);
+    wait_until_restated(&running, None);
     running.stop();
     rig.verify();
+}
+
+#[test]
+fn it_is_done_by_itself_where_no_pipeline_runs() {
+    let rig = rig("manual");
+    rig.edit("pipeline.toml", FOLLOW, "");
+    rig.write("readings.jsonl", lines(0..OLD));
+    rig.run_to_end();
+    let done = rig.plumeline(&["restate"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    rig.verify();
+    let Some(python) = ledger::reader() else {
+        return;
+    };
+    let sum = energy(OLD).to_string();
+    assert_eq!(sums(&rig, &python), [sum.clone(), sum]);
+    let reasons = "SELECT DISTINCT reason FROM activity";
+    assert_eq!(ledger::one(&rig, &python, reasons), "backfill");
+}
+
+#[test]
+fn files_are_taken_in_once_however_often_they_are_given() {
+    let rig = rig("manual");
+    rig.write("readings.jsonl", "");
+    let mut csv = String::from("meter,observed_at_ms,value,unit\n");
+    for number in 0..OLD {
+        let (meter, at_ms) = (number % 4, rig::day_before_yesterday() + 60_000 * (1 + number / 4));
+        csv += &format!("m-{meter},{at_ms},{},kWh\n", number + 1);
+    }
+    csv += "m-1,yesterday,3,kWh\n";
+    rig.write("history.csv", csv);
+    rig.write("more.jsonl", lines(OLD..2 * OLD));
+    let backfill = || {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_plumeline"))
+            .arg("backfill")
+            .arg(rig.path("pipeline.toml"))
+            .args([rig.path("history.csv"), rig.path("more.jsonl")])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    backfill();
+    backfill();
+    rig.verify();
+    assert_chain(&rig);
+    let Some(python) = ledger::reader() else {
+        return;
+    };
+    let sum = energy(2 * OLD).to_string();
+    assert_eq!(sums(&rig, &python), [sum.clone(), sum]);
+    assert_eq!(ledger::one(&rig, &python, "SELECT count(*) FROM readings"), (2 * OLD).to_string());
+    let refused = "SELECT position FROM rejects WHERE event = 'rejected' AND source LIKE '%history.csv'";
+    assert_eq!(ledger::one(&rig, &python, refused), (OLD + 2).to_string());
 }
 
 #[test]

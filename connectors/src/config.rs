@@ -123,7 +123,7 @@ pub struct KafkaSource {
     pub properties: BTreeMap<String, Secret>,
 }
 
-/// A file of JSON lines.
+/// A file of JSON lines, or of CSV where its name ends so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSource {
     /// Where it is.

@@ -71,6 +71,8 @@ pub struct SourceStatus {
     pub lag: Mutex<BTreeMap<i32, i64>>,
     /// Whether it has ended by itself: its last batch was sent, nothing will follow.
     pub ended: AtomicBool,
+    /// Bytes of a file that were read.
+    pub read_bytes: AtomicU64,
     /// How often the broker had forgotten the session, and with it what was published meanwhile.
     pub sessions_lost: AtomicU64,
     problem: Mutex<Option<String>>,

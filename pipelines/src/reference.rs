@@ -15,6 +15,8 @@
 //! restated from below ([`Restated`]): then its balance is what everything that was ever said leads to, without
 //! anything being late or forgotten.
 
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
@@ -27,10 +29,12 @@ use crate::model::{
     Id, Measure, NodeRow, Period, Policy, Rate, Reading, Record, Subject, Tick, Unit, WindowKey,
 };
 use crate::stages::activities::Said;
-use crate::stages::metering::spans::same_position;
 use crate::stages::metering::{Rows, Scan, Value, book_span};
 use crate::stages::rates::line;
 use crate::stages::roll_up::Tree;
+
+pub(crate) use told::{Told, ToldValues, forget_values};
+use told::tell;
 
 /// Everything ever learned, in the order it was.
 #[derive(Clone, Debug)]
@@ -455,15 +459,6 @@ impl Restated {
     }
 }
 
-/// What was said of each instant, by meter.
-pub(crate) type ToldValues = BTreeMap<Id, BTreeMap<i64, Told<Value>>>;
-
-fn tell(told: &mut ToldValues, reading: &Reading) {
-    let Reading { meter, at_ms, unit, from_ms, version, .. } = *reading;
-    let value = reading.value.map(|number| Value { number, unit, from_ms });
-    told.entry(meter).or_default().entry(at_ms).or_default().take(version, value);
-}
-
 /// The lines of the version of a factor, of these rows, that holds at `ms`.
 pub(crate) fn holding_lines(
     rows: &[FactorRow],
@@ -480,67 +475,7 @@ pub(crate) fn holding_lines(
         .collect()
 }
 
-/// Lets go of a meter's values below the horizon, as [`History::forget`] says.
-pub(crate) fn forget_values(
-    policy: &Policy,
-    rows: &Rows,
-    told: &mut BTreeMap<i64, Told<Value>>,
-    horizon: Period,
-) {
-    let longest_ms = rows.iter().filter_map(|row| row.interval_ms).max().unwrap_or(0);
-    let baseline_ms = horizon.start_ms(policy.period_ms) - longest_ms;
-    let mut scan = Scan::new(rows);
-    let mut clean: Vec<(i64, Value)> = Vec::new();
-    for (&at_ms, told) in told.range(..baseline_ms) {
-        let Some(value) = told.holds() else { continue };
-        if scan.step(at_ms, &value, &mut |_| ()) {
-            clean.push((at_ms, value));
-        }
-    }
-    let anchor = clean.last().copied();
-    let kept: Vec<i64> = clean
-        .iter()
-        .rev()
-        .enumerate()
-        .take_while(|(back, (at_ms, value))| {
-            *back == 0 || anchor.is_some_and(|a| same_position(rows, (*at_ms, value), (a.0, &a.1)))
-        })
-        .map(|(_, (at_ms, _))| *at_ms)
-        .collect();
-    let first_kept = anchor.map_or(baseline_ms, |(at_ms, _)| at_ms);
-    told.retain(|at_ms, _| *at_ms >= first_kept || kept.contains(at_ms));
-}
-
 /// The starts of days from `first` to `end`, both included.
 fn every_day(first: i64, end: i64) -> impl Iterator<Item = i64> {
     (first / DAY_MS..=end / DAY_MS).map(|day| day * DAY_MS)
-}
-
-/// All that was said under one key, in order; `None` takes back.
-#[derive(Debug)]
-pub(crate) struct Told<V>(Vec<(u32, Option<V>)>);
-
-impl<V> Default for Told<V> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<V: Copy + Eq> Told<V> {
-    pub(crate) fn holds(&self) -> Option<V> {
-        self.0.last().and_then(|(_, value)| *value)
-    }
-
-    /// Keeps what is new: not of an older version, and in its version not said before.
-    pub(crate) fn take(&mut self, version: u32, value: Option<V>) {
-        let Some(&(newest, current)) = self.0.last() else {
-            self.0.push((version, value));
-            return;
-        };
-        let version = if value.is_none() && version == 0 { newest } else { version };
-        let said_before = value.is_some() && self.0.contains(&(version, value));
-        if version > newest || (version == newest && value != current && !said_before) {
-            self.0.push((version, value));
-        }
-    }
 }

@@ -24,6 +24,8 @@ const PAGE_BYTES: u32 = 8192;
 const LOG_PAGES_MAX: u32 = 8192;
 /// The number of the newest record of a frame that may be forgotten, in `meta`.
 const LAST_INDEX: &str = "last_index";
+/// The newest cut that is noted to be in the ledger, ms, in `meta`.
+const COMMITTED: &str = "committed_ms";
 /// How long a statement waits for the other connection of this process.
 const BUSY_MAX: Duration = Duration::from_secs(10);
 
@@ -49,8 +51,9 @@ CREATE TABLE kept (
 );
 ";
 
-/// What format 2 adds: entries that a restatement proposes, and the cuts that took one along.
-const RESTATEMENTS: &str = "
+/// What format 2 adds: which frames hold nothing above the horizon, entries that a restatement proposes, and the cuts that took one along.
+const FORMAT_2: &str = "
+CREATE INDEX frames_by_latest ON frames (latest_ms, tick_ms);
 CREATE TABLE restated (
     id INTEGER NOT NULL, part INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (id, part)
 );
@@ -86,7 +89,7 @@ impl Db {
             let format = db.meta("format")?.unwrap_or_default();
             if format == FORMAT_1 {
                 let sql = format!(
-                    "BEGIN; {RESTATEMENTS} UPDATE meta SET value = '{FORMAT}' WHERE key = 'format'; COMMIT;"
+                    "BEGIN; {FORMAT_2} UPDATE meta SET value = '{FORMAT}' WHERE key = 'format'; COMMIT;"
                 );
                 db.0.execute_batch(&sql)?;
             } else if format != FORMAT {
@@ -96,7 +99,7 @@ impl Db {
             db.0.execute("DELETE FROM restated WHERE id NOT IN (SELECT id FROM restatements)", [])?;
         } else {
             let sql = format!(
-                "BEGIN; {SCHEMA} {RESTATEMENTS} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;"
+                "BEGIN; {SCHEMA} {FORMAT_2} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;"
             );
             db.0.execute_batch(&sql)?;
             fail::fail_point!("journal-created");
@@ -172,10 +175,10 @@ impl Db {
         let transaction = self.0.transaction()?;
         if let Some(body) = body {
             let last_index = records.last().map_or(0, |record| record.arrival().index);
-            // Activities are among what is kept, wherever they reach.
-            let latest_ms = records.iter().filter_map(|record| match record {
-                Record::Reading(reading) => Some(reading.at_ms),
-                Record::Activity(_) => None,
+            // Activities are among what is kept, wherever they reach, once the horizon has moved.
+            let latest_ms = records.iter().map(|record| match record {
+                Record::Reading(reading) => reading.at_ms,
+                Record::Activity(_) => ms,
             });
             let latest_ms = latest_ms.max().unwrap_or(0);
             transaction
@@ -383,7 +386,7 @@ impl Db {
 
     /// Notes that a cut is in the ledger.
     pub(super) fn committed(&mut self, ms: i64) -> Result<(), JournalError> {
-        self.set_meta("committed_ms", &ms.to_string())?;
+        self.set_meta(COMMITTED, &ms.to_string())?;
         // What they booked is in the ledger.
         self.0.execute(
             "DELETE FROM restated WHERE id IN (SELECT id FROM restatements WHERE cut_ms <= ?1)",
@@ -392,9 +395,11 @@ impl Db {
         Ok(())
     }
 
-    /// Deletes some of what no restart needs: what was kept before `moved_ms`, and cuts and frames from before
-    /// `horizon_ms` that hold no reading after it. Says whether there may be more.
+    /// Deletes some of what no restart needs: what was kept before `moved_ms`; cuts and frames from before
+    /// `horizon_ms` that hold no reading after it; and frames up to the newest committed cut that hold nothing but
+    /// readings from before it. Says whether there may be more.
     pub(super) fn forget(&mut self, moved_ms: i64, horizon_ms: i64) -> Result<bool, JournalError> {
+        let committed_ms = self.meta(COMMITTED)?.and_then(|ms| ms.parse().ok()).unwrap_or(0_i64);
         // A number is used once, also where all frames are forgotten.
         let last_index = self.last_index()?;
         let transaction = self.0.transaction()?;
@@ -408,9 +413,14 @@ impl Db {
              (SELECT seq FROM frames WHERE tick_ms < ?1 AND latest_ms <= ?1 ORDER BY tick_ms LIMIT ?2)",
             [horizon_ms, FORGET_FRAMES],
         )?;
+        let late = transaction.execute(
+            "DELETE FROM frames WHERE seq IN
+             (SELECT seq FROM frames WHERE latest_ms > 0 AND latest_ms <= ?1 AND tick_ms <= ?2 LIMIT ?3)",
+            [horizon_ms, committed_ms, FORGET_FRAMES],
+        )?;
         fail::fail_point!("journal-forget-open");
         transaction.commit()?;
-        Ok(deleted > 0)
+        Ok(deleted + late > 0)
     }
 
     /// The newest cut.

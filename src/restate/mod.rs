@@ -14,6 +14,7 @@
 //!    ([`plumeline_pipelines::hindsight`]), and what the ledger says of the same subjects is taken off. What is left
 //!    is what has to be booked. A second run finds nothing.
 //! 3. `footprints` are sums over all subjects: their shares are gathered by day, and the ledger's taken off.
+//!    What is about a meter and a period of which nothing was booked before has reason `backfill`, and is no restatement.
 //! 4. What is found is **proposed** to the journal, part by part; the next cut takes it along if the horizon is
 //!    still that of K ([`crate::runtime`]). *So it is in the ledger whole or not at all, once, under the same rules
 //!    as any cut; killed before, it is computed again.*
@@ -229,9 +230,14 @@ impl Work<'_> {
     ) -> Result<(), RestateError> {
         let (mut records, mut activity, mut emissions) =
             (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        // Of what something was booked before.
+        let mut booked = BTreeSet::new();
         self.by_subject.take(share, |item| match item {
             Item::Record(record) => records.push(record),
-            Item::Activity(key, change) => add(&mut activity, key, &change),
+            Item::Activity(key, change) => {
+                booked.insert((key.subject, key.period));
+                add(&mut activity, key, &change);
+            }
             Item::Emission(key, change) => add(&mut emissions, key, &change),
         })?;
         let holding = self.facts.iter().filter(|(_, count)| **count > 0);
@@ -256,7 +262,10 @@ impl Work<'_> {
                 self.put_footprint(key, &columns(key.gas.has_mass(), &balance))?;
             }
         }
-        let reason = Reason::Restated;
+        let reason = |key: &ActivityKey| {
+            let is_booked = booked.contains(&(key.subject, key.period));
+            if is_booked { Reason::Restated } else { Reason::Backfill }
+        };
         let found = &mut self.found.entry;
         for key in activity.keys() {
             self.from_ms = self.from_ms.min(key.period.start_ms(self.policy.period_ms));
@@ -271,12 +280,12 @@ impl Work<'_> {
         found.emissions += count(&emissions);
         chunks(
             activity,
-            |(key, change)| ActivityEntry { key, reason, change },
+            |(key, change)| ActivityEntry { key, reason: reason(&key), change },
             |rows| give(Rows::Activity(rows)),
         )?;
         chunks(
             emissions,
-            |(key, change)| EmissionEntry { key, reason, change },
+            |(key, change)| EmissionEntry { key, reason: reason(&key.activity), change },
             |rows| give(Rows::Emissions(rows)),
         )
     }

@@ -39,6 +39,7 @@ impl Clock for crate::demo::ReplayClock {
 
 /// The wall's pace, for pauses and measurements; never in results.
 #[expect(clippy::disallowed_methods, reason = "pauses and measurements, not results")]
-pub(super) fn monotonic() -> std::time::Instant {
+#[must_use]
+pub fn monotonic() -> std::time::Instant {
     std::time::Instant::now()
 }

@@ -12,21 +12,20 @@
 //!    pile up in memory.*
 //! 6. When a cut is committed, note it, and let the journal forget what no restart needs.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use plumeline_connectors::FactChange;
-use plumeline_pipelines::digest::Digester;
 use plumeline_pipelines::hindsight::Recall;
 use plumeline_pipelines::model::{
-    Cause, Fact, Id, Names, PendingCause, PendingEntry, Policy, Record, RejectEntry, RestatedEntry,
-    Subject, Tick,
+    Cause, Fact, Names, PendingEntry, Policy, Record, RejectEntry, Tick,
 };
 use plumeline_sinks::delta::{FactEntry, Rows};
 
+use super::cold::Cold;
 use super::committer::ToCommitter;
 use super::cuts::{CUTS_UNDER_WAY_MAX, Seen, is_cut};
 use super::handover::{Handover, Next, Sealed};
@@ -119,11 +118,7 @@ pub(super) struct Feeder {
     fact_rows: Vec<FactEntry>,
     rejects: Vec<RejectEntry>,
     pending: Vec<PendingEntry>,
-    /// Activities of which something was said since the last commit, or since what a restatement knows: by
-    /// instant, ms.
-    said: BTreeMap<i64, BTreeSet<Id>>,
-    /// Of entries that do not come from the workers.
-    digester: Digester,
+    cold: Cold,
     /// The journal may forget: the horizon has moved at, ms, and to, ms.
     forgetting: Option<(i64, i64)>,
     /// Whether the dataflow has caught up since the start.
@@ -151,8 +146,7 @@ impl Feeder {
         Self {
             last_ms: parts.committed_ms.unwrap_or(0),
             last_cut_ms: parts.committed_ms,
-            digester: Digester::new(Arc::clone(&parts.names), &parts.policy),
-            said: BTreeMap::new(),
+            cold: Cold::new(Arc::clone(&parts.names), &parts.policy),
             parts,
             under_way: VecDeque::new(),
             fact_rows: Vec::new(),
@@ -261,14 +255,7 @@ impl Feeder {
     fn feed(&mut self, sealed: Sealed, is_journaled_cut: bool, is_last: bool) -> Result<(), Stop> {
         self.wait_for_the_store()?;
         let Sealed { ms, records, facts, rejects } = sealed;
-        let activities = records.iter().filter_map(|record| match record {
-            Record::Activity(activity) => Some(activity.activity),
-            Record::Reading(_) => None,
-        });
-        let activities: BTreeSet<Id> = activities.collect();
-        if !activities.is_empty() {
-            self.said.insert(ms, activities);
-        }
+        self.cold.hear(ms, &records);
         if self.last_cut_ms.is_none() {
             self.last_cut_ms = Some(ms);
         }
@@ -361,27 +348,8 @@ impl Feeder {
 
     /// What the cut at `ms` takes along.
     fn proposal(&mut self, ms: i64) -> Option<Restating> {
-        let Parts { policy, desk, .. } = &self.parts;
-        let horizon_ms = policy.horizon(Tick::new(ms, Cause::Cut)).start_ms(policy.period_ms);
-        let mut restating = desk.take(ms, horizon_ms)?;
-        let Restating { entry, recalls, .. } = &mut restating;
-        let later = self.said.range(entry.known_ms + 1..).flat_map(|(_, ids)| ids);
-        let later: BTreeSet<Id> = later.copied().collect();
-        // More was said of it meanwhile: it has to wait for the next restatement.
-        recalls.retain(|recall| {
-            let Subject::Activity(subject) = recall.subject else { return true };
-            let is_recalled = !later.contains(&subject);
-            if !is_recalled {
-                let RestatedEntry { from_ms, to_ms, .. } = *entry;
-                let cause = PendingCause::Activities;
-                let to_ms = to_ms.max(from_ms + policy.period_ms);
-                let entry =
-                    PendingEntry { cause, subject, from_ms, to_ms, count: 1, learned_ms: ms };
-                desk.note(&entry);
-                self.pending.push(entry);
-            }
-            is_recalled
-        });
+        let (restating, waiting) = self.cold.proposal(ms, &self.parts.policy, &self.parts.desk)?;
+        self.pending.extend(waiting);
         Some(restating)
     }
 
@@ -389,40 +357,21 @@ impl Feeder {
     fn book(&mut self, cut: Tick, restating: &Restating, phase: Phase) -> Result<(), Stop> {
         let Restating { id, entry, .. } = restating;
         let part = self.parts.feeds.len();
+        let mut restated = Restated::default();
         for number in 0.. {
             let Some(found) = self.parts.reader.restated(*id, number)? else { break };
             for rows in found {
-                self.digest(&rows);
+                self.cold.digest(&rows);
+                if let Rows::Emissions(rows) = &rows {
+                    rows.iter().for_each(|row| restated.count(row));
+                }
                 self.tell(ToCommitter::Rows { cut, part, rows })?;
             }
         }
         if phase != Phase::Replaying {
-            let (up, down) = (entry.up.get(), entry.down.get());
-            self.parts.telemetry.count_restated(Restated { entries: entry.emissions, up, down });
+            self.parts.telemetry.count_restated(restated);
         }
         self.tell(ToCommitter::Rows { cut, part, rows: Rows::Restated(vec![*entry]) })
-    }
-
-    fn digest(&mut self, rows: &Rows) {
-        let digester = &mut self.digester;
-        match rows {
-            Rows::Activity(rows) => {
-                for row in rows {
-                    digester.activity(&row.key, &row.change);
-                }
-            }
-            Rows::Emissions(rows) => {
-                for row in rows {
-                    digester.emission(&row.key, &row.change);
-                }
-            }
-            Rows::Footprints(rows) => {
-                for row in rows {
-                    digester.footprint(&row.key, &row.change);
-                }
-            }
-            _ => {}
-        }
     }
 
     fn wait_until_all_is_committed(&mut self) -> Result<(), Stop> {
@@ -470,7 +419,7 @@ impl Feeder {
         for rows in [facts, rejects, pending] {
             self.tell(ToCommitter::Rows { cut, part, rows })?;
         }
-        let digests = self.digester.take();
+        let digests = self.cold.digests();
         self.tell(ToCommitter::End { cut, digests })
     }
 
@@ -506,7 +455,7 @@ impl Feeder {
         while self.under_way.pop_front_if(|cut| *cut <= committed).is_some() {}
         // A restatement that begins later reads this commit.
         let known_ms = self.parts.desk.known_ms().unwrap_or(i64::MAX).min(committed.ms());
-        self.said = self.said.split_off(&(known_ms + 1));
+        self.cold.forget_until(known_ms);
         let policy = &self.parts.policy;
         let horizon_ms = policy.horizon(committed).start_ms(policy.period_ms);
         self.forgetting = Some((policy.horizon_moved_ms(committed), horizon_ms));

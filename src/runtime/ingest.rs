@@ -21,6 +21,7 @@ use super::clock::{Clock, monotonic};
 use super::handover::{Handover, Sealed};
 use super::intake::{Intake, OpenPart};
 use super::patience::{MayPass, Patience, Target};
+use super::restater::Desk;
 use super::telemetry::Telemetry;
 use crate::config::Pipeline;
 use crate::journal::{Journal, JournalError, Part};
@@ -47,6 +48,10 @@ pub(super) struct Ingest {
     stop: Arc<AtomicBool>,
     /// Every source can wait as long as it takes: a file need not be copied into the journal in advance.
     is_patient: bool,
+    /// Whether to go on, once all sources have ended, until nothing is left to restate.
+    until_restated: Option<Arc<Desk>>,
+    /// The last tick before all sources had ended, ms.
+    ended_ms: Option<i64>,
     last_ms: i64,
     open: Option<Sealed>,
 }
@@ -65,7 +70,36 @@ impl Ingest {
     ) -> Self {
         let is_file = |config: &SourceConfig| matches!(config, SourceConfig::File(_));
         let is_patient = pipeline.sources.iter().all(|source| is_file(&source.config));
-        Self { clock, intake, journal, handover, telemetry, stop, is_patient, last_ms, open: None }
+        Self {
+            clock,
+            intake,
+            journal,
+            handover,
+            telemetry,
+            stop,
+            is_patient,
+            until_restated: None,
+            ended_ms: None,
+            last_ms,
+            open: None,
+        }
+    }
+
+    /// Goes on, once all sources have ended, until nothing is left to restate.
+    pub(super) fn until_restated(mut self, desk: Option<Arc<Desk>>) -> Self {
+        self.until_restated = desk;
+        self
+    }
+
+    /// Whether there is nothing left to do.
+    fn has_ended(&mut self) -> bool {
+        if !self.intake.has_ended() {
+            return false;
+        }
+        let Some(desk) = &self.until_restated else { return true };
+        // What is pending is known once it was fed and committed.
+        let ended_ms = *self.ended_ms.get_or_insert(self.last_ms);
+        self.telemetry.committed_ms() >= Some(ended_ms) && desk.is_idle()
     }
 
     /// Runs until every source has ended, or it is asked to stop, or the feeder has ended.
@@ -84,7 +118,7 @@ impl Ingest {
                 Ok(()) => {}
                 Err(error) => break Err(error),
             }
-            let has_ended = self.stop.load(Ordering::Acquire) || self.intake.has_ended();
+            let has_ended = self.stop.load(Ordering::Acquire) || self.has_ended();
             if self.seal().is_err() || has_ended {
                 break Ok(());
             }

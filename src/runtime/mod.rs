@@ -29,7 +29,9 @@
 //! inputs close. What lies ahead of time is discarded: it is in the journal.
 
 mod clock;
+mod cold;
 mod committer;
+mod crew;
 mod cuts;
 mod digests;
 mod feeder;
@@ -48,7 +50,7 @@ mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -59,13 +61,14 @@ use plumeline_sinks::delta::{Lake, LakeConfig, LakeError};
 use thiserror::Error;
 use tokio::runtime::Handle;
 
-pub use clock::{Clock, WallClock};
+pub use clock::{Clock, WallClock, monotonic};
 pub use progress::{Footprint, Progress};
 pub use telemetry::Telemetry;
 
 use crate::config::{Pipeline, Problems};
 use crate::journal::{Copier, Found, Journal, JournalError};
 use committer::Committer;
+use crew::{Crew, Failure};
 use feeder::Feeder;
 use handover::Handover;
 use ingest::Ingest;
@@ -134,11 +137,32 @@ pub struct Running {
     http_address: std::net::SocketAddr,
 }
 
-/// Starts a pipeline. Must be called inside a tokio runtime with several threads.
+/// Until when a pipeline runs.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// All its sources have ended.
+    Ended,
+    /// And nothing is left to restate below the horizon.
+    Restated,
+}
+
+/// Starts a pipeline, which runs until all its sources have ended, or it is asked to end. Must be called inside a tokio runtime with several threads.
 ///
 /// # Errors
 /// If its tables are not in order, the lake cannot be opened, or a source can never work.
 pub async fn start(pipeline: Pipeline, clock: Arc<dyn Clock>) -> Result<Running, RunError> {
+    start_until(pipeline, clock, Until::Ended).await
+}
+
+/// [`start`], with something else to wait for.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_until(
+    pipeline: Pipeline,
+    clock: Arc<dyn Clock>,
+    until: Until,
+) -> Result<Running, RunError> {
     let names = Arc::new(Names::new());
     let configured: Vec<Arc<str>> =
         pipeline.sources.iter().map(|s| s.name.as_str().into()).collect();
@@ -168,7 +192,8 @@ pub async fn start(pipeline: Pipeline, clock: Arc<dyn Clock>) -> Result<Running,
     let mut crew = Crew::default();
     let stop = Arc::clone(&crew.stop);
     let pipeline = &pipeline;
-    let joint = Joint { pipeline, journal, names, telemetry, stop, desk, found, committed_ms };
+    let joint =
+        Joint { pipeline, journal, names, telemetry, stop, desk, found, committed_ms, until };
     joint.connect(&mut crew, (lake, restated), intake, clock)?;
     let Joint { telemetry, stop, .. } = joint;
     let Crew { threads, failure, .. } = crew;
@@ -185,6 +210,7 @@ struct Joint<'p> {
     desk: Arc<Desk>,
     found: Found,
     committed_ms: Option<i64>,
+    until: Until,
 }
 
 impl Joint<'_> {
@@ -196,7 +222,7 @@ impl Joint<'_> {
         intake: Intake,
         clock: Arc<dyn Clock>,
     ) -> Result<(), RunError> {
-        let Self { pipeline, journal, names, telemetry, stop, desk, found, committed_ms } = self;
+        let Self { pipeline, journal, names, telemetry, stop, desk, found, committed_ms, .. } = self;
         let shared = || (Arc::clone(telemetry), Arc::clone(stop));
         // Before any thread starts: what cannot be opened ends the start alone.
         let (reader, copier) = (journal.reader()?, journal.copier()?);
@@ -265,7 +291,9 @@ impl Joint<'_> {
 
         let clock = (clock, found.newest_ms.unwrap_or(0));
         let journaled = (Arc::clone(journal), handover);
+        let lasting = (self.until == Until::Restated).then(|| Arc::clone(desk));
         let ingest = Ingest::new(pipeline, clock, intake, journaled, shared());
+        let ingest = ingest.until_restated(lasting);
         let handle = Handle::current();
         crew.take_on("ingest", move || {
             let _ingesting = ingesting;
@@ -307,49 +335,6 @@ impl Joint<'_> {
             }
             Ok(())
         })
-    }
-}
-
-/// The threads of a pipeline, and the first error that ended one.
-#[derive(Debug, Default)]
-struct Crew {
-    threads: Vec<(&'static str, JoinHandle<()>)>,
-    failure: Failure,
-    stop: Arc<AtomicBool>,
-}
-
-impl Crew {
-    fn take_on(
-        &mut self,
-        name: &'static str,
-        body: impl FnOnce() -> Result<(), RunError> + Send + 'static,
-    ) -> Result<(), RunError> {
-        let (failure, stop) = (self.failure.clone(), Arc::clone(&self.stop));
-        let body = move || {
-            let outcome = body();
-            // Whoever waits for a disk or a store stops waiting.
-            stop.fetch_or(outcome.is_err(), Ordering::AcqRel);
-            failure.note(outcome);
-        };
-        self.threads.push((name, spawn(name, body)?));
-        Ok(())
-    }
-}
-
-/// The first error that ended a part.
-#[derive(Clone, Debug, Default)]
-struct Failure(Arc<Mutex<Option<RunError>>>);
-
-impl Failure {
-    fn note(&self, outcome: Result<(), RunError>) {
-        if let Err(error) = outcome {
-            tracing::error!(error = %crate::chain(&error), "the pipeline ends");
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        }
-    }
-
-    fn take(&self) -> Option<RunError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -451,10 +436,6 @@ fn start_sources(
         handles.push(started.map_err(cause)?);
     }
     Ok(handles)
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, RunError> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(RunError::Thread)
 }
 
 impl Running {

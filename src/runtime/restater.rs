@@ -56,6 +56,12 @@ pub(super) struct Desk {
 struct State {
     /// Periods that may change, by the instant at which that was learned, ms.
     pending: BTreeMap<i64, u64>,
+    /// Whether nothing is pending nor under way.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.state();
+        state.pending.is_empty() && state.stage == Stage::None && state.known_ms.is_none()
+    }
+
     /// The earliest instant that anything below the horizon was ever about, ms.
     earliest_ms: Option<i64>,
     /// What is read is no older than this, ms, while something is computed or proposed.

@@ -125,7 +125,8 @@ impl Stash {
 }
 
 impl Restated {
-    fn count(&mut self, entry: &EmissionEntry) {
+    /// Counts an entry, if it is of a restatement.
+    pub(super) fn count(&mut self, entry: &EmissionEntry) {
         if entry.reason == Reason::Restated {
             self.entries += 1;
             let co2e = entry.change.co2e.get();

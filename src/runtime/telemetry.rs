@@ -77,6 +77,13 @@ impl Telemetry {
         *lock(&self.sources) = sources.iter().map(|source| Arc::clone(&source.status)).collect();
     }
 
+    /// Bytes that sources have read of their files.
+    #[must_use]
+    pub fn read_bytes(&self) -> u64 {
+        let sources = lock(&self.sources);
+        sources.iter().map(|source| source.read_bytes.load(Ordering::Relaxed)).sum()
+    }
+
     /// Counts elements of a source.
     pub fn count(&self, source: u16, outcome: Outcome, count: u64) {
         if count == 0 {
@@ -109,6 +116,12 @@ impl Telemetry {
     }
 
     /// How many periods may change by what reaches below the horizon.
+    #[must_use]
+    pub fn pending(&self) -> i64 {
+        self.metrics.pending_restatement_periods().get()
+    }
+
+    /// See [`Self::pending`].
     pub fn set_pending(&self, periods: u64) {
         let periods = i64::try_from(periods).unwrap_or(i64::MAX);
         self.metrics.pending_restatement_periods().set(periods);

@@ -1,4 +1,4 @@
-//! Files of JSON lines: for tests, benches and first imports.
+//! Files of JSON lines, or of CSV (`*.csv`, whose first line names the fields): for tests, benches and imports.
 //!
 //! ```text
 //! file ─► chunks of 1 MiB ─► lines ─► decode ─► Batch, one a chunk ─► out (waits where it is full)
@@ -16,6 +16,7 @@
 
 mod lines;
 mod reader;
+mod table;
 
 use std::fs::File;
 use std::sync::Arc;

@@ -11,9 +11,10 @@ use tokio::runtime::Handle;
 
 use super::lines::{Line, Lines};
 use super::open;
+use super::table::Table;
 use crate::batch::{FileMark, Mark, Receipt};
 use crate::config::{DEFAULT_MAX_PACKET_BYTES, FileSource};
-use crate::decode::{Decoded, Decoder, Limits, Payload};
+use crate::decode::{Decoded, Decoder, Limits, Payload, RAW_BYTES_MAX};
 use crate::source::{Context, SourceStatus};
 use crate::task::Stop;
 
@@ -33,6 +34,8 @@ pub(super) struct Reader {
     runtime: Handle,
     decoder: Decoder,
     lines: Lines,
+    /// Of a CSV file.
+    table: Option<Table>,
     /// Bytes read of the file.
     byte: u64,
     /// Which file it is: its device and inode.
@@ -66,6 +69,7 @@ impl Reader {
             period_ms: context.period_ms,
         };
         let names = Arc::clone(&context.names);
+        let is_table = config.path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("csv"));
         let resume = FileMark::among(&context.resume);
         let decoder = Decoder::new(config.carries, context.index, names, limits);
         Self {
@@ -76,6 +80,7 @@ impl Reader {
             runtime: Handle::current(),
             decoder,
             lines: Lines::new(line_bytes_max()),
+            table: is_table.then(Table::default),
             byte: 0,
             file: (0, 0),
             resume,
@@ -122,6 +127,9 @@ impl Reader {
             && mark.byte <= data.len()
             && mark.tail == tail(&file, mark.byte)
         {
+            if let Some(table) = &mut self.table {
+                table.begin(&first_line(&file)?);
+            }
             file.seek(SeekFrom::Start(mark.byte)).ok()?;
             (self.lines, self.byte) = (Lines::after(mark.line, line_bytes_max()), mark.byte);
         }
@@ -184,12 +192,21 @@ impl Reader {
     fn hand_over(&mut self, file: &File, chunk: Option<&[u8]>) -> bool {
         let now_ms = (self.context.clock)();
         let mut decoded = Decoded::default();
-        let reader = &mut self.decoder;
+        let (reader, table) = (&mut self.decoder, &mut self.table);
         let mut give = |line: Line<'_>| {
             if !line.bytes.iter().all(u8::is_ascii_whitespace) {
+                let (bytes, size) = match table {
+                    Some(table) if line.number == 1 => return table.begin(line.bytes),
+                    // One that is too long is refused for that.
+                    Some(table) if line.size == line.bytes.len() => {
+                        let json = table.json(line.bytes);
+                        (json, json.len())
+                    }
+                    _ => (line.bytes, line.size),
+                };
                 let payload = Payload {
-                    bytes: line.bytes,
-                    size: line.size,
+                    bytes,
+                    size,
                     topic_meter: None,
                     position: line.number,
                 };
@@ -204,6 +221,7 @@ impl Reader {
             return true;
         }
         self.status.heard(now_ms);
+        self.status.read_bytes.store(self.byte, Ordering::Relaxed);
         let open = u64::try_from(self.lines.open_bytes()).unwrap_or(0);
         let byte = self.byte - open;
         let (line, tail) = (self.lines.count(), tail(file, byte));
@@ -228,6 +246,14 @@ impl Reader {
         }
         open(&self.config).ok()
     }
+}
+
+/// The line that names the fields of a CSV file.
+fn first_line(file: &File) -> Option<Vec<u8>> {
+    let mut line = vec![0; RAW_BYTES_MAX];
+    let read = file.read_at(&mut line, 0).ok()?;
+    line.truncate(memchr::memchr(b'\n', &line[..read]).unwrap_or(read));
+    Some(line)
 }
 
 /// What the bytes before `byte` are: FNV-1a of the last [`TAIL_BYTES`]. A file that was written anew in place

@@ -18,15 +18,19 @@ pub enum Reason {
     Booked,
     /// Something changed after the period had settled.
     Restated,
+    /// Booked for the first time, but below the horizon: what it is about was heard of too late to be on time, as
+    /// in an import of history.
+    Backfill,
 }
 
 impl Reason {
-    /// `booked`, `restated`.
+    /// `booked`, `restated`, `backfill`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Booked => "booked",
             Self::Restated => "restated",
+            Self::Backfill => "backfill",
         }
     }
 }

@@ -1,0 +1,111 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use plumeline::config;
+
+/// A real-time carbon ledger: readings in over MQTT and Kafka, footprints out to Parquet and Prometheus.
+#[derive(Parser)]
+#[command(name = "plumeline", version)]
+pub(super) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Show the whole way of a reading, on servers inside this process; needs nothing else.
+    Demo {
+        /// How long it takes, such as 60s; a simulated day a minute.
+        #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+        length: Option<Duration>,
+        /// Where everything is written; `plumeline-demo` in the current directory if left out.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Run a pipeline until SIGINT or SIGTERM.
+    Run {
+        /// The pipeline file.
+        #[arg(value_name = "PIPELINE.toml")]
+        pipeline: PathBuf,
+    },
+    /// Report every problem of a pipeline at once, each with file, line and remedy.
+    Check {
+        /// The pipeline file.
+        #[arg(value_name = "PIPELINE.toml")]
+        pipeline: PathBuf,
+        /// Also try brokers, topics and the store, with exactly the operations `run` needs.
+        #[arg(long)]
+        connect: bool,
+    },
+    /// Print a `DuckDB` script with the ledger's live files and its views.
+    Views {
+        /// The pipeline file.
+        #[arg(value_name = "PIPELINE.toml")]
+        pipeline: PathBuf,
+        /// The ledger as known at this instant (RFC 3339), not as known now.
+        #[arg(long, value_name = "T")]
+        as_of: Option<jiff::Timestamp>,
+    },
+    /// Compute the whole ledger again from its own readings and facts, and compare every balance at every cut;
+    /// exits 1 and names the first difference, if there is one. A pipeline may run meanwhile.
+    Verify {
+        /// The pipeline file.
+        #[arg(value_name = "PIPELINE.toml")]
+        pipeline: PathBuf,
+    },
+    /// Take in files of readings and activities that reach back as far as they like, and book them below `retain`,
+    /// too. The pipeline must not run meanwhile; started again, it goes on where it was.
+    Backfill {
+        /// The pipeline file.
+        #[arg(value_name = "PIPELINE.toml")]
+        pipeline: PathBuf,
+        /// JSON lines, or CSV (*.csv: meter,observed_at,value[,unit]).
+        #[arg(value_name = "FILES", required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Restate what reaches below `retain`: asks the running pipeline to do it now, or does it if none runs.
+    Restate {
+        /// The pipeline file.
+        #[arg(value_name = "PIPELINE.toml")]
+        pipeline: PathBuf,
+        /// Change nothing, ask nobody: tell what it would do, in kg of CO2e by company, scope and month.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Look into a journal; nothing is written to it, and a pipeline may run meanwhile.
+    Journal {
+        #[command(subcommand)]
+        look: Look,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Look {
+    /// Tell what is in it.
+    Info {
+        /// The journal, such as state/journal.db.
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+    },
+    /// Read all of it; exits 1 and says what is wrong, if anything is.
+    Verify {
+        /// The journal, such as state/journal.db.
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+    },
+    /// Print every reading and activity in it as a JSON line.
+    Export {
+        /// The journal, such as state/journal.db.
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+    },
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let ms = config::parse_duration(text).map_err(|error| error.to_string())?;
+    u64::try_from(ms).map(Duration::from_millis).map_err(|error| error.to_string())
+}
