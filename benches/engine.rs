@@ -192,6 +192,7 @@ fn run(name: &'static str, shape: Shape) {
             keep_readings: false,
             window_gases: false,
             restored: Tick::ZERO,
+            known_ms: 0,
         };
         let mut engine = Engine::build(worker, &options);
         let (me, peers) = (worker.index(), worker.peers());

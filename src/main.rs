@@ -327,12 +327,15 @@ fn restate_ledger(path: &Path, dry_run: bool) -> Result<ExitCode, String> {
             );
         }
         let names = Arc::new(Names::new());
+        // Where there is room: a folder for temporary files is often memory.
+        let state = &pipeline.state_dir;
+        let scratch = if state.is_dir() { state.clone() } else { std::env::temp_dir() };
         let mut effect = Effect::new(Arc::clone(&names), pipeline.timezone.clone());
         let request = restate::Request {
             lake,
             policy: &pipeline.policy,
             names,
-            scratch: &std::env::temp_dir(),
+            scratch: &scratch,
             share_rows: restate::SHARE_ROWS,
             may_go_on: &|| true,
         };
@@ -371,7 +374,7 @@ fn backfill(path: &Path, files: &[PathBuf]) -> Result<ExitCode, String> {
         let name = format!("backfill {}", path.display());
         let carries = Carries::Readings;
         let config = SourceConfig::File(FileSource { path, follow: false, carries });
-        sources.push(config::SourceEntry { name, config });
+        sources.push(config::SourceEntry { name, line: 0, config });
     }
     import(pipeline, sources)
 }
@@ -383,7 +386,9 @@ fn import(
 ) -> Result<ExitCode, String> {
     let delta = pipeline.delta.as_mut().ok_or("the pipeline has no sink of type \"delta\"")?;
     if !delta.readings {
-        return Err("its sink says `readings = \"none\"`: nothing can be booked below retain".into());
+        return Err(
+            "its sink says `readings = \"none\"`: nothing can be booked below retain".into()
+        );
     }
     delta.commit_every_ms = delta.commit_every_ms.min(IMPORT_COMMITS_MS);
     pipeline.restates_by_itself = true;

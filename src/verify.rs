@@ -36,6 +36,12 @@ pub enum VerifyError {
         "its sink says `readings = \"none\"`: without readings there is nothing to compute the ledger from"
     )]
     NoReadings,
+    /// It was without for a while.
+    #[error(
+        "some of the ledger was written with `readings = \"none\"`: what its readings were is not known, and it \
+         cannot be computed again"
+    )]
+    Incomplete,
     /// It cannot be read.
     #[error("the tables cannot be read")]
     Lake(#[from] LakeError),
@@ -96,6 +102,9 @@ pub fn verify(
     }
     let names = Arc::new(Names::new());
     let mut reader = LakeReader::open(config, Arc::clone(&names))?;
+    if reader.proof().is_some_and(|proof| proof.lacks_readings) {
+        return Err(VerifyError::Incomplete);
+    }
     let mut verdict = Verdict { until: reader.committed(), ..Verdict::default() };
     let policy = pipeline.policy.clone();
     // One that follows restatements keeps everything in memory.

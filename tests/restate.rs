@@ -13,6 +13,7 @@
 mod rig;
 mod support;
 
+use std::fmt::Write;
 use std::path::Path;
 
 use rig::points::{RESTATING, run_into};
@@ -193,13 +194,60 @@ fn it_is_done_by_itself_where_no_pipeline_runs() {
 }
 
 #[test]
+fn a_ledger_without_all_its_readings_is_left_alone() {
+    let rig = rig("auto");
+    rig.edit("pipeline.toml", FOLLOW, "");
+    rig.edit("pipeline.toml", "url = \"lake\"", "url = \"lake\"\nreadings = \"none\"");
+    rig.write("readings.jsonl", lines(0..OLD));
+    rig.run_to_end();
+    rig.edit("pipeline.toml", "readings = \"none\"", "");
+    for words in [&["restate", "--dry-run"][..], &["verify"]] {
+        let output = rig.plumeline(words);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains("some of the ledger"), "{said}");
+    }
+    rig.write("readings.jsonl", lines(0..2 * OLD));
+    rig.run_to_end();
+    let output = rig.plumeline(&["restate", "--dry-run"]);
+    assert!(!output.status.success(), "what was lost stays lost");
+}
+
+#[test]
+fn an_activity_from_below_the_horizon_can_be_taken_back() {
+    let rig = rig("auto");
+    let day_ms = rig::day_before_yesterday();
+    let said = |id: &str, from_ms: i64, rest: &str| {
+        let to_ms = from_ms + 3_600_000;
+        format!(
+            "{{\"activity\":\"{id}\",\"node\":\"plant\",\"factor\":\"grid\",\"from_ms\":{from_ms},\
+             \"to_ms\":{to_ms},\"unit\":\"kWh\",{rest}}}\n"
+        )
+    };
+    let mut text = said("a", day_ms, "\"value\":10") + &said("b", day_ms, "\"value\":5");
+    rig.write("readings.jsonl", &text);
+    let running = rig.run();
+    let first = wait_until_restated(&running, None);
+    // One is withdrawn, the other was of yesterday.
+    text += &said("a", day_ms, "\"withdraw\":true");
+    text += &said("b", day_ms + DAY_MS, "\"value\":6,\"version\":2");
+    rig.write("readings.jsonl", &text);
+    wait_until_restated(&running, first.as_deref());
+    running.stop();
+    rig.verify();
+    let Some(python) = ledger::reader() else {
+        return;
+    };
+    assert_eq!(sums(&rig, &python), ["6", "6"]);
+}
+
+#[test]
 fn files_are_taken_in_once_however_often_they_are_given() {
     let rig = rig("manual");
     rig.write("readings.jsonl", "");
     let mut csv = String::from("meter,observed_at_ms,value,unit\n");
     for number in 0..OLD {
         let (meter, at_ms) = (number % 4, rig::day_before_yesterday() + 60_000 * (1 + number / 4));
-        csv += &format!("m-{meter},{at_ms},{},kWh\n", number + 1);
+        writeln!(csv, "m-{meter},{at_ms},{},kWh", number + 1).unwrap();
     }
     csv += "m-1,yesterday,3,kWh\n";
     rig.write("history.csv", csv);
@@ -223,7 +271,8 @@ fn files_are_taken_in_once_however_often_they_are_given() {
     let sum = energy(2 * OLD).to_string();
     assert_eq!(sums(&rig, &python), [sum.clone(), sum]);
     assert_eq!(ledger::one(&rig, &python, "SELECT count(*) FROM readings"), (2 * OLD).to_string());
-    let refused = "SELECT position FROM rejects WHERE event = 'rejected' AND source LIKE '%history.csv'";
+    let refused =
+        "SELECT position FROM rejects WHERE event = 'rejected' AND source LIKE '%history.csv'";
     assert_eq!(ledger::one(&rig, &python, refused), (OLD + 2).to_string());
 }
 

@@ -25,8 +25,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Engine, EngineOptions};
 use crate::model::{
-    ActivityKey, Cause, Emission, EmissionKey, Fact, FootprintKey, Measure, Policy, Record,
-    Subject, Tick,
+    ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, FootprintKey,
+    Measure, Period, Policy, Record, Subject, Tick,
 };
 use crate::reference::add;
 use crate::stages::notice::Notice;
@@ -38,6 +38,26 @@ pub struct Recall {
     pub subject: Subject,
     /// In the order in which it has to be said again; nothing, if nothing of it counts any more.
     pub records: Vec<Record>,
+}
+
+impl Recall {
+    /// Adds what was said of an activity since, in the order it came, as a live dataflow takes it in whose horizon
+    /// is `horizon`. *What is recalled is as of K; without this it would take back what was said later.*
+    pub fn hear<'r>(
+        &mut self,
+        policy: &Policy,
+        horizon: Period,
+        later: impl IntoIterator<Item = &'r ActivityRecord>,
+    ) {
+        let is_taken = |record: &ActivityRecord| {
+            record.value.is_none_or(|value| {
+                let is_below = policy.period_of(record.to_ms - 1) < horizon;
+                !is_below && record.unit.amount(value, Decimal::ONE).is_ok()
+            })
+        };
+        let later = later.into_iter().filter(|record| is_taken(record)).cloned();
+        self.records.extend(later.map(Record::Activity));
+    }
 }
 
 /// See the module's documentation.
@@ -68,8 +88,13 @@ pub fn hindsight(
     // Windows are of the present.
     let policy = Policy { windows_ms: Vec::new(), ..policy.clone() };
     let moved_ms = policy.horizon_moved_ms(known);
-    let options =
-        EngineOptions { policy, keep_readings: false, window_gases: false, restored: Tick::ZERO };
+    let options = EngineOptions {
+        policy,
+        keep_readings: false,
+        window_gases: false,
+        restored: Tick::ZERO,
+        known_ms: known.ms(),
+    };
     timely::execute_directly(move |worker| {
         let mut engine = Engine::build(worker, &options);
         let mut facts = facts;

@@ -17,7 +17,7 @@
 
 mod told;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 
@@ -25,16 +25,17 @@ use crate::engine::{NodeKey, stays};
 use crate::model::entry::Line;
 use crate::model::time::{DAY_MS, day_start};
 use crate::model::{
-    ActivityKey, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow, FootprintKey, Gas, GwpSet,
-    Id, Measure, NodeRow, Period, Policy, Rate, Reading, Record, Subject, Tick, Unit, WindowKey,
+    ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow,
+    FootprintKey, Gas, GwpSet, Id, Measure, NodeRow, Period, Policy, Rate, Reading, Record, Tick,
+    Unit, WindowKey,
 };
 use crate::stages::activities::Said;
 use crate::stages::metering::{Rows, Scan, Value, book_span};
 use crate::stages::rates::line;
 use crate::stages::roll_up::Tree;
 
-pub(crate) use told::{Told, ToldValues, forget_values};
 use told::tell;
+pub(crate) use told::{Told, ToldValues, forget_values};
 
 /// Everything ever learned, in the order it was.
 #[derive(Clone, Debug)]
@@ -399,18 +400,7 @@ impl History {
             while let Some(restated) = recalls.next_if(|r| r.recalled() < *learned) {
                 self.recall_activities(&mut told, *restated);
             }
-            let horizon = self.policy.horizon(*learned);
-            let is_below = |to_ms: i64| self.policy.period_of(to_ms - 1) < horizon;
-            let fits = record.value.is_none_or(|v| record.unit.amount(v, Decimal::ONE).is_ok());
-            let is_refused = record.value.is_some() && (is_below(record.to_ms) || !fits);
-            if is_refused {
-                continue;
-            }
-            // What lies below the horizon altogether is forgotten.
-            if told.get(&record.activity).and_then(Told::holds).is_some_and(|s| is_below(s.to_ms)) {
-                told.remove(&record.activity);
-            }
-            told.entry(record.activity).or_default().take(record.version, Said::of(record));
+            self.hear(&mut told, *learned, record);
         }
         for restated in recalls {
             self.recall_activities(&mut told, *restated);
@@ -418,24 +408,40 @@ impl History {
         told
     }
 
-    /// Activities give way to what is kept of everything, but for those of which more was said meanwhile.
+    /// Activities give way to what is kept of everything, and what was said meanwhile is said again.
     pub(crate) fn recall_activities(
         &self,
         told: &mut BTreeMap<Id, Told<Said>>,
         restated: Restated,
     ) {
         let horizon = self.policy.horizon(restated.known);
+        let is_below = |said: Said| self.policy.period_of(said.to_ms - 1) < horizon;
+        *told = self.all_activities(restated.known);
+        told.retain(|_, told| !told.holds().is_some_and(is_below));
         let meanwhile = restated.known.next()..=restated.tick;
         let later = self.records.iter().filter(|(learned, _)| meanwhile.contains(learned));
-        let later: BTreeSet<Subject> = later.map(|(_, record)| record.subject()).collect();
-        let is_recalled = |id: &Id| !later.contains(&Subject::Activity(*id));
-        told.retain(|id, _| !is_recalled(id));
-        let is_below = |said: Said| self.policy.period_of(said.to_ms - 1) < horizon;
-        for (id, all) in self.all_activities(restated.known) {
-            if is_recalled(&id) && !all.holds().is_some_and(is_below) {
-                told.insert(id, all);
+        let mut later: Vec<_> = later.collect();
+        later.sort_by_key(|(learned, record)| (*learned, *record.arrival()));
+        for (learned, record) in later {
+            if let Record::Activity(record) = record {
+                self.hear(told, *learned, record);
             }
         }
+    }
+
+    /// An activity as a live view takes it in.
+    fn hear(&self, told: &mut BTreeMap<Id, Told<Said>>, learned: Tick, record: &ActivityRecord) {
+        let horizon = self.policy.horizon(learned);
+        let is_below = |to_ms: i64| self.policy.period_of(to_ms - 1) < horizon;
+        let fits = record.value.is_none_or(|v| record.unit.amount(v, Decimal::ONE).is_ok());
+        if record.value.is_some() && (is_below(record.to_ms) || !fits) {
+            return;
+        }
+        // What lies below the horizon altogether is forgotten.
+        if told.get(&record.activity).and_then(Told::holds).is_some_and(|s| is_below(s.to_ms)) {
+            told.remove(&record.activity);
+        }
+        told.entry(record.activity).or_default().take(record.version, Said::of(record));
     }
 
     fn all_activities(&self, tick: Tick) -> BTreeMap<Id, Told<Said>> {

@@ -4,7 +4,7 @@
 //!
 //! 1. A history is run through with a horizon of a day or two, so that much of it comes too late.
 //! 2. At some steps what is known at an earlier one is computed anew ([`hindsight`]); what the balances below the
-//!    horizon lack is booked, and the live dataflow is told what to keep of it.
+//!    horizon lack is booked, and the live dataflow is told what to keep of it, where it may keep something else.
 //! 3. At every tick all balances equal the reference, which knows of the restatements, bit for bit.
 //! 4. One restatement after another finds nothing to book.
 
@@ -17,6 +17,7 @@ use plumeline_pipelines::engine::{Engine, EngineOptions, Semigroup};
 use plumeline_pipelines::hindsight::{Hindsight, Recall, hindsight};
 use plumeline_pipelines::model::{Cause, Emission, Fact, Measure, Record, Subject, Tick};
 use plumeline_pipelines::reference::{Balances, Restated, add};
+use plumeline_pipelines::stages::notice::Notice;
 use proptest::prelude::*;
 use support::Scenario;
 use support::audit::assert_audit_agrees;
@@ -38,15 +39,43 @@ fn known(scenario: &Scenario, count: usize) -> (Vec<Fact>, Vec<Record>) {
     (facts.collect(), steps.iter().flat_map(|step| step.records.clone()).collect())
 }
 
+/// What the live dataflow has told to keep at the horizon's last move, at `moved_ms`, and what was recalled since.
+#[derive(Default)]
+struct Kept {
+    recalled: Vec<(i64, Recall)>,
+}
+
+impl Kept {
+    fn of(&self, subject: Subject, derived: &Derived, moved_ms: i64) -> Vec<Record> {
+        let is_of = |(ms, recall): &&(i64, Recall)| *ms >= moved_ms && recall.subject == subject;
+        if let Some((_, recall)) = self.recalled.iter().rfind(is_of) {
+            return recall.records.clone();
+        }
+        let told = derived.out.notices.iter().filter_map(|(tick, notice)| match notice {
+            Notice::Kept(record) if tick.ms() == moved_ms && record.subject() == subject => {
+                Some(record.clone())
+            }
+            _ => None,
+        });
+        told.collect()
+    }
+}
+
 /// What it takes to bring the balances of periods below the horizon of `known` to what hindsight says.
 struct Missing {
     balances: Balances,
     recalls: Vec<Recall>,
 }
 
-fn missing(scenario: &Scenario, found: &Balances, (at, count): (usize, usize)) -> Missing {
+fn missing(
+    scenario: &Scenario,
+    derived: &Derived,
+    (at, count): (usize, usize),
+    kept_live: &Kept,
+) -> Missing {
     let policy = &scenario.policy;
     let instants = scenario.instants();
+    let found = &derived.until(Tick::new(instants[at], Cause::Cut));
     let tick = Tick::new(instants[count - 1], Cause::Cut);
     let horizon = policy.horizon(tick);
     let horizon_ms = horizon.start_ms(policy.period_ms);
@@ -62,14 +91,27 @@ fn missing(scenario: &Scenario, found: &Balances, (at, count): (usize, usize)) -
         difference(emissions, &found.emissions, |k| k.activity.period < horizon, negated);
     balances.footprints =
         difference(footprints, &found.footprints, |k| k.start_ms < horizon_ms, negated);
+    let moved_ms = policy.horizon_moved_ms(tick);
+    // Of what was said since the horizon moved nothing is among what was kept then.
+    let recent = scenario.steps[..count].iter().zip(&instants).filter(|(_, ms)| **ms >= moved_ms);
+    let recent: BTreeSet<Subject> =
+        recent.flat_map(|(step, _)| &step.records).map(Record::subject).collect();
+    let is_recent = |subject| matches!(subject, Subject::Activity(_)) && recent.contains(&subject);
     let meanwhile = scenario.steps[count..=at].iter().flat_map(|step| &step.records);
-    let meanwhile: BTreeSet<Subject> = meanwhile.map(Record::subject).collect();
-    let is_recalled =
-        |subject: &Subject| matches!(subject, Subject::Meter(_)) || !meanwhile.contains(subject);
-    let recalls = subjects
-        .into_iter()
-        .filter(is_recalled)
-        .map(|subject| Recall { subject, records: kept.remove(&subject).unwrap_or_default() });
+    let recalls = subjects.into_iter().filter_map(|subject| {
+        let records = kept.remove(&subject).unwrap_or_default();
+        let is_kept = kept_live.of(subject, derived, moved_ms) == records;
+        if is_kept && !is_recent(subject) {
+            return None;
+        }
+        let mut recall = Recall { subject, records };
+        let said = meanwhile.clone().filter_map(|record| match record {
+            Record::Activity(activity) if record.subject() == subject => Some(activity),
+            _ => None,
+        });
+        recall.hear(policy, horizon, said);
+        Some(recall)
+    });
     Missing { recalls: recalls.collect(), balances }
 }
 
@@ -100,9 +142,10 @@ fn derive(scenario: &Scenario, restatements: &Restatements) -> Derived {
             keep_readings: true,
             window_gases: true,
             restored: Tick::ZERO,
+            known_ms: 0,
         };
         let mut engine = Engine::build(worker, &options);
-        let mut derived = Derived::default();
+        let (mut derived, mut kept) = (Derived::default(), Kept::default());
         let instants = scenario.instants();
         for (at, (step, ms)) in scenario.steps.iter().zip(&instants).enumerate() {
             for (fact, diff) in step.facts_in_order() {
@@ -111,17 +154,18 @@ fn derive(scenario: &Scenario, restatements: &Restatements) -> Derived {
             engine.records(*ms, step.records.clone());
             let cut = Tick::new(*ms, Cause::Cut);
             if let Some(&count) = restatements.get(&at) {
-                let kept = Tick::new(*ms, Cause::Kept);
-                engine.advance_to(kept);
-                worker.step_while(|| !engine.is_past(kept));
+                let recalled = Tick::new(*ms, Cause::Kept);
+                engine.advance_to(recalled);
+                worker.step_while(|| !engine.is_past(recalled));
                 derived.take(engine.drain());
-                let before = derived.until(cut);
-                let Missing { balances, recalls } = missing(&scenario, &before, (at, count));
+                let Missing { balances, recalls } =
+                    missing(&scenario, &derived, (at, count), &kept);
+                kept.recalled.extend(recalls.iter().map(|recall| (*ms, recall.clone())));
                 engine.recall(*ms, recalls);
                 pass(&mut engine, worker, cut);
                 derived.take(engine.drain());
                 derived.book(cut, balances);
-                let again = missing(&scenario, &derived.until(cut), (at, count));
+                let again = missing(&scenario, &derived, (at, count), &kept);
                 assert!(is_nothing(&again.balances), "a second run finds nothing");
             }
             pass(&mut engine, worker, cut);

@@ -74,7 +74,7 @@ impl<'s> Journal<'s> {
 
 fn options(scenario: &Scenario, restored: Tick) -> EngineOptions {
     let policy = scenario.policy.clone();
-    EngineOptions { policy, keep_readings: true, window_gases: true, restored }
+    EngineOptions { policy, keep_readings: true, window_gases: true, restored, known_ms: 0 }
 }
 
 fn feed(engine: &mut Engine, worker: &mut Worker, ms: i64, step: &Step, kept: &[Record]) {

@@ -63,7 +63,7 @@ pub(super) enum Command {
         /// The pipeline file.
         #[arg(value_name = "PIPELINE.toml")]
         pipeline: PathBuf,
-        /// JSON lines, or CSV (*.csv: meter,observed_at,value[,unit]).
+        /// JSON lines, or CSV (`*.csv`: `meter,observed_at,value[,unit]`).
         #[arg(value_name = "FILES", required = true)]
         files: Vec<PathBuf>,
     },

@@ -18,6 +18,8 @@ pub(super) const FORMAT: &str = "2";
 const FORMAT_1: &str = "1";
 /// Frames that are deleted at a time: a few ms.
 const FORGET_FRAMES: i64 = 32;
+/// Parts of a restatement that are deleted at a time: some MB.
+const FORGET_PARTS: i64 = 4;
 /// Bytes of a page.
 const PAGE_BYTES: u32 = 8192;
 /// Pages in `SQLite`'s log, 64 MB of them, that make the writer copy them to the file itself.
@@ -387,11 +389,6 @@ impl Db {
     /// Notes that a cut is in the ledger.
     pub(super) fn committed(&mut self, ms: i64) -> Result<(), JournalError> {
         self.set_meta(COMMITTED, &ms.to_string())?;
-        // What they booked is in the ledger.
-        self.0.execute(
-            "DELETE FROM restated WHERE id IN (SELECT id FROM restatements WHERE cut_ms <= ?1)",
-            [ms],
-        )?;
         Ok(())
     }
 
@@ -404,7 +401,11 @@ impl Db {
         let last_index = self.last_index()?;
         let transaction = self.0.transaction()?;
         transaction.execute("DELETE FROM kept WHERE moved_ms < ?1", [moved_ms])?;
-        transaction.execute("DELETE FROM restatements WHERE cut_ms < ?1", [moved_ms])?;
+        // Their parts go with the horizon at the latest.
+        transaction.execute(
+            "DELETE FROM restatements WHERE cut_ms < ?1 AND id NOT IN (SELECT id FROM restated)",
+            [moved_ms],
+        )?;
         transaction.execute("DELETE FROM cuts WHERE tick_ms < ?1", [horizon_ms])?;
         let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";
         transaction.execute(sql, params![LAST_INDEX, last_index.to_string()])?;
@@ -418,9 +419,15 @@ impl Db {
              (SELECT seq FROM frames WHERE latest_ms > 0 AND latest_ms <= ?1 AND tick_ms <= ?2 LIMIT ?3)",
             [horizon_ms, committed_ms, FORGET_FRAMES],
         )?;
+        // What they booked is in the ledger.
+        let booked = transaction.execute(
+            "DELETE FROM restated WHERE rowid IN (SELECT restated.rowid FROM restated JOIN restatements USING (id)
+             WHERE cut_ms <= ?1 LIMIT ?2)",
+            [committed_ms, FORGET_PARTS],
+        )?;
         fail::fail_point!("journal-forget-open");
         transaction.commit()?;
-        Ok(deleted + late > 0)
+        Ok(deleted + late + booked > 0)
     }
 
     /// The newest cut.

@@ -23,7 +23,7 @@ use plumeline_pipelines::model::{
     ActivityEntry, ActivityKey, ActivityRecord, Arrival, Decimal, Emission, EmissionEntry,
     EmissionKey, Fact, FactorRow, FootprintEntry, FootprintKey, Gas, GwpSet, Id, Line, Measure,
     MeterKind, MeterRow, Method, NodeRow, Period, Quality, Reading, Reason, RejectEvent, StampSide,
-    Unit, Validity, Wide,
+    Subject, Unit, Validity, Wide,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;

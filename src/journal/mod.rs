@@ -40,7 +40,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plumeline_connectors::{FactChange, Position};
 use plumeline_pipelines::hindsight::Recall;
-use plumeline_pipelines::model::{Id, Names, Policy, Record, RejectEntry, RestatedEntry, Subject};
+use plumeline_pipelines::model::{Id, Names, Policy, Record, RejectEntry, RestatedEntry};
 use plumeline_sinks::delta::Rows;
 use thiserror::Error;
 

@@ -1,6 +1,6 @@
 //! Reading the journal beside its writer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plumeline_pipelines::hindsight::Recall;

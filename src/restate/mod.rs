@@ -8,8 +8,8 @@
 //!  footprints ───────────────── by day ──────▶ sums of all shares ──────▶
 //! ```
 //!
-//! 1. The lake is read once, as of its newest cut K: what was said, what is known, what is booked. Memory holds a
-//!    share of it; the rest waits in unnamed files in the state folder. *So memory is bounded, whatever the range.*
+//! 1. The lake is read once, as of its newest cut K: what was said, what is known, what is booked. Memory holds one
+//!    cut, then some subjects of a share; the rest waits in unnamed files in the state folder.
 //! 2. Each share is given to the same dataflow, as if it had all been known from the beginning
 //!    ([`plumeline_pipelines::hindsight`]), and what the ledger says of the same subjects is taken off. What is left
 //!    is what has to be booked. A second run finds nothing.
@@ -50,6 +50,11 @@ use shares::Shares;
 
 /// Rows of a share, about: records, and entries of the ledger. Some hundred MB.
 pub const SHARE_ROWS: u64 = 2_000_000;
+/// Shares, at most: each is two open files.
+const SHARES_MAX: usize = 128;
+/// Pieces, about, that subjects of a share are split into at once: a stretch of a year in quarters of an hour is
+/// 35,000 of them. Some hundred MB.
+const PIECES_MAX: i64 = 1_000_000;
 /// Rows that are handed out at once.
 const CHUNK_ROWS: usize = 65_536;
 
@@ -59,6 +64,12 @@ pub enum RestateError {
     /// The tables cannot be read.
     #[error("the tables cannot be read")]
     Lake(#[from] LakeError),
+    /// Not all readings are in them.
+    #[error(
+        "some of the ledger was written with `readings = \"none\"`: what its readings were is not known, and nothing \
+         can be computed from the others"
+    )]
+    Incomplete,
     /// The files that hold shares.
     #[error("the scratch files in the state folder cannot be used")]
     Scratch(#[from] io::Error),
@@ -92,6 +103,8 @@ pub struct Found {
     pub entry: RestatedEntry,
     /// Every meter and activity that was ever heard of, and what is to be kept of it from before the horizon.
     pub kept: BTreeMap<Subject, Vec<Record>>,
+    /// Activities of which something was said since the horizon moved.
+    pub recent: BTreeSet<Subject>,
 }
 
 /// Something of one subject.
@@ -115,9 +128,13 @@ pub fn restate(
     let go_on = || if may_go_on() { Ok(()) } else { Err(RestateError::Ended) };
     let mut reader = LakeReader::open(lake, names)?;
     let Some(known) = reader.committed() else { return Ok(None) };
+    if reader.proof().is_some_and(|proof| proof.lacks_readings) {
+        return Err(RestateError::Incomplete);
+    }
     let horizon = policy.horizon(known);
     let horizon_ms = horizon.start_ms(policy.period_ms);
-    let count = usize::try_from(reader.rows().div_ceil(share_rows).max(1)).unwrap_or(usize::MAX);
+    let count = usize::try_from(reader.rows().div_ceil(share_rows).max(1)).unwrap_or(SHARES_MAX);
+    let count = count.min(SHARES_MAX);
     let mut work = Work {
         policy,
         known,
@@ -128,6 +145,7 @@ pub fn restate(
         found: Found::default(),
         from_ms: horizon_ms,
         horizon_ms,
+        moved_ms: policy.horizon_moved_ms(known),
     };
     // STEP 1.
     while let Some((_, rows)) = reader.next_cut()? {
@@ -166,6 +184,36 @@ struct Work<'p> {
     found: Found,
     from_ms: i64,
     horizon_ms: i64,
+    /// When the horizon moved last, ms.
+    moved_ms: i64,
+}
+
+/// What is known and booked of one subject.
+#[derive(Default)]
+struct Account {
+    records: Vec<Record>,
+    activity: BTreeMap<ActivityKey, Measure>,
+    emissions: BTreeMap<EmissionKey, Emission>,
+}
+
+impl Account {
+    /// Pieces it is split into, about.
+    fn pieces(&self, period_ms: i64) -> i64 {
+        let mut pieces = 0_i64;
+        let (mut first_ms, mut last_ms) = (i64::MAX, i64::MIN);
+        for record in &self.records {
+            match record {
+                Record::Reading(reading) => {
+                    first_ms = first_ms.min(reading.from_ms.unwrap_or(reading.at_ms));
+                    last_ms = last_ms.max(reading.at_ms);
+                }
+                Record::Activity(activity) => {
+                    pieces = pieces.saturating_add((activity.to_ms - activity.from_ms) / period_ms);
+                }
+            }
+        }
+        pieces.saturating_add(last_ms.saturating_sub(first_ms).max(0) / period_ms)
+    }
 }
 
 /// The share of something. Whoever asks twice in one process gets the same answer, which is all that matters.
@@ -193,6 +241,9 @@ impl Work<'_> {
             *count += if entry.withdrawn { -1 } else { 1 };
         }
         let readings = rows.readings.into_iter().map(|row| Record::Reading(row.record));
+        let recent = rows.activity_data.iter().filter(|row| row.received_ms >= self.moved_ms);
+        let recent = recent.map(|row| Subject::Activity(row.record.activity));
+        self.found.recent.extend(recent);
         let activities = rows.activity_data.into_iter().map(|row| Record::Activity(row.record));
         for record in readings.chain(activities) {
             let subject = record.subject();
@@ -222,24 +273,50 @@ impl Work<'_> {
         self.by_day.put(share, &(key, *change))
     }
 
-    /// What is missing of the meters and activities of a share.
+    /// What is missing of the meters and activities of a share, as many at once as fit.
     fn subjects(
         &mut self,
         share: usize,
         give: &mut dyn FnMut(Rows) -> Result<(), RestateError>,
     ) -> Result<(), RestateError> {
-        let (mut records, mut activity, mut emissions) =
-            (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        // Of what something was booked before.
-        let mut booked = BTreeSet::new();
+        let mut accounts: BTreeMap<Subject, Account> = BTreeMap::new();
         self.by_subject.take(share, |item| match item {
-            Item::Record(record) => records.push(record),
-            Item::Activity(key, change) => {
-                booked.insert((key.subject, key.period));
-                add(&mut activity, key, &change);
+            Item::Record(record) => {
+                accounts.entry(record.subject()).or_default().records.push(record);
             }
-            Item::Emission(key, change) => add(&mut emissions, key, &change),
+            Item::Activity(key, change) => {
+                add(&mut accounts.entry(key.subject).or_default().activity, key, &change);
+            }
+            Item::Emission(key, change) => {
+                let account = accounts.entry(key.activity.subject).or_default();
+                add(&mut account.emissions, key, &change);
+            }
         })?;
+        while !accounts.is_empty() {
+            let (mut together, mut pieces) = (Account::default(), 0);
+            while pieces < PIECES_MAX
+                && let Some((_, account)) = accounts.pop_first()
+            {
+                pieces += account.pieces(self.policy.period_ms);
+                let Account { records, activity, emissions } = account;
+                together.records.extend(records);
+                together.activity.extend(activity);
+                together.emissions.extend(emissions);
+            }
+            self.compare(together, give)?;
+        }
+        Ok(())
+    }
+
+    /// What is missing of some meters and activities.
+    fn compare(
+        &mut self,
+        account: Account,
+        give: &mut dyn FnMut(Rows) -> Result<(), RestateError>,
+    ) -> Result<(), RestateError> {
+        let Account { records, mut activity, mut emissions } = account;
+        // Of what something was booked before.
+        let booked: BTreeSet<_> = activity.keys().map(|key| (key.subject, key.period)).collect();
         let holding = self.facts.iter().filter(|(_, count)| **count > 0);
         let facts = holding.map(|(fact, _)| fact.clone()).collect();
         let computed = hindsight(self.policy, facts, records, self.known);

@@ -18,12 +18,31 @@ pub(super) struct Crew {
 }
 
 impl Crew {
+    /// Starts a thread that nobody waits for; one that fails ends the others.
+    pub(super) fn let_go(
+        &self,
+        name: &'static str,
+        body: impl FnOnce() -> Result<(), RunError> + Send + 'static,
+    ) -> Result<(), RunError> {
+        self.start(name, body).map(drop)
+    }
+
     /// Starts a thread; one that fails ends the others.
     pub(super) fn take_on(
         &mut self,
         name: &'static str,
         body: impl FnOnce() -> Result<(), RunError> + Send + 'static,
     ) -> Result<(), RunError> {
+        let thread = self.start(name, body)?;
+        self.threads.push((name, thread));
+        Ok(())
+    }
+
+    fn start(
+        &self,
+        name: &'static str,
+        body: impl FnOnce() -> Result<(), RunError> + Send + 'static,
+    ) -> Result<JoinHandle<()>, RunError> {
         let (failure, stop) = (self.failure.clone(), Arc::clone(&self.stop));
         let body = move || {
             let outcome = body();
@@ -31,8 +50,7 @@ impl Crew {
             stop.fetch_or(outcome.is_err(), Ordering::AcqRel);
             failure.note(outcome);
         };
-        self.threads.push((name, spawn(name, body)?));
-        Ok(())
+        spawn(name, body)
     }
 }
 

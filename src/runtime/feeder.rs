@@ -8,8 +8,8 @@
 //! 4. Give each worker its share. *A worker that is busy makes us wait here; the ingest goes on.* While the
 //!    store is behind by two commits and workers hold more than they should, nothing is fed.
 //! 5. A cut may take along what a restatement has found ([`super::restater`]): its entries go straight to the
-//!    committer, what it recalls to the workers. *Alone: commits before it are waited for, so that it does not
-//!    pile up in memory.*
+//!    committer, what it recalls to the workers. *Only where no other cut is under way, so that it does not pile up
+//!    in memory.*
 //! 6. When a cut is committed, note it, and let the journal forget what no restart needs.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -276,15 +276,15 @@ impl Feeder {
             }
             is_journaled_cut
         } else if is_cut(seen, self.parts.commit_every_ms) {
-            restating = self.proposal(ms);
+            // Alone, so that it does not pile up behind another; nor when there is little time.
+            if self.under_way.is_empty() && !is_last {
+                restating = self.cold.proposal(ms, &self.parts.policy, &self.parts.desk);
+            }
             self.put_down(ms, restating.as_ref())?;
             true
         } else {
             false
         };
-        if restating.is_some() {
-            self.wait_until_all_is_committed()?;
-        }
         self.last_ms = ms;
         self.rejects.extend(rejects);
         let changes = facts.into_iter().map(|Learned { change, .. }| change);
@@ -346,40 +346,40 @@ impl Feeder {
         self.parts.replay_cut_ms.is_some_and(|cut_ms| ms <= cut_ms)
     }
 
-    /// What the cut at `ms` takes along.
-    fn proposal(&mut self, ms: i64) -> Option<Restating> {
-        let (restating, waiting) = self.cold.proposal(ms, &self.parts.policy, &self.parts.desk)?;
-        self.pending.extend(waiting);
-        Some(restating)
-    }
-
     /// Books what a restatement has found.
     fn book(&mut self, cut: Tick, restating: &Restating, phase: Phase) -> Result<(), Stop> {
         let Restating { id, entry, .. } = restating;
         let part = self.parts.feeds.len();
-        let mut restated = Restated::default();
+        let (mut restated, mut counts) = (Restated::default(), (0, 0, 0));
         for number in 0.. {
             let Some(found) = self.parts.reader.restated(*id, number)? else { break };
             for rows in found {
                 self.cold.digest(&rows);
+                match &rows {
+                    Rows::Activity(rows) => counts.0 += rows.len() as u64,
+                    Rows::Emissions(rows) => counts.1 += rows.len() as u64,
+                    Rows::Footprints(rows) => counts.2 += rows.len() as u64,
+                    _ => {}
+                }
                 if let Rows::Emissions(rows) = &rows {
-                    rows.iter().for_each(|row| restated.count(row));
+                    for row in rows {
+                        restated.count(row);
+                    }
                 }
                 self.tell(ToCommitter::Rows { cut, part, rows })?;
             }
         }
-        if phase != Phase::Replaying {
+        if counts != (entry.activity, entry.emissions, entry.footprints) {
+            let text = "the journal lacks entries of a restatement that the tables do not have either: they were set \
+                        back. Put back newer copies of them";
+            return Err(JournalError::Ledger(text.to_owned()).into());
+        }
+        if phase == Phase::Replaying {
+            self.parts.desk.is_booked(entry.known_ms);
+        } else {
             self.parts.telemetry.count_restated(restated);
         }
         self.tell(ToCommitter::Rows { cut, part, rows: Rows::Restated(vec![*entry]) })
-    }
-
-    fn wait_until_all_is_committed(&mut self) -> Result<(), Stop> {
-        while !self.under_way.is_empty() {
-            let Ok(cut) = self.parts.committed.recv() else { return Err(Stop::Done) };
-            self.settle(cut)?;
-        }
-        Ok(())
     }
 
     /// Puts a cut down in the journal, waiting for room on its disk.

@@ -48,9 +48,9 @@ mod stash;
 mod telemetry;
 mod worker;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ use feeder::Feeder;
 use handover::Handover;
 use ingest::Ingest;
 use intake::Intake;
-use publisher::Publisher;
+use publisher::{Changed, Publisher};
 use restater::{Desk, Restater};
 
 /// Batches that may wait for the ingest: a few thousand readings each, so some MB.
@@ -180,7 +180,8 @@ pub async fn start_until(
     let is_replay = clock.is_replay();
     let lake = open_lake(&pipeline, &journal, &names, is_replay).await?;
     let committed_ms = committed(lake.as_ref(), &journal, found)?;
-    let restated = pipeline.lake(is_replay).filter(|config| config.readings);
+    let has_readings = lake.as_ref().is_some_and(|lake| !lake.lacks_readings());
+    let restated = pipeline.lake(is_replay).filter(|_| has_readings);
     let desk = open_desk(&pipeline, restated.clone(), &names, &telemetry).await?;
     let (batches, inbox) = tokio::sync::mpsc::channel(BATCHES_MAX);
     let sources = start_sources(&pipeline, &journal, &names, &clock, &batches)?;
@@ -222,7 +223,8 @@ impl Joint<'_> {
         intake: Intake,
         clock: Arc<dyn Clock>,
     ) -> Result<(), RunError> {
-        let Self { pipeline, journal, names, telemetry, stop, desk, found, committed_ms, .. } = self;
+        let Self { pipeline, journal, names, telemetry, stop, desk, found, committed_ms, .. } =
+            self;
         let shared = || (Arc::clone(telemetry), Arc::clone(stop));
         // Before any thread starts: what cannot be opened ends the start alone.
         let (reader, copier) = (journal.reader()?, journal.copier()?);
@@ -232,12 +234,7 @@ impl Joint<'_> {
         let committer = Committer::new(lake, (&pipeline.policy, pipeline.workers), made, shared())?;
         crew.take_on("committer", move || Ok(committer.run(&rows_inbox)?))?;
 
-        let (changes, changes_inbox) = sync_channel(PUBLICATIONS_MAX);
-        let publisher = Publisher::new(pipeline, Arc::clone(names), Arc::clone(telemetry));
-        crew.take_on("publisher", move || {
-            publisher.run(&changes_inbox);
-            Ok(())
-        })?;
+        let windows = self.start_publisher(crew)?;
 
         let (feeds, inboxes) = (0..pipeline.workers).map(|_| sync_channel(SEALS_MAX)).unzip();
         let restored = committed_ms.map_or(Tick::ZERO, |ms| Tick::new(ms, Cause::Cut));
@@ -245,7 +242,7 @@ impl Joint<'_> {
             options: engine_options(pipeline, restored),
             inboxes,
             rows: rows.clone(),
-            windows: changes,
+            windows,
             restored,
             names: Arc::clone(names),
             desk: Arc::clone(desk),
@@ -301,6 +298,17 @@ impl Joint<'_> {
         })
     }
 
+    fn start_publisher(&self, crew: &mut Crew) -> Result<SyncSender<Changed>, RunError> {
+        let (changes, inbox) = sync_channel(PUBLICATIONS_MAX);
+        let Self { pipeline, names, telemetry, .. } = self;
+        let publisher = Publisher::new(pipeline, Arc::clone(names), Arc::clone(telemetry));
+        crew.take_on("publisher", move || {
+            publisher.run(&inbox);
+            Ok(())
+        })?;
+        Ok(changes)
+    }
+
     fn start_restater(
         &self,
         crew: &mut Crew,
@@ -321,7 +329,8 @@ impl Joint<'_> {
             stop: Arc::clone(stop),
             feeding,
         });
-        crew.take_on("restater", move || Ok(restater.run()?))
+        // It may be ended at any moment: nothing it has not proposed counts.
+        crew.let_go("restater", move || Ok(restater.run()?))
     }
 
     fn start_copier(crew: &mut Crew, copier: Copier, ingest: Receiver<()>) -> Result<(), RunError> {
@@ -378,6 +387,7 @@ fn engine_options(pipeline: &Pipeline, restored: Tick) -> EngineOptions {
         keep_readings: pipeline.delta.as_ref().is_some_and(|delta| delta.readings),
         window_gases: pipeline.prometheus.is_some_and(|prometheus| prometheus.gases),
         restored,
+        known_ms: 0,
     }
 }
 

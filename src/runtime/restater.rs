@@ -12,7 +12,7 @@
 //!    the journal, and proposes it. *It reads what is committed, so there is nothing it could miss.*
 //! 3. The feeder takes it along with its next cut, if the horizon has not moved since; else it is computed again.
 //! 4. When that cut is in the ledger, all that was learned up to the restatement's K is done. It rests nine times
-//!    as long as it worked. *Late readings that never stop must not cost more than a tenth of a core.*
+//!    as long as it computed. *Late readings that never stop must not cost more than a tenth of a core.*
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -56,12 +56,8 @@ pub(super) struct Desk {
 struct State {
     /// Periods that may change, by the instant at which that was learned, ms.
     pending: BTreeMap<i64, u64>,
-    /// Whether nothing is pending nor under way.
-    pub(super) fn is_idle(&self) -> bool {
-        let state = self.state();
-        state.pending.is_empty() && state.stage == Stage::None && state.known_ms.is_none()
-    }
-
+    /// All of them.
+    periods: u64,
     /// The earliest instant that anything below the horizon was ever about, ms.
     earliest_ms: Option<i64>,
     /// What is read is no older than this, ms, while something is computed or proposed.
@@ -102,15 +98,12 @@ impl Desk {
         let Some(lake) = lake else { return Ok(desk) };
         let is_read = |table| matches!(table, TableName::Pending | TableName::Restatements);
         let mut reader = LakeReader::of(lake.clone(), Arc::clone(names), is_read)?;
-        let (mut known_ms, mut pending) = (0, Vec::new());
         while let Some((_, rows)) = reader.next_cut()? {
-            known_ms = rows.restated.iter().map(|row| row.known_ms).fold(known_ms, i64::max);
-            pending.extend(rows.pending);
+            rows.pending.iter().for_each(|entry| desk.note(entry));
+            if let Some(known_ms) = rows.restated.iter().map(|row| row.known_ms).max() {
+                desk.is_booked(known_ms);
+            }
         }
-        for entry in &pending {
-            desk.note(entry);
-        }
-        desk.forget_until(&mut desk.state(), known_ms);
         Ok(desk)
     }
 
@@ -119,21 +112,35 @@ impl Desk {
         let mut state = self.state();
         let earliest_ms = state.earliest_ms.map_or(entry.from_ms, |ms| ms.min(entry.from_ms));
         state.earliest_ms = Some(earliest_ms);
+        let periods = entry.periods(&self.policy);
+        state.periods += periods;
+        self.telemetry.set_pending(state.periods);
         let pending = &mut state.pending;
-        *pending.entry(entry.learned_ms).or_default() += entry.periods(&self.policy);
+        *pending.entry(entry.learned_ms).or_default() += periods;
         if pending.len() > PENDING_MAX
             && let Some((_, oldest)) = pending.pop_first()
             && let Some(mut next) = pending.first_entry()
         {
             *next.get_mut() += oldest;
         }
-        self.telemetry.set_pending(pending.values().sum());
+    }
+
+    /// What was learned up to `known_ms` is in the ledger, or will be with a cut that is put down.
+    pub(super) fn is_booked(&self, known_ms: i64) {
+        self.forget_until(&mut self.state(), known_ms);
     }
 
     /// What was learned up to `known_ms` is not pending any more.
     fn forget_until(&self, state: &mut State, known_ms: i64) {
         state.pending = state.pending.split_off(&(known_ms + 1));
-        self.telemetry.set_pending(state.pending.values().sum());
+        state.periods = state.pending.values().sum();
+        self.telemetry.set_pending(state.periods);
+    }
+
+    /// Whether nothing is pending nor under way.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.state();
+        state.pending.is_empty() && state.stage == Stage::None && state.known_ms.is_none()
     }
 
     /// The earliest instant that anything below the horizon was ever about, ms.
@@ -226,13 +233,20 @@ impl Restater {
             if monotonic() < self.not_before || self.parts.telemetry.recovery().is_some() {
                 continue;
             }
-            let began = monotonic();
             self.is_asked |= self.parts.telemetry.take_restatement_asked();
             if !self.parts.is_auto && !self.is_asked {
                 continue;
             }
-            let rest = match self.work_off() {
-                Ok(()) => began.elapsed() * REST,
+            let began = monotonic();
+            let outcome = self.compute();
+            let rest = began.elapsed() * REST;
+            let outcome = match outcome {
+                Ok(Some(known_ms)) => self.wait_until_booked(known_ms),
+                Ok(None) => continue,
+                Err(problem) => Err(problem),
+            };
+            match outcome {
+                Ok(()) => self.not_before = monotonic() + rest,
                 Err(Problem::Journal(error)) if !error.is_transient() => return Err(error),
                 Err(Problem::Restate(RestateError::Ended)) => return Ok(()),
                 Err(problem) => {
@@ -242,29 +256,26 @@ impl Restater {
                     };
                     tracing::warn!(error = %crate::chain(error), "nothing can be restated now");
                     self.parts.desk.state().known_ms = None;
-                    REST_AFTER_ERROR
+                    self.not_before = monotonic() + rest.max(REST_AFTER_ERROR);
                 }
-            };
-            self.not_before = monotonic() + rest;
+            }
         }
         Ok(())
     }
 
-    /// Computes and proposes what is missing, if anything is pending that is in the ledger, and waits until it
-    /// is booked.
-    fn work_off(&mut self) -> Result<(), Problem> {
+    /// Computes and proposes what is missing, if anything is pending that is in the ledger, or somebody asked; says
+    /// up to which instant everything was known, ms.
+    fn compute(&mut self) -> Result<Option<i64>, Problem> {
         let Parts { lake, policy, names, folder, journal, desk, telemetry, stop, .. } = &self.parts;
-        let Some(committed_ms) = telemetry.committed_ms() else { return Ok(()) };
+        let Some(committed_ms) = telemetry.committed_ms() else { return Ok(None) };
         {
             let mut state = desk.state();
             let first_ms = state.pending.keys().next().copied();
-            let Some(first_ms) = first_ms else {
-                self.is_asked = false;
-                return Ok(());
-            };
-            if first_ms > committed_ms {
-                return Ok(());
+            let is_due = first_ms.is_some_and(|first_ms| first_ms <= committed_ms);
+            if !is_due && (!self.is_asked || first_ms.is_some()) {
+                return Ok(None);
             }
+            self.is_asked = false;
             // Before the tables are read: what is read is as of this cut, or a later one.
             state.known_ms = Some(committed_ms);
             state.stage = Stage::None;
@@ -298,8 +309,9 @@ impl Restater {
         if let Some(error) = failed {
             return Err(error.into());
         }
-        let Some(Found { entry, kept }) = found? else { return Ok(()) };
-        let recalls = self.recalls(entry.known_ms, kept)?;
+        let Some(found) = found? else { return Ok(None) };
+        let entry = found.entry;
+        let recalls = self.recalls(found)?;
         tracing::info!(
             activity = entry.activity,
             emissions = entry.emissions,
@@ -309,15 +321,14 @@ impl Restater {
         );
         fail::fail_point!("proposed");
         desk.state().stage = Stage::Proposed(Restating { id, entry, recalls });
-        self.wait_until_booked(entry.known_ms)
+        Ok(Some(entry.known_ms))
     }
 
-    /// What is to be kept where something else is.
-    fn recalls(
-        &self,
-        known_ms: i64,
-        wanted: BTreeMap<Subject, Vec<Record>>,
-    ) -> Result<Vec<Recall>, JournalError> {
+    /// What is to be kept where something else is, or may be: what was said of activities since the horizon moved
+    /// is not among what was kept then.
+    fn recalls(&self, found: Found) -> Result<Vec<Recall>, JournalError> {
+        let Found { entry, kept: wanted, recent } = found;
+        let known_ms = entry.known_ms;
         let moved_ms = self.parts.policy.horizon_moved_ms(Tick::new(known_ms, Cause::Cut));
         let mut kept: BTreeMap<Subject, Vec<Record>> = BTreeMap::new();
         for record in self.parts.reader.kept(moved_ms, known_ms)?.unwrap_or_default().records {
@@ -326,7 +337,7 @@ impl Restater {
         let recall = |(subject, records): (Subject, Vec<Record>)| {
             let records: Vec<Record> = records.into_iter().map(plain).collect();
             let is_kept = kept.remove(&subject).unwrap_or_default() == records;
-            (!is_kept).then_some(Recall { subject, records })
+            (!is_kept || recent.contains(&subject)).then_some(Recall { subject, records })
         };
         Ok(wanted.into_iter().filter_map(recall).collect())
     }

@@ -204,12 +204,7 @@ impl Reader {
                     }
                     _ => (line.bytes, line.size),
                 };
-                let payload = Payload {
-                    bytes,
-                    size,
-                    topic_meter: None,
-                    position: line.number,
-                };
+                let payload = Payload { bytes, size, topic_meter: None, position: line.number };
                 reader.decode(payload, now_ms, &mut decoded);
             }
         };

@@ -33,6 +33,9 @@ pub struct EngineOptions {
     pub window_gases: bool,
     /// At a restart: the newest tick of what is restored; else [`Tick::ZERO`].
     pub restored: Tick,
+    /// In hindsight: up to which instant everything is known, ms; else 0. Holds that have come true by then count
+    /// at once, since their periods may lie below the horizon when they do.
+    pub known_ms: i64,
 }
 
 /// One worker's handle on the dataflow. Every worker builds the same; any may be fed.

@@ -97,7 +97,7 @@ pub(crate) fn footprints<'scope>(
     let metered =
         metering::metering(readings, meters, recalled_meters, Arc::clone(&metering_options));
     let spread = activities::activities(activities, recalled_activities, metering_options);
-    let (activity, notices) = activity_of([metered, spread]);
+    let (activity, notices) = activity_of([metered, spread], options.known_ms);
     let with_factor = activity.clone().filter(|key| !key.factor.is_none());
 
     let used = with_factor
@@ -140,17 +140,25 @@ pub(crate) fn footprints<'scope>(
     }
 }
 
-/// Activity whose open holds have come true.
-fn activity_of(metered: [Metered<'_>; 2]) -> (Collection<'_, ActivityKey, Measure>, Notices<'_>) {
+/// Activity whose open holds have come true; those that have by `known_ms` count at once.
+fn activity_of(
+    metered: [Metered<'_>; 2],
+    known_ms: i64,
+) -> (Collection<'_, ActivityKey, Measure>, Notices<'_>) {
     let [meters, activities] = metered;
     let scope = meters.activity.scope();
     let notices = scope.concatenate([meters.notices, activities.notices]);
     let pieces: Collection<'_, Piece1, Measure> =
         scope.concatenate([meters.activity, activities.activity]).as_collection();
-    let activity = delay_until(pieces, "hold", |&(key, held_until_ms), tick, measure, give| {
-        let due = Tick::new(held_until_ms, Cause::Time);
-        give(key, tick.max(due), *measure);
-    });
+    let activity =
+        delay_until(pieces, "hold", move |&(key, held_until_ms), tick, measure, give| {
+            let due = if held_until_ms <= known_ms {
+                tick
+            } else {
+                tick.max(Tick::new(held_until_ms, Cause::Time))
+            };
+            give(key, due, *measure);
+        });
     (activity, notices)
 }
 

@@ -207,17 +207,24 @@ impl Book {
             };
             tally.count(record.arrival.source, outcome);
             let is_accepted = matches!(outcome, Outcome::Booked | Outcome::Parked);
-            if is_accepted && !is_kept {
-                // What it takes back, or corrects, changes too.
+            // Of one that is forgotten nobody here knows whether it is taken back for the first time.
+            let is_told = is_accepted || record.value.is_none();
+            if is_told && !is_kept {
+                // What it takes back, or corrects, changes too: also what is forgotten.
                 let about = (PendingCause::Activities, record.activity);
-                for Said { from_ms, to_ms, .. } in old.into_iter().chain(Said::of(record)) {
-                    let stretch = (from_ms, to_ms);
+                let is_correction = record.value.is_none() || record.version > 0;
+                let horizon_ms = self.first.start_ms(self.options.policy.period_ms);
+                let forgotten =
+                    (old.is_none() && is_correction).then_some((horizon_ms - 1, horizon_ms));
+                let said = old.into_iter().chain(Said::of(record));
+                let stretches = said.map(|Said { from_ms, to_ms, .. }| (from_ms, to_ms));
+                for stretch in stretches.chain(forgotten) {
                     let pending = PendingEntry::of(&self.options.policy, about, stretch, tick.ms());
                     notices.extend(pending.map(Notice::Pending));
                 }
             }
             // A refused one is refused for good: nothing cures what it says of itself.
-            if is_accepted && self.options.keep_readings {
+            if is_told && !is_kept && self.options.keep_readings {
                 let (record, received_ms) = (record.clone(), tick.ms());
                 let entry = ActivityDataEntry { record, received_ms, outcome };
                 notices.push(Notice::ActivityData(entry));

@@ -96,6 +96,7 @@ pub(crate) fn derive(scenario: &Scenario, workers: usize, shuffle: u64) -> Deriv
             keep_readings: true,
             window_gases: true,
             restored: Tick::ZERO,
+            known_ms: 0,
         };
         let mut engine = Engine::build(worker, &options);
         let (me, peers) = (worker.index(), worker.peers());

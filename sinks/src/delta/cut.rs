@@ -217,7 +217,8 @@ impl CutWriter {
             let start = now();
             let domain = (table == TableName::Activity).then(|| {
                 let digests = self.digests.clone();
-                Proof { lower: previous, upper: self.cut, digests }.to_json()
+                let lacks_readings = shared.lacks_readings;
+                Proof { lower: previous, upper: self.cut, lacks_readings, digests }.to_json()
             });
             let mut state = shared.state();
             let log = state.logs.get_mut(&table).expect("every table is open");

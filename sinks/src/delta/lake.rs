@@ -65,6 +65,8 @@ pub(super) struct Shared {
     pub(super) names: Arc<Names>,
     pub(super) options: FileOptions,
     pub(super) has_readings: bool,
+    /// Some cut was written without its readings, or will be.
+    pub(super) lacks_readings: bool,
     state: Mutex<State>,
     /// `None` while somebody looks for them.
     orphans: Mutex<Option<Orphans>>,
@@ -124,6 +126,8 @@ impl Lake {
             .map(|table| Ok((table, TableLog::open(&engine, table, &owner)?)))
             .collect::<Result<BTreeMap<_, _>, LakeError>>()?;
         fail::fail_point!("lake-opened");
+        let proof = logs[&TableName::Activity].proof(&engine)?;
+        let lacks_readings = !config.readings || proof.is_some_and(|proof| proof.lacks_readings);
         let LakeConfig { compression, pipeline, timezone, policy, source_names, readings, .. } =
             config;
         Ok(Self {
@@ -132,6 +136,7 @@ impl Lake {
                 names,
                 options: FileOptions { compression, pipeline },
                 has_readings: readings,
+                lacks_readings,
                 state: Mutex::new(State {
                     logs,
                     encoder: Encoder::new(policy, timezone, source_names),
@@ -153,6 +158,12 @@ impl Lake {
     /// If it cannot be read.
     pub fn proof(&self) -> Result<Option<Proof>, LakeError> {
         self.shared.state().logs[&TableName::Activity].proof(&self.shared.engine)
+    }
+
+    /// Whether some cut was written without its readings, or will be: then nothing can be computed from them.
+    #[must_use]
+    pub fn lacks_readings(&self) -> bool {
+        self.shared.lacks_readings
     }
 
     /// The newest cut that each table holds. One ahead of [`Self::committed`] was reached by a commit that

@@ -1,11 +1,12 @@
 //! What `activity` says about a cut in its commit: where it begins and ends, and the digests of all balances.
 //!
 //! ```json
-//! {"lo": 0, "hi": 14134214400000007,
+//! {"lo": 0, "hi": 14134214400000007, "readings": "all",
 //!  "digests": {"activity": {"all": "...", "live": "..."}, "emissions": ..., "footprints": ...}}
 //! ```
 //!
-//! `lo` is the cut before it: a chain without gaps. `all` covers every balance, `live` those of periods that
+//! `readings` is `all` where every reading that counts is in the tables, and `some` for ever once a cut was written
+//! without them: then nothing can be computed from them. `lo` is the cut before it: a chain without gaps. `all` covers every balance, `live` those of periods that
 //! the cut's horizon has not passed, which a restart computes anew and compares.
 
 use std::collections::BTreeMap;
@@ -13,6 +14,11 @@ use std::collections::BTreeMap;
 use plumeline_pipelines::digest::{Digest, Table};
 use plumeline_pipelines::model::Tick;
 use serde_json::{Value, json};
+
+/// All readings are in the tables.
+const ALL: &str = "all";
+/// Not all of them are.
+const SOME: &str = "some";
 
 /// The digests of one table's balances at a cut.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +36,8 @@ pub struct Proof {
     pub lower: Option<Tick>,
     /// The cut.
     pub upper: Tick,
+    /// Whether some cut was written without its readings.
+    pub lacks_readings: bool,
     /// The digests, where the writer told any.
     pub digests: BTreeMap<Table, TableDigest>,
 }
@@ -45,7 +53,9 @@ impl Proof {
             })
             .collect();
         let lower = self.lower.map_or(0, |tick| tick.0);
-        json!({ "lo": lower, "hi": self.upper.0, "digests": digests }).to_string()
+        let readings = if self.lacks_readings { SOME } else { ALL };
+        json!({ "lo": lower, "hi": self.upper.0, "readings": readings, "digests": digests })
+            .to_string()
     }
 
     /// What a commit carries; `None` if it cannot be read.
@@ -61,7 +71,8 @@ impl Proof {
         }
         let lower = tick("lo")?;
         let lower = (lower != Tick::ZERO).then_some(lower);
-        Some(Self { lower, upper: tick("hi")?, digests })
+        let lacks_readings = value.get("readings").and_then(Value::as_str) == Some(SOME);
+        Some(Self { lower, upper: tick("hi")?, lacks_readings, digests })
     }
 }
 
@@ -75,7 +86,8 @@ mod tests {
         let table = TableDigest { all: digest(17), live: digest(4) };
         let digests = Table::ALL.map(|name| (name, table)).into();
         for lower in [None, Some(Tick(15))] {
-            let proof = Proof { lower, upper: Tick(23), digests: BTreeMap::clone(&digests) };
+            let digests = BTreeMap::clone(&digests);
+            let proof = Proof { lower, upper: Tick(23), lacks_readings: lower.is_none(), digests };
             assert_eq!(Proof::parse(&proof.to_json()), Some(proof));
         }
         let none = Proof { upper: Tick(23), ..Proof::default() };

@@ -431,5 +431,8 @@ fn a_cut_that_does_not_follow_on_the_last_one_is_refused() {
     second.prove(Some(cut(1)), digests.clone()).expect("it follows");
     second.commit().expect("committed");
     let proof = memory.open().proof().expect("it can be read");
-    assert_eq!(proof, Some(Proof { lower: Some(cut(1)), upper: cut(3), digests }));
+    assert_eq!(
+        proof,
+        Some(Proof { lower: Some(cut(1)), upper: cut(3), lacks_readings: false, digests })
+    );
 }

@@ -101,15 +101,17 @@ impl Meter {
         after_all && in_order && readings.iter().all(is_plain)
     }
 
-    /// Takes in readings that are news, and books them: one walk, from the last value on.
+    /// Takes in readings that are news, and books them: one walk, from the last value on. Says since when they tell
+    /// what happened, ms: a register's first value after a long gap tells of all of it.
     pub fn append(
         &mut self,
         readings: &[Reading],
         booking: Booking<'_>,
         told: &mut impl FnMut(&Reading, Offered),
         give: &mut impl FnMut(Piece),
-    ) {
+    ) -> i64 {
         let Self { rows, samples, waiting } = self;
+        let mut since_ms = i64::MAX;
         let mut scan = Scan::new(rows);
         if let Some((at_ms, Some(value), _)) = samples.last() {
             let changed_ms = changed_since(samples, rows, at_ms, &value);
@@ -122,6 +124,7 @@ impl Meter {
             };
             let value = Value { number, unit, from_ms };
             let taken = scan.take(at_ms, &value, &mut |span| {
+                since_ms = since_ms.min(span.from_ms);
                 give_span(1, booking, rows, &span, give);
             });
             samples.push(at_ms, value, matches!(taken, Ok(true)));
@@ -135,6 +138,7 @@ impl Meter {
             told(reading, offered);
         }
         scan.finish(&mut |span| give_span(1, booking, rows, &span, give));
+        since_ms
     }
 
     /// Takes in a claim about an instant: readings of a tick are offered in the order of their instants.

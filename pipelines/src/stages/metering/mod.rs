@@ -347,7 +347,10 @@ impl Meters {
         let is_live = |reading: &Reading| is_kept || policy.period_of(reading.at_ms - 1) >= *first;
         if is_live(&group[0]) && state.is_news(group) {
             let tell = &mut |reading: &Reading, offered| told.take(reading, said(offered), keep);
-            state.append(group, booking, tell, &mut |piece| add(pieces, piece));
+            let since_ms = state.append(group, booking, tell, &mut |piece| add(pieces, piece));
+            if !is_kept {
+                told.reach_back(meter, since_ms, policy, first.start_ms(policy.period_ms));
+            }
             if is_kept {
                 state.stop_waiting_until(first.start_ms(policy.period_ms));
             }
@@ -439,6 +442,16 @@ impl Told {
             }
             let about = (PendingCause::Readings, meter);
             if let Some(entry) = PendingEntry::of(policy, about, (from_ms, at_ms), self.ms) {
+                self.pending.entry(meter).and_modify(|sum| sum.merge(&entry)).or_insert(entry);
+            }
+        }
+    }
+
+    /// Notes that readings tell what happened since `since_ms`: what of it lies below the horizon is not booked.
+    fn reach_back(&mut self, meter: Id, since_ms: i64, policy: &Policy, horizon_ms: i64) {
+        if since_ms < horizon_ms {
+            let about = (PendingCause::Readings, meter);
+            if let Some(entry) = PendingEntry::of(policy, about, (since_ms, horizon_ms), self.ms) {
                 self.pending.entry(meter).and_modify(|sum| sum.merge(&entry)).or_insert(entry);
             }
         }
