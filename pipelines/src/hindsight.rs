@@ -10,9 +10,9 @@
 //!
 //! 1. All facts that hold at K and all records that were ever said up to K are fed at the first tick of all. *Its
 //!    horizon lies before them: nothing is parked.*
-//! 2. Time passes up to K in one step. Each period settles at its own moment, and is booked then; when the horizon
-//!    passes it, what is taken back to free the state is dropped on its way out, as ever. *So what is booked is
-//!    the balance of each period as known at K.*
+//! 2. What has settled by K is booked at once; then time passes up to K in one step. When the horizon passes a
+//!    period, what is taken back to free the state is dropped on its way out, as ever. *So what is booked is the
+//!    balance of each period as known at K.*
 //! 3. At the horizon's last move the dataflow tells what still counts from before it. *A live dataflow that was fed
 //!    in the order of arrival may have kept less, or another baseline: it is told ([`Recall`]), and both agree.*
 //!

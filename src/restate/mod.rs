@@ -50,11 +50,13 @@ use shares::Shares;
 
 /// Rows of a share, about: records, and entries of the ledger. Some hundred MB.
 pub const SHARE_ROWS: u64 = 2_000_000;
-/// Shares, at most: each is two open files.
+/// Shares of meters and activities, at most: each is an open file.
 const SHARES_MAX: usize = 128;
+/// Shares of days: how many footprints there will be, nobody knows before.
+const DAY_SHARES: usize = 64;
 /// Pieces, about, that subjects of a share are split into at once: a stretch of a year in quarters of an hour is
-/// 35,000 of them. Some hundred MB.
-const PIECES_MAX: i64 = 1_000_000;
+/// 35,000 of them. With three gases a piece takes 4 to 5 kB in the dataflow, since all of them come at once.
+const PIECES_MAX: i64 = 100_000;
 /// Rows that are handed out at once.
 const CHUNK_ROWS: usize = 65_536;
 
@@ -141,7 +143,7 @@ pub fn restate(
         facts: BTreeMap::new(),
         subjects: BTreeSet::new(),
         by_subject: Shares::create(scratch, count)?,
-        by_day: Shares::create(scratch, count)?,
+        by_day: Shares::create(scratch, DAY_SHARES)?,
         found: Found::default(),
         from_ms: horizon_ms,
         horizon_ms,
@@ -158,7 +160,7 @@ pub fn restate(
         go_on()?;
         work.subjects(share, give)?;
     }
-    for share in 0..count {
+    for share in 0..DAY_SHARES {
         go_on()?;
         work.footprints(share, give)?;
     }

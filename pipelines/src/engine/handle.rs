@@ -33,8 +33,8 @@ pub struct EngineOptions {
     pub window_gases: bool,
     /// At a restart: the newest tick of what is restored; else [`Tick::ZERO`].
     pub restored: Tick,
-    /// In hindsight: up to which instant everything is known, ms; else 0. Holds that have come true by then count
-    /// at once, since their periods may lie below the horizon when they do.
+    /// In hindsight: up to which instant everything is known, ms; else 0. What comes true by then counts at once,
+    /// and there are no windows.
     pub known_ms: i64,
 }
 

@@ -31,6 +31,7 @@ use differential_dataflow::{AsCollection, Data, VecCollection};
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Concatenate;
+use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::vec::{Broadcast, Map};
 
 pub use self::handle::{Closed, Engine, EngineOptions};
@@ -107,23 +108,34 @@ pub(crate) fn footprints<'scope>(
         .threshold_named("in use", |_use, m: &Measure| i64::from(!m.is_zero()));
     let rates = rates::rates(used, factors, &policy);
 
-    let by_gas = options.window_gases;
-    let kinds = rates.clone().map(move |(used, line)| (used, Kind::of(&line, by_gas)));
-    let live = open::open(with_factor, nodes.clone(), kinds, Arc::clone(&policy));
-    let running = open_window(live, Arc::clone(&policy));
+    let known_ms = options.known_ms;
+    // What is computed in hindsight is of no live window.
+    let running = (known_ms == 0).then(|| {
+        let by_gas = options.window_gases;
+        let kinds = rates.clone().map(move |(used, line)| (used, Kind::of(&line, by_gas)));
+        let live = open::open(with_factor, nodes.clone(), kinds, Arc::clone(&policy));
+        open_window(live, Arc::clone(&policy))
+    });
 
-    let closed = closed(activity, &policy);
+    let closed = closed(activity, &policy, known_ms);
     let leaves = closed.clone().filter(|key| !key.factor.is_none());
     let leaves = leaves.map(|key| (key.node, (key.factor, key.unit, key.period)));
     let rolled = roll_up::roll_up(leaves, nodes, Arc::clone(&policy));
     let rates = everywhere(rates);
     let node_emissions = node_emissions(rolled, rates.clone());
 
-    let settled_activity = settled(closed, "settle activity", &policy, |key| key.period);
+    let settled_activity =
+        settled(closed, "settle activity", (&policy, known_ms), |key| key.period);
     let with_factor = settled_activity.clone().filter(|key| !key.factor.is_none());
     let emissions = emissions(with_factor, rates);
-    let rolling = rolling_windows(node_emissions.clone(), Arc::clone(&policy), by_gas);
-    let footprints = settled(node_emissions, "settle footprints", &policy, |key| key.period);
+    let windows = running.map(|running| {
+        let by_gas = options.window_gases;
+        running.concat(rolling_windows(node_emissions.clone(), Arc::clone(&policy), by_gas))
+    });
+    let nothing = || empty(node_emissions.inner.scope()).as_collection();
+    let windows = windows.unwrap_or_else(nothing);
+    let footprints =
+        settled(node_emissions, "settle footprints", (&policy, known_ms), |key| key.period);
 
     Outputs {
         activity: entries(settled_activity, &policy, |key| {
@@ -135,7 +147,7 @@ pub(crate) fn footprints<'scope>(
             entries(footprints, &policy, |key| (key.period, key))
                 .map(move |(key, _reason)| key.by_the_hour(&hourly))
         },
-        windows: running.concat(rolling),
+        windows,
         notices,
     }
 }
@@ -250,15 +262,22 @@ fn is_live(policy: &Policy, period: Period, tick: Tick) -> bool {
     period >= policy.horizon(tick)
 }
 
+/// The tick at which something learned at `tick` comes true that waits for an instant; in hindsight, what waits for
+/// none after `known_ms` comes true at once. *As many ticks as there are periods would take far longer than what is
+/// computed at them.*
+fn due(waits_ms: i64, tick: Tick, known_ms: i64) -> Tick {
+    if waits_ms <= known_ms { tick } else { tick.max(Tick::new(waits_ms, Cause::Time)) }
+}
+
 /// Holds activity until its period has closed: from then on a period changes rarely.
 fn closed<'scope>(
     activity: Collection<'scope, ActivityKey, Measure>,
     policy: &Arc<Policy>,
+    known_ms: i64,
 ) -> Collection<'scope, ActivityKey, Measure> {
     let period_ms = policy.period_ms;
     delay_until(activity, "close", move |&key, tick, &measure, give| {
-        let closes = Tick::new(key.period.end_ms(period_ms), Cause::Time);
-        give(key, closes.max(tick), measure);
+        give(key, due(key.period.end_ms(period_ms), tick, known_ms), measure);
     })
 }
 
@@ -266,13 +285,13 @@ fn closed<'scope>(
 fn settled<'scope, D: Data + Copy, R: Semigroup + Clone + 'static>(
     collection: Collection<'scope, D, R>,
     name: &str,
-    policy: &Arc<Policy>,
+    (policy, known_ms): (&Arc<Policy>, i64),
     period_of: impl Fn(&D) -> Period + 'static,
 ) -> Collection<'scope, D, R> {
     let policy = Arc::clone(policy);
     delay_until(collection, name, move |&data, tick, diff, give| {
-        let settles = Tick::new(policy.settles_ms(period_of(&data)), Cause::Time);
-        give(data, settles.max(tick), diff.clone());
+        let settles_ms = policy.settles_ms(period_of(&data));
+        give(data, due(settles_ms, tick, known_ms), diff.clone());
     })
 }
 
