@@ -11,11 +11,11 @@ use timely::dataflow::operators::vec::Input;
 use timely::worker::Worker;
 
 use super::{Inputs, Outbox, footprints};
-use crate::hindsight::Recall;
 use crate::model::{
     ActivityRecord, Cause, Fact, FactorRow, MeterRow, NodeRow, Policy, Reading, Record, Subject,
     Tick,
 };
+use crate::stages::recall::Recall;
 
 /// An input of records, all of its current tick.
 type Batches<D> = InputHandle<Tick, CapacityContainerBuilder<Vec<D>>>;

@@ -37,7 +37,6 @@ use timely::dataflow::operators::vec::{Broadcast, Map};
 pub use self::handle::{Closed, Engine, EngineOptions};
 use self::join::{Local, arrange, join};
 pub use self::outbox::{Changes, IntoEntry, Outbox, window_entry};
-use crate::hindsight::Recall;
 use crate::model::entry::Line;
 use crate::model::time::HOUR_MS;
 use crate::model::{
@@ -48,6 +47,7 @@ use crate::stages::delay_until::delay_until;
 use crate::stages::metering::{Metered, Options, Piece1};
 use crate::stages::notice::Notice;
 use crate::stages::open::{Kind, LiveKey};
+use crate::stages::recall::Recall;
 use crate::stages::{activities, metering, open, rates, roll_up};
 
 type Collection<'scope, D, R> = VecCollection<'scope, Tick, D, R>;

@@ -19,11 +19,11 @@ use super::claims::{Claims, Verdict};
 use super::horizon::Moves;
 use super::metering::{Metered, Options, Piece, Piece1, Stretch};
 use super::notice::{Notice, Tally};
-use crate::hindsight::Recall;
 use crate::model::{
     ActivityDataEntry, ActivityKey, ActivityRecord, Arrival, Cause, Decimal, Id, Measure, Outcome,
     PendingCause, PendingEntry, Period, Policy, Quality, Record, RejectEvent, Subject, Tick, Unit,
 };
+use crate::stages::recall::Recall;
 
 /// What an activity says of itself.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

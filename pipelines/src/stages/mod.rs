@@ -8,4 +8,5 @@ pub mod metering;
 pub mod notice;
 pub mod open;
 pub mod rates;
+pub mod recall;
 pub mod roll_up;

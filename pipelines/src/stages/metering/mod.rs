@@ -49,11 +49,11 @@ pub use spans::{Scan, Span, Unusable, Value, usable};
 
 use super::horizon::Moves;
 use super::notice::{Notice, Tally};
-use crate::hindsight::Recall;
 use crate::model::{
     ActivityKey, Cause, Id, Measure, MeterRow, Outcome, PendingCause, PendingEntry, Period, Policy,
     Reading, ReadingEntry, Record, RejectEvent, Tick,
 };
+use crate::stages::recall::Recall;
 
 /// What metering hands out.
 #[derive(Clone, Debug)]
