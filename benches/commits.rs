@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plumeline_pipelines::model::{
-    ActivityEntry, ActivityKey, Arrival, Cause, Decimal, Emission, EmissionEntry, EmissionKey,
-    FootprintEntry, FootprintKey, Gas, GwpSet, Line, Measure, Method, Names, Outcome, Period,
-    Policy, Quality, Reading, ReadingEntry, Reason, Subject, Tick, Unit,
+    ActivityEntry, ActivityKey, Arrival, Calendar, Cause, Decimal, Emission, EmissionEntry,
+    EmissionKey, FootprintEntry, FootprintKey, Gas, GwpSet, Line, Measure, Method, Names, Outcome,
+    Period, Policy, Quality, Reading, ReadingEntry, Reason, Subject, Tick, Unit,
 };
 use plumeline_sinks::delta::{Compression, Lake, LakeConfig, Rows};
 
@@ -58,6 +58,7 @@ fn config(url: &str) -> LakeConfig {
             retain_ms: 35 * 86_400_000,
             samples_ms: 7 * 86_400_000,
             windows_ms: vec![3_600_000],
+            calendar: Calendar::default(),
             gwp: GwpSet::Ar6,
         },
         source_names: vec!["plant".into()],

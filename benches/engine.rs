@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use plumeline_pipelines::engine::{Engine, EngineOptions};
 use plumeline_pipelines::model::{
-    Arrival, Cause, Decimal, Fact, FactorRow, Gas, GwpSet, Id, MeterKind, MeterRow, Method,
-    NodeRow, Policy, Quality, Reading, StampSide, Tick, Unit, Validity,
+    Arrival, Calendar, Cause, Decimal, Fact, FactorRow, Gas, GwpSet, Id, MeterKind, MeterRow,
+    Method, NodeRow, Policy, Quality, Reading, StampSide, Tick, Unit, Validity,
 };
 use timely::worker::Worker;
 
@@ -59,6 +59,7 @@ impl Shape {
             retain_ms: 35 * DAY,
             samples_ms: 35 * DAY,
             windows_ms: vec![HOUR, DAY],
+            calendar: Calendar::default(),
             gwp: GwpSet::Ar6,
         }
     }

@@ -20,7 +20,7 @@ use plumeline_pipelines::model::Names;
 use plumeline_sinks::delta::Lake;
 
 use crate::config::{self, Pipeline, Problem, Problems, SourceEntry, format_duration};
-use crate::facts::{FactStore, TABLES, Table, Terms, read_file, table_name, table_path};
+use crate::facts::{FactStore, Table, Terms, read_tables, table_name, table_path};
 
 /// What a check found.
 #[derive(Clone, Debug)]
@@ -108,21 +108,7 @@ pub fn load_facts(pipeline: &Pipeline, store: &mut FactStore) -> Result<Problems
     let names = store.names();
     let terms =
         Terms { names: &names, timezone: &pipeline.timezone, period_ms: pipeline.policy.period_ms };
-    let mut problems = Problems::new();
-    let mut files = Vec::new();
-    for table in TABLES {
-        let Some(path) = table_path(&pipeline.tables, table) else {
-            continue;
-        };
-        match read_file(table, path, terms) {
-            Ok(file) => files.push(file),
-            Err(found) => problems.extend(found),
-        }
-    }
-    if problems.errors() > 0 {
-        // A missing row would make others look wrong: the joins wait until each row is good.
-        return Err(problems);
-    }
+    let files = read_tables(&pipeline.tables, terms, None)?;
     store.apply_files(&files).map(|applied| applied.warnings)
 }
 
@@ -238,7 +224,11 @@ fn summary(pipeline: &Pipeline, store: &FactStore) -> Summary {
     shown.extend(pipeline.sources.iter().map(|source| ("source", described(source))));
     if let Some(delta) = &pipeline.delta {
         let every = format_duration(delta.commit_every_ms);
-        shown.push(("sink", format!("delta: {}, a commit every {every}", delta.url)));
+        let compacted = delta.compact_after_ms.map_or_else(
+            || "never compacted".to_owned(),
+            |after_ms| format!("compacted after {}", format_duration(after_ms)),
+        );
+        shown.push(("sink", format!("delta: {}, a commit every {every}, {compacted}", delta.url)));
     }
     if pipeline.prometheus.is_some() {
         shown.push(("sink", format!("prometheus: http://{}/metrics", pipeline.http)));

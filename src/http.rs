@@ -2,8 +2,13 @@
 //!
 //! * `/metrics`: all series, as of one tick, in the Prometheus text format 0.0.4.
 //! * `/healthz`: the process is alive.
-//! * `POST /restate`: what is pending below the horizon is to be restated now.
 //! * `/readyz`: readings are taken in and committed; otherwise 503 and what is wrong, a line each.
+
+//!
+//! What changes anything is for whoever is on this machine, and no page in their browser (hence [`HEADER`]):
+//!
+//! * `POST /restate`: what is pending below the horizon is to be restated now.
+//! * `POST /facts/apply`: an edit of the tables that waits, since it touches much, is to be applied.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,9 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::task::JoinHandle;
 
@@ -21,6 +27,9 @@ use crate::runtime::{RunError, Telemetry};
 
 /// How long a pipeline may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a request to change something carries: a browser adds it for no page of another site.
+const HEADER: &str = "plumeline-order";
 
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -36,12 +45,17 @@ pub async fn serve(
     let refused = |cause| RunError::Http { address, cause };
     let listener = tokio::net::TcpListener::bind(address).await.map_err(refused)?;
     let bound = listener.local_addr().map_err(refused)?;
+    let orders = Router::new()
+        .route("/restate", post(restate))
+        .route("/facts/apply", post(apply_facts))
+        .layer(from_fn(move |request, next| from_here(bound, request, next)));
     let pages = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
-        .route("/restate", post(restate))
-        .with_state(telemetry);
+        .merge(orders)
+        .with_state(telemetry)
+        .into_make_service_with_connect_info::<SocketAddr>();
     #[expect(clippy::disallowed_methods, reason = "the handle is returned, and its end observed")]
     let serving = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, pages).await {
@@ -59,7 +73,7 @@ pub fn ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\n{HEADER}: yes\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
@@ -70,6 +84,16 @@ pub fn ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
     }
 }
 
+/// Lets a request pass that comes from this machine: from the loopback, or the address we listen on.
+async fn from_here(bound: SocketAddr, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let is_near = peer.is_some_and(|ip| ip.is_loopback() || ip == bound.ip());
+    if is_near && request.headers().contains_key(HEADER) {
+        return next.run(request).await;
+    }
+    (StatusCode::FORBIDDEN, "ask with `plumeline`, on the machine it runs on\n").into_response()
+}
+
 async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, METRICS_TYPE)], telemetry.metrics_page())
 }
@@ -77,6 +101,15 @@ async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
 async fn restate(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
     telemetry.ask_for_restatement();
     (StatusCode::ACCEPTED, "what is pending below the horizon is restated, behind the live input\n")
+}
+
+async fn apply_facts(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
+    let told = if telemetry.ask_for_facts() {
+        "the edit of the tables that waited is applied\n"
+    } else {
+        "no edit of the tables waits\n"
+    };
+    (StatusCode::ACCEPTED, told)
 }
 
 async fn ready(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {

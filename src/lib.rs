@@ -7,6 +7,8 @@
 //! check     `plumeline check`: every problem at once
 //! journal/  what was acknowledged, on disk; `plumeline journal`
 //! runtime/  `plumeline run`: ingest, feeder, workers, committer, publisher
+//! restate/  `plumeline restate`: what lies below the horizon, computed anew
+//! restore/  `plumeline restore`: the journal made anew from the tables
 //! verify    `plumeline verify`: the ledger computed again and compared
 //! bar       how far something has come, on a terminal
 //! http      /metrics, /healthz, /readyz
@@ -21,7 +23,10 @@ pub mod facts;
 pub mod http;
 pub mod journal;
 pub mod restate;
+pub mod restore;
+pub mod review;
 pub mod runtime;
+pub mod upgrade;
 pub mod verify;
 
 /// An error and all its causes in one line.

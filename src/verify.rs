@@ -18,7 +18,8 @@ use jiff::Timestamp;
 use plumeline_pipelines::audit::{Auditor, Entries, Learned};
 use plumeline_pipelines::digest::{Digester, Digests, Table};
 use plumeline_pipelines::model::{
-    ActivityKey, Cause, Emission, EmissionKey, FootprintKey, Id, Line, Measure, Names, Record, Tick,
+    ActivityKey, Cause, Emission, EmissionKey, FootprintKey, GwpSet, Id, Line, Measure, Names,
+    Record, Tick,
 };
 use plumeline_sinks::delta::{CutRows, LakeError, LakeReader, Proof, TableName};
 use thiserror::Error;
@@ -119,7 +120,7 @@ pub fn verify(
         verdict.count(&rows);
         let found = entries(&rows, &mut digester);
         let twice = books.twice(&rows);
-        let expected = auditor.cut(cut, learned(rows));
+        let expected = auditor.cut(cut, learned(rows, auditor.gwp()));
         verdict.difference = twice.or_else(|| books.compare(cut, &found, &expected));
         if verdict.difference.is_some() {
             return Ok(verdict);
@@ -172,7 +173,8 @@ fn is_restated(pipeline: &Pipeline, names: &Arc<Names>) -> Result<bool, VerifyEr
     Ok(reader.next_cut()?.is_some())
 }
 
-fn learned(rows: CutRows) -> Learned {
+/// What was learned with these rows; before them all CO2e was that of the set `gwp`.
+fn learned(rows: CutRows, gwp: GwpSet) -> Learned {
     let readings =
         rows.readings.into_iter().map(|row| (row.received_ms, Record::Reading(row.record)));
     let activities =
@@ -185,6 +187,7 @@ fn learned(rows: CutRows) -> Learned {
     let restated = rows.restated.first().map(|row| Tick::new(row.known_ms, Cause::Cut));
     Learned {
         restated,
+        gwp: rows.gwp.filter(|set| *set != gwp),
         facts: facts.collect(),
         records: records.map(|(ms, record)| (Tick::new(ms, Cause::Readings), record)).collect(),
     }

@@ -10,6 +10,7 @@
 //!    what was sent and which facts hold; there is nothing else to keep in step.
 //! 2. A deed may end the process at any of the points of [`rig::points`], after any small number of passes, and the
 //!    next process right after: on the way of the recovery.
+//!    Or its state folder is lost, and `plumeline restore` makes it anew from the tables.
 //! 3. After each drained run the chain of commits is whole, `readings` has as many rows as were accepted,
 //!    `plumeline verify` agrees at every cut, and activity and emissions sum up to the model's.
 //! 4. In the end the meter that is late is registered, the rest is sent, and each row is looked at.
@@ -23,8 +24,8 @@ mod rig;
 mod support;
 
 use std::any::Any;
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 use plumeline_fixtures::random::SplitMix64;
@@ -75,6 +76,8 @@ enum Deed {
     Crash(End),
     /// And so does the run after it.
     CrashTwice(End, End),
+    /// The state folder is lost, and restored from the tables.
+    Lose,
 }
 
 fn points() -> impl Strategy<Value = &'static str> {
@@ -99,6 +102,7 @@ fn deeds() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::Drain),
         4 => (points(), passes()).prop_map(Deed::Crash),
         3 => ((points(), passes()), second).prop_map(|(a, b)| Deed::CrashTwice(a, b)),
+        2 => Just(Deed::Lose),
     ]
 }
 
@@ -144,6 +148,7 @@ impl World {
                 self.crash(*first);
                 self.crash(*second);
             }
+            Deed::Lose => self.lose(),
         }
     }
 
@@ -174,6 +179,18 @@ impl World {
         let is_reached = run_into(&self.rig, end, LASTS_MAX);
         self.rig.edit("pipeline.toml", &followed, FILE_SOURCE);
         is_reached
+    }
+
+    fn lose(&self) {
+        match fs::remove_dir_all(self.rig.path("state")) {
+            Err(error) if error.kind() != ErrorKind::NotFound => panic!("{error}"),
+            Ok(()) | Err(_) => {}
+        }
+        let restored = self.rig.plumeline(&["restore"]);
+        let said = String::from_utf8(restored.stderr).unwrap();
+        let is_begun = !said.contains("nothing is committed");
+        eprintln!("lost, and {}", if is_begun { "restored" } else { "begun anew" });
+        assert_eq!(restored.status.success(), is_begun, "{said}");
     }
 
     fn drain(&self) {

@@ -277,6 +277,38 @@ fn files_are_taken_in_once_however_often_they_are_given() {
 }
 
 #[test]
+fn rows_of_a_parquet_file_are_taken_in_once_however_often_they_are_given() {
+    let Some(python) = ledger::reader() else {
+        return;
+    };
+    let rig = rig("manual");
+    rig.edit("pipeline.toml", FOLLOW, "");
+    rig.write("readings.jsonl", "");
+    rig.run_to_end();
+    let (file, day_s) = (rig.path("history.parquet"), rig::day_before_yesterday() / 1000);
+    let copy = format!(
+        "COPY (SELECT 'm-' || (n % 4) AS meter, to_timestamp({day_s} + 60 * (1 + n // 4)) AS observed_at, \
+         CAST(n + 1 AS DECIMAL(9, 3)) AS value, 'kWh' AS unit FROM range({OLD}) AS numbers(n) \
+         UNION ALL SELECT 'm-1', NULL, 3, 'kWh') TO '{}' (FORMAT parquet)",
+        file.display()
+    );
+    ledger::query(&rig, &python, &copy);
+    for _ in 0..2 {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_plumeline"))
+            .args(["backfill".as_ref(), rig.path("pipeline.toml").as_os_str(), file.as_os_str()])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    rig.verify();
+    let sum = energy(OLD).to_string();
+    assert_eq!(sums(&rig, &python), [sum.clone(), sum]);
+    assert_eq!(ledger::one(&rig, &python, "SELECT count(*) FROM readings"), OLD.to_string());
+    let refused = "SELECT position FROM rejects WHERE event = 'rejected'";
+    assert_eq!(ledger::one(&rig, &python, refused), (OLD + 1).to_string());
+}
+
+#[test]
 fn an_end_at_any_moment_of_it_books_it_once() {
     std::thread::scope(|scope| {
         for point in RESTATING {

@@ -220,7 +220,7 @@ fn a_journal_that_is_not_the_ledgers_is_refused() {
     rig.write("readings.jsonl", lines(4..8));
     rig.run_to_end();
     // One that is new, one that was set back, and the right one without its tables.
-    for (state, said) in [("new", "the journal is empty"), ("older", "the journal does not know")] {
+    for (state, said) in [("new", "plumeline restore"), ("older", "the journal does not know")] {
         let line = format!("name = \"acme\"\nstate_dir = \"{state}\"");
         rig.edit("pipeline.toml", "name = \"acme\"", &line);
         let refused = refusal(&rig.plumeline(&["run"]));
@@ -231,11 +231,11 @@ fn a_journal_that_is_not_the_ledgers_is_refused() {
     let refused = refusal(&rig.plumeline(&["run"]));
     assert!(refused.contains("tables that are not there"), "{refused}");
     rig.edit("pipeline.toml", "url = \"elsewhere\"", "url = \"lake\"");
-    rig.edit("pipeline.toml", "name = \"acme\"", "name = \"acme\"\ngwp = \"ar5\"");
+    rig.edit("pipeline.toml", "grace = \"0s\"", "grace = \"5m\"");
     let refused = refusal(&rig.plumeline(&["run"]));
-    assert!(refused.contains("gwp = ar6, and now it is ar5"), "{refused}");
+    assert!(refused.contains("grace = 0 ms, and now it is 300000 ms"), "{refused}");
     assert!(refused.contains("wrong base"), "{refused}");
-    rig.edit("pipeline.toml", "gwp = \"ar5\"", "");
+    rig.edit("pipeline.toml", "grace = \"5m\"", "grace = \"0s\"");
     rig.run_to_end();
 }
 

@@ -132,10 +132,10 @@ fn a_process_with_another_journal_is_refused_also_after_the_first_was_killed() {
     wait_for_a_commit(&one);
     let other = second(&one);
     let said = refused_start(&other);
-    assert!(said.contains("the journal is empty") && said.contains("another url"), "{said}");
+    assert!(said.contains("plumeline restore") && said.contains("another url"), "{said}");
     running.kill();
     let said = refused_start(&other);
-    assert!(said.contains("the journal is empty") && said.contains("another url"), "{said}");
+    assert!(said.contains("plumeline restore") && said.contains("another url"), "{said}");
     goes_on_unharmed(&one, one.run(), true);
 }
 

@@ -76,10 +76,13 @@ pub(crate) struct FileMark {
 }
 
 impl FileMark {
+    /// What a file calls its only stream.
+    pub(crate) const STREAM: &str = "file";
+
     fn position(self) -> Position {
         let Self { file: (device, inode), line, byte, tail } = self;
         let at = format!("{device} {inode} {line} {byte} {tail}");
-        Position { stream: "file".to_owned(), at }
+        Position { stream: Self::STREAM.to_owned(), at }
     }
 
     /// The place that `positions` tell, if they do.

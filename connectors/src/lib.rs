@@ -63,5 +63,5 @@ pub use batch::{Batch, FactChange, Receipt};
 pub use config::SourceConfig;
 pub use mqtt::topic::{TopicError, TopicPattern};
 pub use position::Position;
-pub use registry::{probe, start};
+pub use registry::{goes_on_from, probe, start};
 pub use source::{Clock, Context, Retry, STOP_MAX, SourceError, SourceHandle, SourceStatus};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::SourceConfig;
+use crate::position::Position;
 use crate::source::{Context, Running, SourceError, SourceHandle, SourceStatus};
 use crate::{file, kafka, mqtt};
 
@@ -30,6 +31,20 @@ pub fn start(config: SourceConfig, context: Context) -> Result<SourceHandle, Sou
         }
     };
     Ok(SourceHandle { name, status, running })
+}
+
+/// Whether a source of this configuration goes on from `position` if it is told to: it reads that topic, or that very
+/// file.
+#[must_use]
+pub fn goes_on_from(config: &SourceConfig, position: &Position) -> bool {
+    match config {
+        SourceConfig::Mqtt(_) => false,
+        SourceConfig::Kafka(config) => {
+            let topic = position.stream.split_once(' ').map(|(_, topic)| topic);
+            config.topics.iter().any(|read| Some(read.as_str()) == topic)
+        }
+        SourceConfig::File(config) => file::is_of(&config.path, position),
+    }
 }
 
 /// Tries exactly the operations a source needs, and leaves no trace: the broker answers, its topics exist

@@ -17,22 +17,24 @@
 //! A period's balance freezes when the horizon passes it, which may happen between two cuts: a cut is gone
 //! through in steps, each up to the last tick before the horizon moves.
 
+mod entries;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::NodeKey;
 use crate::model::entry::Line;
 use crate::model::time::DAY_MS;
 use crate::model::{
-    ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow,
-    FootprintKey, Gas, Id, Measure, Method, Period, Policy, Reading, Record, Subject, Tick, Wide,
+    ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow, Gas,
+    GwpSet, Id, Measure, Method, Period, Policy, Reading, Record, Subject, Tick,
 };
-use crate::reference::{
-    Balances, History, Restated, Told, ToldValues, add, forget_values, holding_lines,
-};
+use crate::reference::{History, Restated, Told, ToldValues, add, forget_values, holding_lines};
 use crate::stages::activities::Said;
 use crate::stages::metering::{Rows, Scan, Value, book_span};
 use crate::stages::roll_up::Tree;
 use differential_dataflow::difference::Multiply;
+
+pub use entries::Entries;
 
 /// What was learned up to a cut, since the one before.
 #[derive(Clone, Debug, Default)]
@@ -43,67 +45,8 @@ pub struct Learned {
     pub records: Vec<(Tick, Record)>,
     /// The cut took a restatement along, of what was known up to this tick.
     pub restated: Option<Tick>,
-}
-
-/// The entries of a cut, summed by the key of their balance, as tables hold them: without what is zero, and
-/// without what has no column (`presence`, the mass of `co2e`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entries {
-    /// Of `activity`, under no factor.
-    pub activity: BTreeMap<ActivityKey, Measure>,
-    /// Of `emissions`.
-    pub emissions: BTreeMap<EmissionKey, Emission>,
-    /// Of `footprints`.
-    pub footprints: BTreeMap<FootprintKey, Emission>,
-}
-
-impl Entries {
-    /// Adds balances as tables hold them.
-    pub fn add_balances(&mut self, balances: &Balances) {
-        balances.activity.iter().for_each(|(key, measure)| self.add_activity(*key, measure));
-        balances.emissions.iter().for_each(|(key, emission)| self.add_emission(*key, emission));
-        balances.footprints.iter().for_each(|(key, emission)| self.add_footprint(*key, emission));
-    }
-
-    /// Adds all of `other` under the keys that are `wanted`, by the start of their period, ms.
-    fn merge(&mut self, other: &Self, wanted: impl Fn(i64) -> bool, policy: &Policy, sign: i64) {
-        let start_ms = |key: &ActivityKey| key.period.start_ms(policy.period_ms);
-        for (key, change) in other.activity.iter().filter(|(key, _)| wanted(start_ms(key))) {
-            let change = if sign < 0 { change.negated() } else { *change };
-            self.add_activity(*key, &change);
-        }
-        let emissions = other.emissions.iter().filter(|(key, _)| wanted(start_ms(&key.activity)));
-        for (key, change) in emissions {
-            let change = if sign < 0 { change.negated() } else { *change };
-            self.add_emission(*key, &change);
-        }
-        for (key, change) in other.footprints.iter().filter(|(key, _)| wanted(key.start_ms)) {
-            let change = if sign < 0 { change.negated() } else { *change };
-            self.add_footprint(*key, &change);
-        }
-    }
-
-    /// Adds an entry of `activity`.
-    pub fn add_activity(&mut self, key: ActivityKey, change: &Measure) {
-        let change = Measure { presence: 0, ..*change };
-        add(&mut self.activity, ActivityKey { factor: Id::NONE, ..key }, &change);
-    }
-
-    /// Adds an entry of `emissions`.
-    pub fn add_emission(&mut self, key: EmissionKey, change: &Emission) {
-        add(&mut self.emissions, key, &columns(key.line.gas, change));
-    }
-
-    /// Adds an entry of `footprints`.
-    pub fn add_footprint(&mut self, key: FootprintKey, change: &Emission) {
-        add(&mut self.footprints, key, &columns(key.gas, change));
-    }
-}
-
-/// What the tables hold of an emission.
-fn columns(gas: Gas, change: &Emission) -> Emission {
-    let mass = if gas.has_mass() { change.mass } else { Wide::ZERO };
-    Emission { mass, presence: 0, ..*change }
+    /// All CO2e is that of this GWP set from now on, also of what was known up to `restated`, or the last cut.
+    pub gwp: Option<GwpSet>,
 }
 
 /// What is known of one meter or activity, and what is booked of it.
@@ -170,9 +113,16 @@ impl Auditor {
     /// Nothing is known yet, and nothing will be forgotten.
     #[must_use]
     pub fn with_history(policy: Policy) -> Self {
-        let (facts, records, restated) = (Vec::new(), Vec::new(), Vec::new());
-        let history = History { policy: policy.clone(), facts, records, restated };
+        let (facts, records) = (Vec::new(), Vec::new());
+        let (restated, gwps) = (Vec::new(), Vec::new());
+        let history = History { policy: policy.clone(), facts, records, restated, gwps };
         Self { whole: Some((history, Entries::default())), ..Self::new(policy) }
+    }
+
+    /// The GWP set that all CO2e is in.
+    #[must_use]
+    pub fn gwp(&self) -> GwpSet {
+        self.policy.gwp
     }
 
     /// The entries of the cut, which follows on the last one.
@@ -180,11 +130,16 @@ impl Auditor {
     /// # Panics
     /// If it took a restatement along and the auditor has no history.
     pub fn cut(&mut self, cut: Tick, learned: Learned) -> Entries {
+        let mut entries = Entries::default();
+        if let Some(gwp) = learned.gwp {
+            self.change_gwp(gwp, learned.restated, &mut entries);
+        }
         if let Some((history, _)) = &mut self.whole {
             history.facts.extend_from_slice(&learned.facts);
             history.records.extend_from_slice(&learned.records);
         }
-        let restated = learned.restated.map(|known| Restated { tick: cut, known });
+        let known = learned.restated.filter(|_| learned.gwp.is_none());
+        let restated = known.map(|known| Restated { tick: cut, known });
         let mut ticks: BTreeMap<Tick, Learned> = BTreeMap::new();
         for (tick, fact, diff) in learned.facts {
             ticks.entry(tick).or_default().facts.push((tick, fact, diff));
@@ -192,7 +147,6 @@ impl Auditor {
         for (tick, record) in learned.records {
             ticks.entry(tick).or_default().records.push((tick, record));
         }
-        let mut entries = Entries::default();
         if let (Tick::ZERO, Some(first)) = (self.last, ticks.keys().next()) {
             self.last = *first;
         }
@@ -216,6 +170,23 @@ impl Auditor {
         entries
     }
 
+    /// All CO2e is that of `gwp` from now on: books the differences of what was booked up to `known`.
+    fn change_gwp(&mut self, gwp: GwpSet, known: Option<Tick>, entries: &mut Entries) {
+        let known = known.unwrap_or(self.last);
+        // What fell due before was booked under the old set.
+        for end in self.steps(known) {
+            self.book(end, entries);
+            self.last = end;
+        }
+        self.policy.gwp = gwp;
+        self.touched.extend(self.accounts.keys().copied());
+        self.book(known, entries);
+        if self.whole.is_some() {
+            let missing = self.missing(known, entries);
+            entries.merge(&missing, |_| true, &self.policy, 1);
+        }
+    }
+
     /// What is not booked below the horizon of `known`, although everything that was known then leads to it.
     fn missing(&self, known: Tick, entries: &Entries) -> Entries {
         let (history, booked) =
@@ -223,7 +194,7 @@ impl Auditor {
         let horizon_ms = self.policy.horizon(known).start_ms(self.policy.period_ms);
         let is_below = |start_ms: i64| start_ms < horizon_ms;
         let (mut wanted, mut missing) = (Entries::default(), Entries::default());
-        wanted.add_balances(&history.in_hindsight(known));
+        wanted.add_balances(&history.in_hindsight(known, self.policy.gwp));
         missing.merge(&wanted, is_below, &self.policy, 1);
         missing.merge(booked, is_below, &self.policy, -1);
         missing.merge(entries, is_below, &self.policy, -1);

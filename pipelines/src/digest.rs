@@ -121,6 +121,13 @@ impl Digests {
         }
     }
 
+    /// Takes all of `other` off.
+    pub fn take_off(&mut self, other: &Self) {
+        for (&(table, day_ms), &digest) in &other.0 {
+            self.add(table, day_ms, Digest::default() - digest);
+        }
+    }
+
     /// The digest of a table over all days from `from_ms` on.
     #[must_use]
     pub fn since(&self, table: Table, from_ms: i64) -> Digest {
@@ -255,7 +262,7 @@ fn masses(gas: Gas, change: &Emission) -> [i128; 2] {
 mod tests {
     use super::*;
     use crate::model::time::DAY_MS;
-    use crate::model::{GwpSet, Line, Method, Period, Unit, Wide};
+    use crate::model::{Calendar, GwpSet, Line, Method, Period, Unit, Wide};
 
     fn policy() -> Policy {
         Policy {
@@ -264,6 +271,7 @@ mod tests {
             retain_ms: DAY_MS,
             samples_ms: DAY_MS,
             windows_ms: Vec::new(),
+            calendar: Calendar::default(),
             gwp: GwpSet::Ar6,
         }
     }

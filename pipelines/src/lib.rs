@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! model/      quantities, units, gases, time, names, facts, records, ledger entries: plain values
-//! stages/     the dataflow, one stage a file: metering, activities, rates, emissions, roll_up, delay_until
+//! stages/     the dataflow, one stage a file: metering, activities, rates, emissions, roll_up, delay_until, to_date
 //! engine      wires the stages; `Engine` feeds one worker and hands out what it derives
 //! audit       the same, cut by cut, for long ledgers: what `plumeline verify` compares with
+//! hindsight   what the ledger would say had all been known from the beginning
+//! kept        what a live dataflow has kept from before the horizon, told again
 //! digest      128 bits that stand for all balances
 //! reference   the same answers from plain loops over everything; the oracle of every test
 //! ```
@@ -16,6 +18,7 @@ pub mod audit;
 pub mod digest;
 pub mod engine;
 pub mod hindsight;
+pub mod kept;
 pub mod model;
 pub mod reference;
 pub mod stages;

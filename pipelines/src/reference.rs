@@ -15,19 +15,22 @@
 //! restated from below ([`Restated`]): then its balance is what everything that was ever said leads to, without
 //! anything being late or forgotten.
 
+mod days;
 mod told;
+mod windows;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 
-use crate::engine::{NodeKey, stays};
+use crate::engine::NodeKey;
 use crate::model::entry::Line;
-use crate::model::time::{DAY_MS, day_start};
+use crate::model::time::day_start;
 use crate::model::{
     ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow,
-    FootprintKey, Gas, GwpSet, Id, Measure, NodeRow, Period, Policy, Rate, Reading, Record, Tick,
-    Unit, WindowKey,
+    FootprintKey, GwpSet, Id, Measure, NodeRow, Period, Policy, Rate, Reading, Record, Tick, Unit,
+    WindowKey,
 };
 use crate::stages::activities::Said;
 use crate::stages::metering::{Rows, Scan, Value, book_span};
@@ -36,6 +39,7 @@ use crate::stages::roll_up::Tree;
 
 use told::tell;
 pub(crate) use told::{Told, ToldValues, forget_values};
+use windows::Stay;
 
 /// Everything ever learned, in the order it was.
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ pub struct History {
     pub records: Vec<(Tick, Record)>,
     /// Restatements from below the horizon, in order.
     pub restated: Vec<Restated>,
+    /// From when on all CO2e, also of what was booked before, is that of another GWP set than the policy's; in order.
+    pub gwps: Vec<(Tick, GwpSet)>,
 }
 
 /// Periods below the horizon were restated: as known at `known`, at `tick`, which has the same horizon.
@@ -95,10 +101,20 @@ pub fn add<K: Ord, R: Semigroup + IsZero + Default>(
     key: K,
     diff: &R,
 ) {
-    let mut balance = balances.remove(&key).unwrap_or_default();
-    balance.plus_equals(diff);
-    if !balance.is_zero() {
-        balances.insert(key, balance);
+    match balances.entry(key) {
+        Entry::Vacant(vacant) => {
+            let mut balance = R::default();
+            balance.plus_equals(diff);
+            if !balance.is_zero() {
+                vacant.insert(balance);
+            }
+        }
+        Entry::Occupied(mut occupied) => {
+            occupied.get_mut().plus_equals(diff);
+            if occupied.get().is_zero() {
+                occupied.remove();
+            }
+        }
     }
 }
 
@@ -110,7 +126,7 @@ impl History {
         let settled = |period: Period| Tick::new(policy.settles_ms(period), Cause::Time) <= tick;
         let mut balances = Balances::default();
         for ((frozen, view), days) in self.days_by_freezing(tick) {
-            let snapshot = self.snapshot(frozen, view);
+            let snapshot = self.snapshot(frozen, view, self.gwp(tick));
             let here =
                 |period: Period| days.contains(&day_start(period.start_ms(policy.period_ms)));
             for (key, measure) in &snapshot.activity {
@@ -123,20 +139,24 @@ impl History {
                     add(&mut balances.emissions, *key, emission);
                 }
             }
-            for (key, emission) in &snapshot.nodes {
-                if here(key.period) && settled(key.period) {
+            for (key, emission) in snapshot.nodes.iter().filter(|(key, _)| here(key.period)) {
+                if settled(key.period) {
                     add(&mut balances.footprints, key.by_the_hour(policy), emission);
                 }
+                let is_retained = (frozen, view) == (tick, View::Live);
+                let stay = Stay { tick, by_gas, is_retained };
+                self.count_to_date(key, emission, stay, &mut balances.windows);
             }
         }
-        balances.windows = self.windows(tick, by_gas);
+        self.count_rolling(tick, by_gas, &mut balances.windows);
         balances
     }
 
     /// The balances of all settled periods at `tick`, had everything known then been known from the beginning.
     #[must_use]
-    pub(crate) fn in_hindsight(&self, tick: Tick) -> Balances {
-        let Snapshot { mut activity, mut emissions, nodes } = self.snapshot(tick, View::Whole);
+    pub(crate) fn in_hindsight(&self, tick: Tick, gwp: GwpSet) -> Balances {
+        let snapshot = self.snapshot(tick, View::Whole, gwp);
+        let Snapshot { mut activity, mut emissions, nodes } = snapshot;
         let policy = &self.policy;
         let settled = |period: Period| Tick::new(policy.settles_ms(period), Cause::Time) <= tick;
         activity.retain(|key, _| settled(key.period));
@@ -148,58 +168,13 @@ impl History {
         Balances { activity, emissions, footprints, windows: BTreeMap::new() }
     }
 
-    fn windows(&self, tick: Tick, by_gas: bool) -> BTreeMap<WindowKey, Emission> {
-        let mut windows = BTreeMap::new();
-        for (key, emission) in &self.snapshot(tick, View::Live).nodes {
-            for (window, enters_ms, leaves_ms) in stays(&self.policy, key.period) {
-                let (enters, leaves) =
-                    (Tick::new(enters_ms, Cause::Time), Tick::new(leaves_ms, Cause::Time));
-                if enters <= tick && tick < leaves {
-                    let gas = if by_gas { key.gas } else { Gas::Co2e };
-                    let NodeKey { node, depth, scope, method, .. } = *key;
-                    let key = WindowKey { window, node, depth, scope, method, gas };
-                    add(&mut windows, key, emission);
-                }
-            }
-        }
-        windows
+    /// The GWP set that all CO2e is in at `tick`.
+    fn gwp(&self, tick: Tick) -> GwpSet {
+        let newest = self.gwps.iter().rfind(|(since, _)| *since <= tick);
+        newest.map_or(self.policy.gwp, |(_, gwp)| *gwp)
     }
 
-    /// Days of periods by the tick whose knowledge they show at `tick`: now, or when they froze, or when they
-    /// were restated after that.
-    fn days_by_freezing(&self, tick: Tick) -> BTreeMap<(Tick, View), Vec<i64>> {
-        let mut days: Vec<i64> = Vec::new();
-        let mut last = Tick::ZERO;
-        for (learned, record) in self.records.iter().filter(|(learned, _)| *learned <= tick) {
-            last = last.max(*learned);
-            let (from, to) = match record {
-                // A hold, an interval or the span since the last value may reach a day and more around.
-                Record::Reading(reading) => {
-                    (reading.from_ms.unwrap_or(reading.at_ms - DAY_MS), reading.at_ms + DAY_MS)
-                }
-                Record::Activity(activity) => (activity.from_ms, activity.to_ms),
-            };
-            let (first, end) = (day_start(from), day_start(to));
-            days.extend(every_day(first, end));
-        }
-        // Spans between two readings: every day between the first and the last.
-        if let (Some(&first), Some(&end)) = (days.iter().min(), days.iter().max()) {
-            days = every_day(first, end).collect();
-        }
-        let mut by_freezing: BTreeMap<(Tick, View), Vec<i64>> = BTreeMap::new();
-        for day in days {
-            let last_live = Tick::new(day + DAY_MS + self.policy.retain_ms - 1, Cause::Cut);
-            let restated = self.restated.iter().rfind(|restated| restated.tick <= tick);
-            let shown = match restated {
-                Some(restated) if restated.tick > last_live => (restated.known, View::Whole),
-                _ => (last_live.min(tick), View::Live),
-            };
-            by_freezing.entry(shown).or_default().push(day);
-        }
-        by_freezing
-    }
-
-    fn snapshot(&self, tick: Tick, view: View) -> Snapshot {
+    fn snapshot(&self, tick: Tick, view: View, gwp: GwpSet) -> Snapshot {
         let mut activity = BTreeMap::new();
         let mut give = |((key, held_until_ms), measure): ((ActivityKey, i64), Measure)| {
             if Tick::new(held_until_ms, Cause::Time) <= tick {
@@ -222,11 +197,11 @@ impl History {
         for (id, said) in self.activities(tick, view) {
             said.pieces(id, (&self.policy, Period::default()), &mut give);
         }
-        self.emit(activity, tick)
+        self.emit(activity, tick, gwp)
     }
 
     /// Multiplies activity with the rates that hold, and rolls it up the tree.
-    fn emit(&self, activity: BTreeMap<ActivityKey, Measure>, tick: Tick) -> Snapshot {
+    fn emit(&self, activity: BTreeMap<ActivityKey, Measure>, tick: Tick, gwp: GwpSet) -> Snapshot {
         let mut snapshot = Snapshot { activity, ..Snapshot::default() };
         let mut rates: BTreeMap<(Id, Unit, Period), Vec<(Line, Rate)>> = BTreeMap::new();
         let (factors, tree) = (self.factor_rows(tick), self.tree(tick));
@@ -237,7 +212,7 @@ impl History {
             let start_ms = key.period.start_ms(self.policy.period_ms);
             let lines = rates.entry((key.factor, key.unit, key.period)).or_insert_with(|| {
                 let rows = factors.get(&key.factor).map_or(&[][..], Vec::as_slice);
-                holding_lines(rows, key.unit, start_ms, self.policy.gwp)
+                holding_lines(rows, key.unit, start_ms, gwp)
             });
             for (line, rate) in lines {
                 let emission = measure.multiply(rate);
@@ -479,9 +454,4 @@ pub(crate) fn holding_lines(
         .filter(|row| Some(row.revision) == newest)
         .filter_map(|row| line(row, unit, gwp))
         .collect()
-}
-
-/// The starts of days from `first` to `end`, both included.
-fn every_day(first: i64, end: i64) -> impl Iterator<Item = i64> {
-    (first / DAY_MS..=end / DAY_MS).map(|day| day * DAY_MS)
 }

@@ -4,9 +4,12 @@
 //!
 //! 1. A history is run through with a horizon of a day or two, so that much of it comes too late.
 //! 2. At some steps what is known at an earlier one is computed anew ([`hindsight`]); what the balances below the
-//!    horizon lack is booked, and the live dataflow is told what to keep of it, where it may keep something else.
+//!    horizon lack is booked, and added to the opening balance of windows to date; and the live dataflow is told
+//!    what to keep of it, where it may keep something else.
 //! 3. At every tick all balances equal the reference, which knows of the restatements, bit for bit.
 //! 4. One restatement after another finds nothing to book.
+//! 5. Once nothing is pending, another GWP set restates everything at once: what hindsight says under it of all that
+//!    has settled, less what is booked, brings the ledger to where a dataflow that runs under it already is.
 
 mod support;
 
@@ -15,14 +18,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use plumeline_pipelines::audit::Auditor;
 use plumeline_pipelines::engine::{Engine, EngineOptions, Semigroup};
 use plumeline_pipelines::hindsight::{Hindsight, Recall, hindsight};
-use plumeline_pipelines::model::{Cause, Emission, Fact, Measure, Record, Subject, Tick};
+use plumeline_pipelines::model::{
+    Cause, Emission, Fact, GwpSet, Measure, Policy, Record, Subject, Tick,
+};
 use plumeline_pipelines::reference::{Balances, Restated, add};
 use plumeline_pipelines::stages::notice::Notice;
+use plumeline_pipelines::stages::to_date::OpeningKey;
 use proptest::prelude::*;
 use support::Scenario;
 use support::audit::assert_audit_agrees;
 use support::derive::{Derived, assert_agrees_with};
-use support::random::{cases, scenarios};
+use support::random::{cases, long_scenarios, scenarios};
 use timely::worker::Worker;
 
 /// At step `at` what was known after step `known` is booked.
@@ -162,6 +168,11 @@ fn derive(scenario: &Scenario, restatements: &Restatements) -> Derived {
                     missing(&scenario, &derived, (at, count), &kept);
                 kept.recalled.extend(recalls.iter().map(|recall| (*ms, recall.clone())));
                 engine.recall(*ms, recalls);
+                let footprints = balances.footprints.iter();
+                let opening = footprints.filter_map(|(key, change)| {
+                    Some((OpeningKey::of(key, &scenario.policy.calendar)?, *change))
+                });
+                engine.open(*ms, opening);
                 pass(&mut engine, worker, cut);
                 derived.take(engine.drain());
                 derived.book(cut, balances);
@@ -196,6 +207,53 @@ fn restatements(scenario: &Scenario, picks: &[(prop::sample::Index, usize)]) -> 
     all
 }
 
+/// Up to and with step `at` under the policy of `old`, later under that of `new`, which knows all that came before:
+/// what a change of the GWP set lacks is booked with the step after.
+fn change(old: (&Scenario, Derived), new: (&Scenario, Derived), at: usize) -> Derived {
+    let (scenario, derived) = old;
+    let instants = scenario.instants();
+    let (last, first) =
+        (Tick::new(instants[at], Cause::Cut), Tick::new(instants[at + 1], Cause::Cut));
+    let (booked, wanted) = (derived.until(last), new.1.until(last));
+    let (facts, records) = known(scenario, at + 1);
+    let Hindsight { activity, emissions, footprints, .. } =
+        hindsight(&new.0.policy, facts, records, last);
+    let negated = |e: &Emission| e.negated();
+    let balances = Balances {
+        activity: difference(activity, &booked.activity, |_| true, |m| m.negated()),
+        emissions: difference(emissions, &booked.emissions, |_| true, negated),
+        footprints: difference(footprints, &booked.footprints, |_| true, negated),
+        windows: BTreeMap::new(),
+    };
+    assert_eq!(balances.activity, BTreeMap::new(), "amounts know no gas");
+    let windows = difference(wanted.windows, &booked.windows, |_| true, negated);
+    let (mut both, mut later) = (derived, new.1);
+    both.retain(|tick| tick <= last);
+    later.retain(|tick| tick > last);
+    both.take(later.out);
+    both.book(first, balances);
+    // A restart builds the windows anew: it shows them as they are.
+    both.out.windows.extend(windows.into_iter().map(|(key, change)| (key, first, change)));
+    both
+}
+
+/// All balances are the reference's at every tick, with restatements at some of them.
+fn assert_restated(scenario: &Scenario, picks: Vec<(prop::sample::Index, usize)>, shuffle: u64) {
+    let mut picks = picks;
+    picks.sort_by_key(|(at, _)| at.index(scenario.steps.len()));
+    let restatements = restatements(scenario, &picks);
+    let mut history = scenario.history();
+    let instants = scenario.instants();
+    let cut = |step: usize| Tick::new(instants[step], Cause::Cut);
+    history.restated = restatements
+        .iter()
+        .map(|(at, known)| Restated { tick: cut(*at), known: cut(*known - 1) })
+        .collect();
+    assert_agrees_with(&derive(scenario, &restatements), scenario, &history);
+    let auditor = Auditor::with_history(scenario.policy.clone());
+    assert_audit_agrees(auditor, scenario, &history, shuffle);
+}
+
 proptest! {
     #![proptest_config(cases())]
 
@@ -206,19 +264,41 @@ proptest! {
         picks in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..3), 1..4),
         shuffle in any::<u64>(),
     ) {
-        let scenario = Scenario { policy: support::policy(retain_days), ..scenario };
-        let mut picks = picks;
-        picks.sort_by_key(|(at, _)| at.index(scenario.steps.len()));
-        let restatements = restatements(&scenario, &picks);
-        let mut history = scenario.history();
-        let instants = scenario.instants();
+        assert_restated(&scenario.retaining(retain_days), picks, shuffle);
+    }
+
+    #[test]
+    fn windows_to_date_hold_what_is_restated_below_the_horizon(
+        scenario in long_scenarios(),
+        retain_days in 1_i64..3,
+        picks in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..3), 1..4),
+        shuffle in any::<u64>(),
+    ) {
+        assert_restated(&scenario.retaining(retain_days), picks, shuffle);
+    }
+
+    #[test]
+    fn another_gwp_set_restates_all_that_was_ever_booked(
+        scenario in long_scenarios(),
+        retain_days in 1_i64..3,
+        pick in any::<prop::sample::Index>(),
+        shuffle in any::<u64>(),
+    ) {
+        prop_assume!(scenario.steps.len() > 1);
+        let old = scenario.retaining(retain_days);
+        let policy = Policy { gwp: GwpSet::Ar4, ..old.policy.clone() };
+        let new = Scenario { policy, ..old.clone() };
+        let at = pick.index(old.steps.len() - 1);
+        let restatements = Restatements::from([(at, at + 1)]);
+        let instants = old.instants();
         let cut = |step: usize| Tick::new(instants[step], Cause::Cut);
-        history.restated = restatements
-            .iter()
-            .map(|(at, known)| Restated { tick: cut(*at), known: cut(*known - 1) })
-            .collect();
-        assert_agrees_with(&derive(&scenario, &restatements), &scenario, &history);
-        let auditor = Auditor::with_history(scenario.policy.clone());
-        assert_audit_agrees(auditor, &scenario, &history, shuffle);
+        let mut history = old.history();
+        history.restated = vec![Restated { tick: cut(at), known: cut(at) }];
+        history.gwps = vec![(cut(at + 1), GwpSet::Ar4)];
+        let derived = (derive(&old, &restatements), derive(&new, &restatements));
+        let derived = change((&old, derived.0), (&new, derived.1), at);
+        assert_agrees_with(&derived, &old, &history);
+        let auditor = Auditor::with_history(old.policy.clone());
+        assert_audit_agrees(auditor, &old, &history, shuffle);
     }
 }

@@ -8,7 +8,7 @@ use plumeline_pipelines::model::{Cause, Tick};
 use proptest::prelude::*;
 use support::audit::assert_audit_equals_reference;
 use support::derive::{assert_equals_reference, derive};
-use support::random::{cases, scenarios};
+use support::random::{cases, long_scenarios, scenarios};
 use support::{Scenario, Step};
 
 proptest! {
@@ -24,12 +24,21 @@ proptest! {
     }
 
     #[test]
+    fn the_dataflow_equals_the_reference_as_the_horizon_moves_on(
+        scenario in long_scenarios(),
+        retain_days in 1_i64..4,
+        shuffle in any::<u64>(),
+    ) {
+        assert_equals_reference(&scenario.retaining(retain_days), 1, shuffle);
+    }
+
+    #[test]
     fn the_audit_equals_the_reference_at_every_cut(
         scenario in scenarios(),
         retain_days in 1_i64..8,
         shuffle in any::<u64>(),
     ) {
-        let scenario = Scenario { policy: support::policy(retain_days), ..scenario };
+        let scenario = scenario.retaining(retain_days);
         assert_audit_equals_reference(&scenario, shuffle);
     }
 
@@ -55,7 +64,7 @@ proptest! {
     #[test]
     fn the_order_of_different_keys_does_not_matter(scenario in scenarios(), shuffle in any::<u64>()) {
         // Nothing may fall below the horizon: when that happens is a matter of order.
-        let scenario = Scenario { policy: support::policy(40), ..scenario };
+        let scenario = scenario.retaining(40);
         let other = scenario.reordered(shuffle);
         let (a, b) = (derive(&scenario, 1, 0), derive(&other, 2, shuffle));
         prop_assert_eq!(a.until(scenario.end()), b.until(other.end()));

@@ -2,7 +2,8 @@
 //!
 //! 1. A history is run through; what it tells to keep ([`Notice::Kept`]) is noted with its tick.
 //! 2. A second dataflow is given what a journal would hold at some tick S: facts, what was kept at the last
-//!    move of the horizon, and the records since; all at ticks before S, whatever their own.
+//!    move of the horizon, and the records since; all at ticks before S, whatever their own. And what its tables
+//!    hold below the horizon, as the opening balance of windows to date.
 //! 3. The digests of what the second has derived up to S are those of the first, for periods that the horizon
 //!    of S has not passed: a process that restarts can prove that its tables are what its journal leads to.
 //! 4. Both go on from S. Everything derived after S is the same: entries, their reasons and ticks, notices
@@ -18,11 +19,13 @@ use std::sync::Arc;
 use differential_dataflow::consolidation::consolidate_updates;
 use plumeline_pipelines::digest::{Digest, Digester, Table};
 use plumeline_pipelines::engine::{Engine, EngineOptions, Outbox};
-use plumeline_pipelines::model::{Cause, Fact, Names, Policy, Record, Tick};
+use plumeline_pipelines::model::{Cause, Emission, Fact, Names, Policy, Record, Tick};
+use plumeline_pipelines::reference::add;
 use plumeline_pipelines::stages::notice::Notice;
+use plumeline_pipelines::stages::to_date::{OpeningKey, booked};
 use proptest::prelude::*;
 use support::derive::Derived;
-use support::random::{cases, scenarios};
+use support::random::{cases, long_scenarios, scenarios};
 use support::{HOUR, Scenario, Step};
 use timely::worker::Worker;
 
@@ -37,6 +40,8 @@ struct Journal<'s> {
     newest_ms: i64,
     steps: Vec<(i64, &'s Step)>,
     kept: Vec<Record>,
+    /// What the tables hold below the horizon.
+    opening: BTreeMap<OpeningKey, Emission>,
     /// When the horizon moved last, ms.
     moved_ms: i64,
     /// Records before it are gone, ms.
@@ -62,8 +67,17 @@ impl<'s> Journal<'s> {
             record.arrival_mut().index = index;
         }
         let horizon_ms = scenario.policy.horizon(newest).start_ms(scenario.policy.period_ms);
+        let mut opening = BTreeMap::new();
+        for (key, tick, change) in &told.footprints {
+            if *tick <= newest
+                && key.start_ms < horizon_ms
+                && let Some(key) = OpeningKey::of(key, &scenario.policy.calendar)
+            {
+                add(&mut opening, key, &booked(change));
+            }
+        }
         let steps = instants.into_iter().zip(&scenario.steps).take(count).collect();
-        Self { newest_ms, steps, kept, moved_ms, first_ms: horizon_ms - AHEAD_MS }
+        Self { newest_ms, steps, kept, opening, moved_ms, first_ms: horizon_ms - AHEAD_MS }
     }
 
     /// Whether an activity of step `ms` is in `kept`: they all are, as of the horizon's last move.
@@ -109,6 +123,7 @@ fn restarted(scenario: &Scenario, count: usize, told: &Outbox) -> Outbox {
     let scenario = scenario.clone();
     let journal = Journal::after(count, &scenario, told);
     let (newest_ms, kept) = (journal.newest_ms, journal.kept.clone());
+    let opening = journal.opening.clone();
     // In the order of a restart: what holds for all, what was kept, then step by step.
     let mut slices = vec![Step::default()];
     for (ms, step) in &journal.steps {
@@ -126,6 +141,7 @@ fn restarted(scenario: &Scenario, count: usize, told: &Outbox) -> Outbox {
             let kept = if ms == newest_ms - SLICES { &*kept } else { &[] };
             feed(&mut engine, worker, ms, slice, kept);
         }
+        engine.open(newest_ms, opening);
         pass(&mut engine, worker, newest_ms);
         for (ms, step) in scenario.instants().into_iter().zip(&scenario.steps).skip(count) {
             feed(&mut engine, worker, ms, step, &[]);
@@ -189,6 +205,17 @@ fn assert_goes_on(scenario: &Scenario, count: usize) {
     assert_eq!(whole.notices, second.notices, "notices");
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a place among a few steps"
+)]
+fn place(at: f64, scenario: &Scenario) -> usize {
+    let count = 1 + (at * scenario.steps.len() as f64) as usize;
+    count.min(scenario.steps.len())
+}
+
 proptest! {
     #![proptest_config(cases())]
 
@@ -198,10 +225,17 @@ proptest! {
         at in 0.0..1.0_f64,
         retain_days in 1_i64..4,
     ) {
-        let scenario = Scenario { policy: support::policy(retain_days), ..scenario };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss,
-            reason = "a place among a few steps")]
-        let count = 1 + (at * scenario.steps.len() as f64) as usize;
-        assert_goes_on(&scenario, count.min(scenario.steps.len()));
+        let scenario = scenario.retaining(retain_days);
+        assert_goes_on(&scenario, place(at, &scenario));
+    }
+
+    #[test]
+    fn windows_to_date_go_on_with_what_the_ledger_holds_below_the_horizon(
+        scenario in long_scenarios(),
+        at in 0.0..1.0_f64,
+        retain_days in 1_i64..4,
+    ) {
+        let scenario = scenario.retaining(retain_days);
+        assert_goes_on(&scenario, place(at, &scenario));
     }
 }

@@ -8,9 +8,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use plumeline_pipelines::model::{
-    ActivityEntry, ActivityKey, Cause, Emission, EmissionEntry, EmissionKey, FootprintEntry,
-    FootprintKey, Gas, GwpSet, Line, Measure, Method, Names, Period, Policy, Reason, RejectEntry,
-    RejectEvent, Subject, Tick, Unit,
+    ActivityEntry, ActivityKey, Calendar, Cause, Emission, EmissionEntry, EmissionKey,
+    FootprintEntry, FootprintKey, Gas, GwpSet, Line, Measure, Method, Names, Period, Policy,
+    Reason, RejectEntry, RejectEvent, Subject, Tick, Unit,
 };
 use plumeline_sinks::delta::{Compression, Lake, LakeConfig, Rows, views_script};
 
@@ -39,6 +39,7 @@ fn config(folder: &Path, compression: Compression) -> LakeConfig {
             retain_ms: 35 * DAY_MS,
             samples_ms: 7 * DAY_MS,
             windows_ms: vec![3_600_000],
+            calendar: Calendar::default(),
             gwp: GwpSet::Ar6,
         },
         source_names: vec!["plant".into()],
@@ -62,9 +63,11 @@ fn python(script: &str, arguments: &[&str]) -> Option<String> {
         eprintln!("skipped: Python with duckdb and deltalake is not installed");
         return None;
     }
+    // Ends without waiting for threads of the libraries: some do not survive the end of the interpreter.
+    let script = format!("{script}\nimport os\nsys.stdout.flush()\nos._exit(0)\n");
     let output = Command::new("python3")
         .arg("-c")
-        .arg(script)
+        .arg(&script)
         .args(arguments)
         .output()
         .expect("Python starts");
@@ -351,4 +354,73 @@ fn somebodys_optimize_and_vacuum_in_between_change_nothing() {
     };
     let (amounts, co2e) = (decimal(ledger.amounts, 9), decimal(ledger.co2e, 21));
     assert_eq!(rows, [format!("900|{amounts}"), format!("900|{co2e}"), co2e]);
+}
+
+/// Counts and adds up tables as they are, and `activity` at each version there ever was.
+const COMPACTED: &str = r"
+import os, sys, duckdb
+from deltalake import DeltaTable
+for table in ('activity', 'emissions', 'footprints'):
+    log = DeltaTable(os.path.join(sys.argv[1], table))
+    rows = log.to_pyarrow_table()
+    column = 'amount' if table == 'activity' else 'co2e_kg'
+    total = duckdb.sql(f'SELECT count(*), sum({column}) FROM rows').fetchall()[0]
+    print(table, *total, len(log.file_uris()), sep='|')
+path = os.path.join(sys.argv[1], 'activity')
+versions = DeltaTable(path).version()
+print(*(DeltaTable(path, version=version).to_pyarrow_table().num_rows for version in range(versions + 1)))
+";
+
+#[test]
+fn others_read_what_was_compacted_as_it_is_and_as_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for compression in [Compression::Zstd, Compression::Snappy] {
+        let config = config(&folder.path().join(format!("{compression:?}")), compression);
+        let names = Arc::new(Names::new());
+        let mut lake = Lake::open(config.clone(), Arc::clone(&names)).expect("a lake");
+        let mut ledger = Ledger { names, amounts: 0, co2e: 0 };
+        let mut known = Vec::new();
+        for index in 0..6 {
+            ledger.write(&mut lake, index, Reason::Booked);
+            known.push((ledger.amounts, ledger.co2e));
+        }
+        let views_before = views_script(&config, None).expect("views");
+        let mut compactor = lake.compactor(3_600_000);
+        while compactor.step(&|| true).expect("a local lake is merged").is_some() {}
+        let views = views_script(&config, None).expect("views");
+        let earlier = views_script(&config, Some(cut(3).ms() - 1)).expect("views");
+        let queries = [
+            "SELECT count(*), sum(amount), max(recorded_date) FROM activity",
+            "SELECT count(*), sum(co2e_kg), typeof(min(co2e_kg)) FROM emissions",
+            "SELECT sum(a.amount * e.rate_kg_per_unit) - sum(e.co2e_kg) \
+             FROM activity a JOIN emissions e USING (recorded_at, node, subject, period_start, unit)",
+            "SELECT co2e_kg FROM footprint_location WHERE node = 'site'",
+            "SELECT co2e_kg FROM as_known_on(DATE '2026-01-01')",
+        ];
+        let Some(before) = duckdb(folder.path(), &views_before, &queries) else {
+            return;
+        };
+        // What was merged is still there, so the script of a while ago still runs.
+        for views in [&views, &views_before] {
+            assert_eq!(duckdb(folder.path(), views, &queries), Some(before.clone()));
+        }
+        let (amounts, co2e) = (decimal(known[5].0, 9), decimal(known[5].1, 21));
+        assert_eq!(before[0], format!("600|{amounts}|2026-01-03"));
+        assert_eq!(before[1], format!("600|{co2e}|DECIMAL(38,21)"));
+        // Two days are merged, and the first hour of the third; its last cut has two parts.
+        assert_eq!(views.matches("/activity-0").count(), 2 + 1 + 2);
+        let rows = duckdb(folder.path(), &earlier, &queries[..1]).expect("it ran before");
+        assert_eq!(rows, [format!("300|{}|2026-01-02", decimal(known[2].0, 9))]);
+        assert_eq!(earlier.matches("/activity-0").count(), 2);
+
+        let printed = python(COMPACTED, &[&config.url]).expect("it ran before");
+        let expected = [
+            format!("activity|600|{amounts}|5"),
+            format!("emissions|600|{co2e}|5"),
+            format!("footprints|12|{co2e}|5"),
+            // One version made the table, six are cuts, three merged a day or an hour each.
+            "0 100 200 300 400 500 600 600 600 600".into(),
+        ];
+        assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+    }
 }

@@ -1,10 +1,21 @@
-//! The words of the command line.
+//! The words of the command line, and what the longer ones do.
+
+mod drive;
+pub(super) mod facts;
+mod history;
+mod preview;
+mod upgrade;
+
+pub(super) mod restoring;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use plumeline::config;
+
+pub(super) use history::{backfill, restate_ledger};
+pub(super) use upgrade::drive;
 
 /// A real-time carbon ledger: readings in over MQTT and Kafka, footprints out to Parquet and Prometheus.
 #[derive(Parser)]
@@ -63,7 +74,7 @@ pub(super) enum Command {
         /// The pipeline file.
         #[arg(value_name = "PIPELINE.toml")]
         pipeline: PathBuf,
-        /// JSON lines, or CSV (`*.csv`: `meter,observed_at,value[,unit]`).
+        /// JSON lines, CSV (`*.csv`: `meter,observed_at,value[,unit]`), or Parquet (`*.parquet`, with such columns).
         #[arg(value_name = "FILES", required = true)]
         files: Vec<PathBuf>,
     },
@@ -76,10 +87,40 @@ pub(super) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Edits of the tables: what they would restate, and letting one through that waits.
+    Facts {
+        #[command(subcommand)]
+        edit: FactsEdit,
+    },
+    /// Make the journal anew from the ledger's tables, where the state folder was lost, and prove it. What was acknowledged
+    /// over MQTT after the newest commit is lost; Kafka and files go on from where that commit left them.
+    Restore {
+        /// The pipeline file.
+        #[arg(value_name = "PIPELINE.toml")]
+        pipeline: PathBuf,
+    },
     /// Look into a journal; nothing is written to it, and a pipeline may run meanwhile.
     Journal {
         #[command(subcommand)]
         look: Look,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum FactsEdit {
+    /// Tell what the files of the tables say that is not applied yet, and what it would restate, in kg of CO2e by
+    /// company, scope and month; nothing is changed, and a pipeline may run meanwhile.
+    Diff {
+        /// The pipeline file.
+        #[arg(value_name = "PIPELINE.toml")]
+        pipeline: PathBuf,
+    },
+    /// Apply an edit that waits because it touches more than `max_fact_change`: asks the running pipeline, or does it
+    /// if none runs.
+    Apply {
+        /// The pipeline file.
+        #[arg(value_name = "PIPELINE.toml")]
+        pipeline: PathBuf,
     },
 }
 

@@ -2,7 +2,8 @@
 
 use super::keys::Absent::{Default, Means, Required};
 use super::keys::Kind::{
-    Choice, Duration, Durations, Flag, Name, Path, Properties, Secret, Size, Text, Texts, Whole,
+    Choice, Duration, DurationOr, Flag, Name, Path, Properties, Secret, Size, Text, Texts, Whole,
+    Windows,
 };
 use super::keys::{Key, Section, key};
 
@@ -32,7 +33,7 @@ pub(super) const PIPELINE: Section = Section {
             Text,
             Default("\"UTC\""),
             "\"Europe/Berlin\"",
-            "IANA time zone of civil days: `period_date` in the tables, and dates without an offset in the CSV tables.",
+            "IANA time zone of civil days and months: `period_date` in the tables, windows to date, and dates without an offset in the CSV tables. Where months begin within an hour of UTC (India, Nepal, parts of Australia), `footprints` split that hour, and the zone cannot be changed later.",
         ),
         key(
             "period",
@@ -64,10 +65,10 @@ pub(super) const PIPELINE: Section = Section {
         ),
         key(
             "windows",
-            Durations,
+            Windows,
             Default("[\"1h\", \"24h\", \"30d\"]"),
-            "[\"1h\", \"24h\", \"30d\"]",
-            "Spans of the rolling windows; each a multiple of `period` and at most `retain`. `[]` for none.",
+            "[\"1h\", \"24h\", \"30d\", \"mtd\", \"ytd\"]",
+            "Windows of the live series: spans of rolling ones, and months, quarters and years to date. A span is a multiple of `period`, at most `retain`. `\"mtd\"`, `\"qtd\"` and `\"ytd\"` hold the closed periods of the month, quarter or year that is under way in `timezone`, whatever `retain` is: a restart reads from the ledger what lies further back, which takes longer the longer the window is. `[]` for none.",
         ),
         key(
             "gwp",
@@ -155,6 +156,13 @@ pub(super) const TABLES: Section = Section {
             "\"nodes.csv\"",
             "The tree of the organisation.",
         ),
+        key(
+            "max_fact_change",
+            Whole { least: 0, most: 100 },
+            Default("10"),
+            "10",
+            "Per cent of a table's keys that an edit of its file may touch: one that touches more of them, and more than ten, waits for `plumeline facts apply`; `plumeline facts diff` tells what it would restate. 100: none ever waits.",
+        ),
     ],
 };
 
@@ -164,6 +172,13 @@ const NAME_OF_SOURCE: Key = key(
     Required,
     "\"plant\"",
     "Names the source in logs, metrics and tables. Unique in the file.",
+);
+const ID_OF_SOURCE: Key = key(
+    "id",
+    Name,
+    Means("its name"),
+    "\"old-name\"",
+    "What the journal, the tables and an MQTT broker know the source by. When you rename a source, write its old name here: it goes on where it was.",
 );
 const TYPE_OF_SOURCE: Key = key(
     "type",
@@ -194,6 +209,7 @@ pub(super) const MQTT: Section = Section {
     doc: "Readings from an MQTT 5 broker, at least once, acknowledged in order.",
     keys: &[
         NAME_OF_SOURCE,
+        ID_OF_SOURCE,
         TYPE_OF_SOURCE,
         key(
             "url",
@@ -290,6 +306,7 @@ pub(super) const KAFKA: Section = Section {
     doc: "Messages of Kafka topics, all partitions, without a consumer group: two pipelines never share one.",
     keys: &[
         NAME_OF_SOURCE,
+        ID_OF_SOURCE,
         TYPE_OF_SOURCE,
         key(
             "brokers",
@@ -325,6 +342,7 @@ pub(super) const FILE: Section = Section {
     doc: "JSON lines of a file, for tests, benches and first imports. When every source has ended, `run` drains, commits and exits.",
     keys: &[
         NAME_OF_SOURCE,
+        ID_OF_SOURCE,
         TYPE_OF_SOURCE,
         key("path", Path, Required, "\"readings.jsonl\"", "The file."),
         key(
@@ -373,6 +391,13 @@ pub(super) const DELTA: Section = Section {
             Default("\"60s\""),
             "\"60s\"",
             "How often entries are committed. Shorter makes more and smaller files.",
+        ),
+        key(
+            "compact_after",
+            DurationOr { word: "never", least_ms: SECOND, most_ms: 7 * DAY },
+            Default("\"1h\""),
+            "\"1h\"",
+            "How long after its end an hour's small files are merged to sorted ones, and after its end a day's; in the background, without changing data. A shorter one than an hour makes more and smaller files until the day is over. What was merged is deleted a week later. `\"never\"` leaves compaction to others; `OPTIMIZE` by anybody is tolerated.",
         ),
         key(
             "readings",

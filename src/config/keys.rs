@@ -37,8 +37,17 @@ pub(super) enum Kind {
         /// The longest, ms.
         most_ms: i64,
     },
-    /// Durations.
-    Durations,
+    /// A duration, or this word.
+    DurationOr {
+        /// The word.
+        word: &'static str,
+        /// The shortest, ms.
+        least_ms: i64,
+        /// The longest, ms.
+        most_ms: i64,
+    },
+    /// Windows: durations, and names of windows to date.
+    Windows,
     /// A size.
     Size {
         /// The smallest, bytes.

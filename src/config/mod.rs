@@ -10,9 +10,11 @@
 //! once: `raw` reports what is wrong with single values and `resolve` what is wrong between them, both into
 //! one list; a key that is bad by itself silences what depends on it.
 
+mod calendar;
 mod catalogue;
 mod human;
 mod keys;
+mod live;
 mod manual;
 mod problem;
 mod raw;
@@ -25,6 +27,7 @@ mod value;
 
 pub use human::{HumanError, format_duration, format_size, parse_duration, parse_size};
 pub use keys::nearest;
+pub use live::{Change, LINES, Line, change};
 pub use manual::{example, reference};
 pub use problem::{Problem, Problems, SHOWN_PER_FILE, Severity};
 pub use resolve::{load, parse};

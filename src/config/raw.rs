@@ -18,7 +18,7 @@ use toml::de::{DeTable, DeValue};
 use super::catalogue;
 use super::keys::{self, Absent, Key, nearest};
 use super::problem::{Problem, Problems};
-use super::value::{self, Item, Value};
+use super::value::{self, Item, Value, Window};
 
 /// A value with the line it stands on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -407,11 +407,11 @@ impl Section {
         })
     }
 
-    /// Under a key of kind `Durations`.
+    /// Under a key of kind `Windows`.
     #[must_use]
-    pub(super) fn spans(&self, name: &'static str) -> Option<Vec<(Item, i64)>> {
+    pub(super) fn windows(&self, name: &'static str) -> Option<Vec<(Item, Window)>> {
         self.get(name).and_then(|found| match found.value {
-            Value::Spans(spans) => Some(spans),
+            Value::Windows(windows) => Some(windows),
             _ => None,
         })
     }

@@ -8,17 +8,34 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use plumeline_connectors::config::Secret;
 use plumeline_pipelines::model::time::DAY_MS;
-use plumeline_pipelines::model::{GwpSet, Policy};
+use plumeline_pipelines::model::{Calendar, GwpSet, Policy, ToDate};
 
+use super::calendar::calendar;
 use super::human::format_duration;
 use super::keys::nearest;
 use super::problem::{Problem, Problems, Severity};
 use super::raw::{self, Raw, Section};
 use super::resolved::{Pipeline, Tables};
 use super::secret;
+use super::value::Window;
 
-/// Rolling windows a pipeline may have: each multiplies the roll-up's work.
+/// Windows a pipeline may have: each multiplies the roll-up's work.
 const WINDOWS_MAX: usize = 16;
+
+/// The windows of a pipeline.
+struct Windows {
+    /// In the order of their numbers.
+    labels: Vec<String>,
+    spans_ms: Vec<i64>,
+    to_date: Vec<ToDate>,
+}
+
+/// What changes results, but for the calendar, and the windows.
+struct Windowed {
+    policy: Policy,
+    labels: Vec<String>,
+    to_date: Vec<ToDate>,
+}
 
 /// Reads and checks the pipeline file at `path`; `env` looks up environment variables.
 ///
@@ -151,12 +168,14 @@ impl Resolver<'_> {
         let top = &raw.pipeline;
         let name = top.text("name");
         let timezone = self.timezone(top);
-        let policy = self.policy(top);
+        let policy = self.policy(raw);
         let http = self.listen(&raw.http);
         let sources = self.sources(raw, name.as_deref());
         let (delta, prometheus) = self.sinks(raw);
-        let (policy, window_labels) = policy?;
+        let Windowed { policy, labels: window_labels, to_date } = policy?;
         let (timezone, timezone_name) = timezone?;
+        let calendar = calendar(&timezone, &timezone_name, to_date);
+        let policy = Policy { calendar, ..policy };
         Some(Pipeline {
             file: path.to_path_buf(),
             name: name?,
@@ -169,6 +188,7 @@ impl Resolver<'_> {
             max_parked: top.whole("max_parked")?,
             max_ahead_ms: top.millis("max_ahead")?,
             restates_by_itself: top.text("restate")? == "auto",
+            max_fact_change: raw.tables.whole("max_fact_change")?,
             http: http?,
             tables: Tables {
                 meters: self.path(&raw.tables, "meters"),
@@ -196,8 +216,9 @@ impl Resolver<'_> {
         None
     }
 
-    /// What changes results, and the windows' labels.
-    fn policy(&mut self, top: &Section) -> Option<(Policy, Vec<String>)> {
+    /// What changes results, but for the calendar, and the windows.
+    fn policy(&mut self, raw: &Raw) -> Option<Windowed> {
+        let top = &raw.pipeline;
         let period_ms = top.millis("period");
         let (grace_ms, retain_ms) = (top.millis("grace"), top.millis("retain"));
         let samples_ms = top.millis("samples");
@@ -234,21 +255,25 @@ impl Resolver<'_> {
             self.error(top, "samples", message, format!("write at least {period}"));
         }
         let windows = self.windows(top, period_ms, retain_ms);
+        if raw.sinks.iter().all(|sink| sink.keys.kind != Some("delta")) {
+            self.forgotten_windows(top, retain_ms);
+        }
         let gwp = match top.text("gwp")?.as_str() {
             "ar4" => GwpSet::Ar4,
             "ar5" => GwpSet::Ar5,
             _ => GwpSet::Ar6,
         };
-        let (window_labels, windows_ms) = windows?.into_iter().unzip();
+        let Windows { labels, spans_ms, to_date } = windows?;
         let policy = Policy {
             period_ms: period_ms?,
             grace_ms: grace_ms?,
             retain_ms: retain_ms?,
             samples_ms: samples_ms?,
-            windows_ms,
+            windows_ms: spans_ms,
+            calendar: Calendar::default(),
             gwp,
         };
-        Some((policy, window_labels))
+        Some(Windowed { policy, labels, to_date })
     }
 
     fn is_divisor_of_a_day(&mut self, top: &Section, period_ms: i64) -> bool {
@@ -278,18 +303,30 @@ impl Resolver<'_> {
         top: &Section,
         period_ms: Option<i64>,
         retain_ms: Option<i64>,
-    ) -> Option<Vec<(String, i64)>> {
-        let spans = top.spans("windows")?;
+    ) -> Option<Windows> {
+        let written = top.windows("windows")?;
         let place = || top.place("windows");
-        if spans.len() > WINDOWS_MAX {
-            let message = format!("has {} windows", spans.len());
+        if written.len() > WINDOWS_MAX {
+            let message = format!("has {} windows", written.len());
             self.error(top, "windows", message, format!("write at most {WINDOWS_MAX}"));
         }
         let mut windows: Vec<(String, i64)> = Vec::new();
-        for ((label, line), span_ms) in spans {
+        let mut to_date: Vec<ToDate> = Vec::new();
+        for ((label, line), window) in written {
             let line = if line == 0 { top.line_of("windows") } else { line };
             let mut wrong = |message: String, remedy: String| {
                 self.report(Severity::Error, place(), line, (message, remedy));
+            };
+            let span_ms = match window {
+                Window::Rolling(span_ms) => span_ms,
+                Window::ToDate(window) if to_date.contains(&window) => {
+                    wrong(format!("\"{label}\" is there twice"), "keep one of them".to_owned());
+                    continue;
+                }
+                Window::ToDate(window) => {
+                    to_date.push(window);
+                    continue;
+                }
             };
             if let Some((other, _)) = windows.iter().find(|(_, ms)| *ms == span_ms) {
                 wrong(format!("\"{label}\" is there twice"), format!("keep \"{other}\" alone"));
@@ -306,7 +343,28 @@ impl Resolver<'_> {
             }
             windows.push((label, span_ms));
         }
-        Some(windows)
+        let (mut labels, spans_ms): (Vec<String>, Vec<i64>) = windows.into_iter().unzip();
+        labels.extend(to_date.iter().map(|window| window.label().to_owned()));
+        Some(Windows { labels, spans_ms, to_date })
+    }
+
+    /// Without a ledger nothing is known below the horizon after a restart.
+    fn forgotten_windows(&mut self, top: &Section, retain_ms: Option<i64>) {
+        let (Some(windows), Some(retain_ms)) = (top.windows("windows"), retain_ms) else { return };
+        for ((label, line), window) in windows {
+            let Window::ToDate(window) = window else { continue };
+            let least_ms = window.longest_ms();
+            if retain_ms < least_ms {
+                let line = if line == 0 { top.line_of("windows") } else { line };
+                let message =
+                    format!("\"{label}\" reaches below retain, and there is no delta sink");
+                let remedy = format!(
+                    "add one, which says after a restart what was before, or write retain = \"{}\"",
+                    format_duration(least_ms)
+                );
+                self.report(Severity::Error, top.place("windows"), line, (message, remedy));
+            }
+        }
     }
 
     fn listen(&mut self, http: &Section) -> Option<SocketAddr> {

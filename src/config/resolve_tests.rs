@@ -49,7 +49,24 @@ fn defaults_are_those_of_the_contract() {
     let delta = pipeline.delta.unwrap();
     assert!(Path::new(&delta.url).is_absolute() && delta.url.ends_with("dir/lake"));
     assert_eq!((delta.commit_every_ms, delta.readings), (60_000, true));
+    assert_eq!(delta.compact_after_ms, Some(3_600_000));
     assert!(pipeline.prometheus.is_none() && pipeline.warnings.is_empty());
+}
+
+#[test]
+fn compaction_waits_for_so_long_or_is_left_to_others() {
+    let after = |value: &str| {
+        let sink = format!("url = \"lake\"\ncompact_after = \"{value}\"");
+        of(&SMALLEST.replace("url = \"lake\"", &sink))
+    };
+    assert!(SMALLEST.contains("url = \"lake\""));
+    for (value, expected) in [("2s", Some(2_000)), ("7d", Some(7 * DAY_MS)), ("never", None)] {
+        let delta = after(value).unwrap().delta.unwrap();
+        assert_eq!(delta.compact_after_ms, expected, "{value}");
+    }
+    for value in ["0s", "8d", "Never", "1"] {
+        after(value).unwrap_err();
+    }
 }
 
 #[test]
@@ -119,6 +136,8 @@ fn relations_of_keys_are_checked() {
         ("windows = [\"20m\"]", "windows: \"20m\" is not a multiple of period = \"15m\""),
         ("windows = [\"36d\"]", "windows: \"36d\" is longer than retain"),
         ("windows = [\"24h\", \"1d\"]", "windows: \"1d\" is there twice"),
+        ("windows = [\"ytd\", \"24h\", \"ytd\"]", "windows: \"ytd\" is there twice"),
+        ("windows = [\"ydt\"]", "windows: `ydt` is no window"),
         ("timezone = \"Europe/Berln\"", "timezone: `Europe/Berln` is no time zone | "),
         ("gwp = \"ar7\"", "gwp: `ar7` is not one of its values"),
         ("period = 15", "period: is written as a whole number"),
@@ -257,4 +276,31 @@ fn a_file_of_another_kind_is_told_in_a_few_lines() {
 fn a_single_bracket_is_recognised() {
     let shown = of(&SMALLEST.replace("[[source]]", "[source]")).unwrap_err().to_string();
     assert!(shown.contains("p.toml:2: error: [source]: stands in single brackets"), "{shown}");
+}
+
+#[test]
+fn windows_to_date_are_numbered_after_rolling_ones() {
+    let pipeline = with("windows = [\"ytd\", \"24h\", \"mtd\"]\ntimezone = \"Asia/Kathmandu\"", "");
+    let Pipeline { policy, window_labels, .. } = pipeline.unwrap();
+    assert_eq!(window_labels, ["24h", "ytd", "mtd"]);
+    assert_eq!(policy.windows_ms, [DAY_MS]);
+    assert_eq!(policy.calendar.windows(), [ToDate::Year, ToDate::Month]);
+    assert_eq!(policy.calendar.zone(), "Asia/Kathmandu");
+    assert!(policy.calendar.splits_hours());
+}
+
+#[test]
+fn windows_to_date_reach_below_retain_only_where_a_ledger_says_what_was_there() {
+    let of_prometheus = |top: &str| {
+        let sink = "[[sink]]\ntype = \"prometheus\"\n";
+        let source = "[[source]]\nname = \"s\"\ntype = \"file\"\npath = \"in.jsonl\"\n";
+        of(&format!("name = \"a\"\n{top}\n{source}{sink}"))
+    };
+    assert!(of_prometheus("windows = [\"mtd\"]").is_ok(), "retain is 35 days");
+    let shown = only(of_prometheus("windows = [\"mtd\", \"qtd\"]"));
+    let message = "windows: \"qtd\" reaches below retain, and there is no delta sink";
+    assert!(shown.contains(message) && shown.starts_with("dir/p.toml:2: error"), "{shown}");
+    assert!(shown.ends_with("or write retain = \"93d\""), "{shown}");
+    assert!(of_prometheus("windows = [\"ytd\"]\nretain = \"367d\"").is_ok());
+    assert!(with("windows = [\"mtd\", \"qtd\", \"ytd\"]", "").is_ok());
 }

@@ -23,7 +23,7 @@ pub struct Pipeline {
     pub timezone_name: String,
     /// What changes results.
     pub policy: Policy,
-    /// The rolling windows as they were written, in the order of `policy.windows_ms`.
+    /// The windows as they were written, in the order of their numbers from 1 on: rolling ones, then those to date.
     pub window_labels: Vec<String>,
     /// Dataflow threads.
     pub workers: usize,
@@ -33,6 +33,8 @@ pub struct Pipeline {
     pub max_parked: u64,
     /// How far in the future a stamp may lie.
     pub max_ahead_ms: i64,
+    /// Per cent of a table's keys that an edit of its file may touch without waiting.
+    pub max_fact_change: u64,
     /// Whether what reaches below the horizon is restated without being asked.
     pub restates_by_itself: bool,
     /// Where `/metrics`, `/healthz` and `/readyz` listen.
@@ -60,7 +62,7 @@ impl Pipeline {
             pipeline: self.name.clone(),
             timezone: self.timezone.clone(),
             policy: self.policy.clone(),
-            source_names: self.sources.iter().map(|source| source.name.clone()).collect(),
+            source_names: self.sources.iter().map(|source| source.key().to_owned()).collect(),
             readings: delta.readings,
             replay_clock,
             workers: self.workers,
@@ -84,10 +86,20 @@ pub struct Tables {
 pub struct SourceEntry {
     /// Its name.
     pub name: String,
+    /// What it is known by, where that is written.
+    pub id: Option<String>,
     /// The line of its header.
     pub line: usize,
     /// What it connects to.
     pub config: SourceConfig,
+}
+
+impl SourceEntry {
+    /// What the journal, the tables and brokers know it by: its id, or its name.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.id.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// The ledger: Delta tables.
@@ -99,6 +111,8 @@ pub struct DeltaSink {
     pub compression: Compression,
     /// Time between commits.
     pub commit_every_ms: i64,
+    /// How long after their slot or day files are merged; `None`: never.
+    pub compact_after_ms: Option<i64>,
     /// Whether accepted readings are written, too.
     pub readings: bool,
     /// The line of its header.

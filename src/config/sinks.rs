@@ -44,6 +44,7 @@ impl Resolver<'_> {
             url: url?,
             compression,
             commit_every_ms: section.millis("commit_every")?,
+            compact_after_ms: section.millis("compact_after"),
             readings: section.text("readings")? == "all",
             line: section.line,
         })

@@ -39,7 +39,7 @@ impl Resolver<'_> {
             self.report(Severity::Error, "[[source]]".into(), 1, (message, remedy));
         }
         let mut first_lines: BTreeMap<String, usize> = BTreeMap::new();
-        let mut sources = Vec::new();
+        let mut sources: Vec<SourceEntry> = Vec::new();
         for section in &raw.sources {
             let name = section.text("name");
             if let Some(name) = &name {
@@ -52,10 +52,19 @@ impl Resolver<'_> {
                     first_lines.insert(name.clone(), line);
                 }
             }
-            let config = self.source(section, pipeline.unwrap_or_default(), name.as_deref());
+            let id = section.text("id");
+            let key = id.as_deref().or(name.as_deref());
+            if let Some(key) = key
+                && let Some(other) = sources.iter().find(|other| other.key() == key)
+                && Some(&other.name) != name.as_ref()
+            {
+                let message = format!("`{key}` is also what source \"{}\" is known by", other.name);
+                self.error(section, "id", message, "give each source an id of its own");
+            }
+            let config = self.source(section, pipeline.unwrap_or_default(), key);
             if let (Some(name), Some(config)) = (name, config) {
                 self.same_session(section, &config, &sources);
-                sources.push(SourceEntry { name, line: section.line, config });
+                sources.push(SourceEntry { name, id, line: section.line, config });
             }
         }
         sources
@@ -81,11 +90,11 @@ impl Resolver<'_> {
         &mut self,
         section: &Section,
         pipeline: &str,
-        name: Option<&str>,
+        key: Option<&str>,
     ) -> Option<SourceConfig> {
         match section.keys.kind {
             Some("mqtt") => {
-                let client_id = format!("plumeline-{pipeline}-{}", name.unwrap_or_default());
+                let client_id = format!("plumeline-{pipeline}-{}", key.unwrap_or_default());
                 self.mqtt(section, client_id).map(SourceConfig::Mqtt)
             }
             Some("kafka") => self.kafka(section).map(SourceConfig::Kafka),

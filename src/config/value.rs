@@ -1,8 +1,9 @@
 //! One value of a pipeline file: of the kind its key asks for, or what is wrong with it.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
+use plumeline_pipelines::model::ToDate;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -28,10 +29,19 @@ pub(super) enum Value {
     Flag(bool),
     /// Of `Duration`.
     Millis(i64),
-    /// Of `Durations`: as written, and in ms.
-    Spans(Vec<(Item, i64)>),
+    /// Of `Windows`: as written, and what it means.
+    Windows(Vec<(Item, Window)>),
     /// Of `Properties`.
     Properties(BTreeMap<String, Item>),
+}
+
+/// A window of live balances.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Window {
+    /// The closed periods of the last so many ms.
+    Rolling(i64),
+    /// Those of the month, quarter or year that is under way.
+    ToDate(ToDate),
 }
 
 /// What is wrong with a value.
@@ -87,20 +97,17 @@ pub(super) fn of(
             DeValue::Boolean(flag) => Ok(Value::Flag(*flag)),
             other => Err(Fault::new(wrong_type(other))),
         },
-        Kind::Duration { least_ms, most_ms } => {
-            let text = text(item)?;
-            let ms = parse_duration(&text).map_err(|error| Fault::new(error.to_string()))?;
-            if (least_ms..=most_ms).contains(&ms) {
-                return Ok(Value::Millis(ms));
-            }
-            Err(Fault::new(format!("{text} is out of range")))
-        }
-        Kind::Durations => {
-            let spans = texts(item, line)?.into_iter().map(|(text, line)| {
-                let ms = parse_duration(&text).map_err(|error| Fault::new(error.to_string()))?;
-                Ok(((text, line), ms))
+        Kind::Duration { least_ms, most_ms } => duration(&text(item)?, least_ms..=most_ms),
+        Kind::DurationOr { word, least_ms, most_ms } => match text(item)? {
+            text if text == word => Ok(Value::Text(text)),
+            text => duration(&text, least_ms..=most_ms),
+        },
+        Kind::Windows => {
+            let windows = texts(item, line)?.into_iter().map(|(text, line)| {
+                let window = window(&text)?;
+                Ok(((text, line), window))
             });
-            Ok(Value::Spans(spans.collect::<Result<_, _>>()?))
+            Ok(Value::Windows(windows.collect::<Result<_, _>>()?))
         }
         Kind::Size { least, most } => {
             let text = text(item)?;
@@ -130,7 +137,13 @@ pub(super) fn described(kind: Kind) -> String {
             let (least, most) = (format_duration(least_ms), format_duration(most_ms));
             format!("a duration from {least} to {most} with units d, h, m, s, ms")
         }
-        Kind::Durations => "a list of durations with units d, h, m, s, ms".into(),
+        Kind::DurationOr { word, least_ms, most_ms } => {
+            format!("{}, or \"{word}\"", described(Kind::Duration { least_ms, most_ms }))
+        }
+        Kind::Windows => {
+            let to_date = ToDate::ALL.map(ToDate::label);
+            format!("a list of durations with units d, h, m, s, ms, and of {}", quoted(&to_date))
+        }
         Kind::Size { least, most } => {
             format!("a size from {} to {}", format_size(least), format_size(most))
         }
@@ -160,6 +173,14 @@ fn wrong_type(item: &DeValue<'_>) -> String {
         DeValue::Table(_) => ("a", "table"),
     };
     format!("is written as {article} {found}")
+}
+
+fn duration(text: &str, range: RangeInclusive<i64>) -> Result<Value, Fault> {
+    let ms = parse_duration(text).map_err(|error| Fault::new(error.to_string()))?;
+    if range.contains(&ms) {
+        return Ok(Value::Millis(ms));
+    }
+    Err(Fault::new(format!("{text} is out of range")))
 }
 
 fn text(item: &DeValue<'_>) -> Result<String, Fault> {
@@ -215,6 +236,19 @@ fn texts(item: &DeValue<'_>, line: &dyn Fn(&Range<usize>) -> usize) -> Result<Ve
             other => Err(Fault::new(format!("an element {}", wrong_type(other)))),
         })
         .collect()
+}
+
+fn window(text: &str) -> Result<Window, Fault> {
+    if let Some(to_date) = ToDate::parse(text) {
+        return Ok(Window::ToDate(to_date));
+    }
+    let is_a_word = text.starts_with(|c: char| c.is_ascii_alphabetic());
+    if is_a_word && let Some(meant) = nearest(text, ToDate::ALL.map(ToDate::label)) {
+        let message = format!("`{text}` is no window");
+        return Err(Fault::with(message, format!("did you mean \"{meant}\"?")));
+    }
+    let span = parse_duration(text).map_err(|error| Fault::new(error.to_string()))?;
+    Ok(Window::Rolling(span))
 }
 
 fn whole(item: &DeValue<'_>, least: u64, most: u64) -> Result<Value, Fault> {

@@ -37,6 +37,8 @@ pub struct TableFile {
     pub file: Arc<str>,
     /// Its rows, in order.
     pub rows: Vec<ReadRow>,
+    /// The same rows with the dates they had in another timezone, where that has changed: those may go.
+    pub before: Vec<ReadRow>,
 }
 
 /// What the reader needs besides the file.
@@ -95,7 +97,7 @@ pub fn read_bytes(
     if problems.errors() > 0 {
         return Err(problems);
     }
-    Ok(TableFile { table, file: file.into(), rows })
+    Ok(TableFile { table, file: file.into(), rows, before: Vec::new() })
 }
 
 /// The header line, understood.

@@ -13,6 +13,8 @@
 
 mod file;
 mod joins;
+mod reach;
+mod read;
 mod row;
 mod rules;
 mod store;
@@ -24,9 +26,11 @@ use std::path::PathBuf;
 pub use file::{FILE_BYTES_MAX, ReadRow, TableFile, Terms, read_bytes, read_file};
 pub use joins::{Books, Setting, joins};
 pub use plumeline_connectors::decode::fact::{FactChange, Table};
+pub use reach::{Reach, key_of, table_of};
+pub use read::{read_table, read_tables};
 pub use row::{Book, Held, Origin, Part, Place, TableRow};
 pub use rules::{LEVELS_MAX, Words, contradictions, gaps, tree};
-pub use store::{Applied, FactStore};
+pub use store::{Applied, FactStore, Plan};
 pub use timeline::{Segment, coverage, timeline};
 pub use watch::{Stability, Stamp, TableChanged, Watcher};
 

@@ -11,6 +11,9 @@
 //! 2. The rules run on the copy. One error, and nothing is applied: the last good rows stay.
 //! 3. The copy takes the place of the rows, and the differences are the changes.
 //!
+//! Where the timezone has changed, dates mean other instants: the rows as they were read before go, and those as they
+//! are read now come.
+//!
 //! Files that changed together are applied together: a meter and its new node may come in either order.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +25,7 @@ use plumeline_pipelines::model::{Fact, GwpSet, Id, Names, NodeRow};
 
 use super::file::TableFile;
 use super::joins::{Books, Setting, joins};
+use super::reach::table_of;
 use super::row::{Book, Held, Origin, Place, TableRow, is_same_line};
 use super::rules::{Words, at, contradicted, contradictions, gaps, tree};
 use super::timeline::shown_span;
@@ -50,6 +54,14 @@ pub struct Applied {
     pub changes: Vec<FactChange>,
     /// What is probably not meant so.
     pub warnings: Problems,
+}
+
+/// What files would do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    books: Books,
+    /// The changes and warnings.
+    pub applied: Applied,
 }
 
 impl FactStore {
@@ -87,6 +99,16 @@ impl FactStore {
         [self.books.meters.len(), self.books.factors.len(), self.books.nodes.len()]
     }
 
+    /// Whether `table` has rows of the key `id`.
+    #[must_use]
+    pub fn has_key(&self, table: Table, id: Id) -> bool {
+        match table {
+            Table::Meters => self.books.meters.contains_key(&id),
+            Table::Factors => self.books.factors.contains_key(&id),
+            Table::Nodes => self.books.nodes.contains_key(&id),
+        }
+    }
+
     /// How many rows `table` has.
     #[must_use]
     pub fn rows(&self, table: Table) -> usize {
@@ -101,11 +123,7 @@ impl FactStore {
     /// it back. It passed all rules then.
     pub fn recall(&mut self, source: Option<u16>, change: &FactChange) {
         let FactChange { fact, withdrawn } = change;
-        let table = match fact {
-            Fact::Meter(_) => Table::Meters,
-            Fact::Factor(_) => Table::Factors,
-            Fact::Node(_) => Table::Nodes,
-        };
+        let table = table_of(fact);
         // What came from a file or a source that the pipeline no longer has is at home where the table is now.
         let origin = match source.map_or(Origin::File, Origin::Source) {
             Origin::File if self.files.contains(&table) => Origin::File,
@@ -150,6 +168,15 @@ impl FactStore {
     /// If the rows contradict each other, one is gone without being withdrawn, or the tables no longer
     /// join up. Nothing is applied then.
     pub fn apply_files(&mut self, files: &[TableFile]) -> Result<Applied, Problems> {
+        let plan = self.plan(files)?;
+        Ok(self.accept(plan))
+    }
+
+    /// What [`Self::apply_files`] would do; nothing is applied yet.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn plan(&self, files: &[TableFile]) -> Result<Plan, Problems> {
         let mut problems = Problems::new();
         let mut next = self.books.clone();
         for file in files {
@@ -169,8 +196,13 @@ impl FactStore {
             differences(&self.books.meters, &next.meters, takes_back, &mut changes);
             differences(&self.books.factors, &next.factors, takes_back, &mut changes);
         }
-        self.books = next;
-        Ok(Applied { changes, warnings: problems })
+        Ok(Plan { books: next, applied: Applied { changes, warnings: problems } })
+    }
+
+    /// Does what was planned, if nothing was applied since.
+    pub fn accept(&mut self, plan: Plan) -> Applied {
+        self.books = plan.books;
+        plan.applied
     }
 
     /// As [`Self::apply_files`], for one file.
@@ -256,13 +288,15 @@ impl FactStore {
             let place = Place { file: Arc::clone(&file.file), line, origin: Origin::File };
             next.entry(row.key()).or_default().push(Held { row: (*row).clone(), place });
         }
+        let before: BTreeSet<&R> =
+            file.before.iter().filter_map(|read| R::of(&read.change.fact)).collect();
         let words = self.words();
         for (key, rows) in std::mem::take(book) {
             let (of_file, others): (Vec<_>, Vec<_>) =
                 rows.into_iter().partition(|held| held.place.origin == Origin::File);
             let now = next.get(&key).map_or(&[][..], Vec::as_slice);
             for held in of_file {
-                let is_there = fresh.contains_key(&held.row);
+                let is_there = fresh.contains_key(&held.row) || before.contains(&held.row);
                 let is_withdrawn = || withdrawn.iter().any(|row| takes_back(*row, &held.row));
                 if !is_there && !is_withdrawn() {
                     problems.push(lost(&held, now, &file.file, words));

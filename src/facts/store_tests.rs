@@ -46,7 +46,7 @@ fn file(changes: &[&FactChange]) -> TableFile {
         line: index + 2,
     };
     let rows = changes.iter().enumerate().map(row).collect();
-    TableFile { table: Table::Nodes, file: "n.csv".into(), rows }
+    TableFile { table: Table::Nodes, file: "n.csv".into(), rows, before: Vec::new() }
 }
 
 fn first_line(problems: &Problems) -> String {

@@ -1,11 +1,14 @@
 //! The journal's file: what is in it, and the only statements that touch it.
 
+mod proposals;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use plumeline_connectors::{FactChange, Position};
 use plumeline_pipelines::model::Record;
+use plumeline_sinks::delta::Positions;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fact;
@@ -28,6 +31,8 @@ const LOG_PAGES_MAX: u32 = 8192;
 const LAST_INDEX: &str = "last_index";
 /// The newest cut that is noted to be in the ledger, ms, in `meta`.
 const COMMITTED: &str = "committed_ms";
+/// The cut since which another method counts, ms, in `meta`.
+pub(super) const METHOD_CUT: &str = "method_cut_ms";
 /// How long a statement waits for the other connection of this process.
 const BUSY_MAX: Duration = Duration::from_secs(10);
 
@@ -64,9 +69,6 @@ CREATE TABLE restatements (
 );
 ";
 
-/// The number of a restatement, its row and its recalls as they are stored.
-type Restatement = (i64, Vec<u8>, Vec<u8>);
-
 /// A connection to the journal.
 #[derive(Debug)]
 pub(super) struct Db(Connection);
@@ -82,12 +84,8 @@ impl Db {
         db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES_MAX)?;
         // A commit is on the disk before it returns: what was acknowledged survives a power cut.
         db.pragma_update(None, "synchronous", "FULL")?;
-        let has_meta: bool =
-            db.query_row("SELECT count(*) FROM sqlite_master WHERE name = 'meta'", [], |row| {
-                row.get::<_, i64>(0).map(|count| count > 0)
-            })?;
         let db = Self(db);
-        if has_meta {
+        if db.is_begun()? {
             let format = db.meta("format")?.unwrap_or_default();
             if format == FORMAT_1 {
                 let sql = format!(
@@ -100,23 +98,57 @@ impl Db {
             // What was proposed and not taken along is computed again.
             db.0.execute("DELETE FROM restated WHERE id NOT IN (SELECT id FROM restatements)", [])?;
         } else {
-            let sql = format!(
-                "BEGIN; {SCHEMA} {FORMAT_2} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;"
-            );
-            db.0.execute_batch(&sql)?;
+            db.create()?;
             fail::fail_point!("journal-created");
         }
         Ok(db)
     }
 
-    /// Opens an existing file to look at it.
-    pub(super) fn open_to_read(path: &Path) -> Result<Self, JournalError> {
+    /// Creates a file that nobody relies on before it is whole: without a log, and without flushes.
+    pub(super) fn create_part(path: &Path) -> Result<Self, JournalError> {
+        let db = Connection::open(path)?;
+        db.pragma_update(None, "page_size", PAGE_BYTES)?;
+        db.pragma_update(None, "journal_mode", "OFF")?;
+        db.pragma_update(None, "synchronous", "OFF")?;
+        let db = Self(db);
+        db.create()?;
+        Ok(db)
+    }
+
+    fn create(&self) -> Result<(), JournalError> {
+        let sql = format!(
+            "BEGIN; {SCHEMA} {FORMAT_2} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;"
+        );
+        Ok(self.0.execute_batch(&sql)?)
+    }
+
+    /// Whether anything is in it: a process may have ended while it created the file.
+    fn is_begun(&self) -> Result<bool, JournalError> {
+        let sql = "SELECT count(*) FROM sqlite_master WHERE name = 'meta'";
+        Ok(self.0.query_row(sql, [], |row| row.get::<_, i64>(0))? > 0)
+    }
+
+    /// Opens a file to look at it; `None` if it is not there, or nothing is in it.
+    pub(super) fn open_begun(path: &Path) -> Result<Option<Self>, JournalError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let is_begun = Self(Self::connect_to_read(path)?).is_begun()?;
+        is_begun.then(|| Self::open_to_read(path)).transpose()
+    }
+
+    fn connect_to_read(path: &Path) -> Result<Connection, JournalError> {
         let db = Connection::open_with_flags(
             path,
             rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         db.busy_timeout(BUSY_MAX)?;
-        let db = Self(db);
+        Ok(db)
+    }
+
+    /// Opens an existing file to look at it.
+    pub(super) fn open_to_read(path: &Path) -> Result<Self, JournalError> {
+        let db = Self(Self::connect_to_read(path)?);
         let format = db.meta("format")?.unwrap_or_default();
         // What format 2 adds is asked for by a pipeline alone, which has raised the format before.
         if ![FORMAT_1, FORMAT].contains(&&*format) {
@@ -224,66 +256,20 @@ impl Db {
         Ok(positions.collect::<Result<_, _>>()?)
     }
 
+    pub(super) fn all_positions(&self) -> Result<Positions, JournalError> {
+        let mut statement = self.0.prepare("SELECT source, stream, at FROM positions")?;
+        let mut rows = statement.query([])?;
+        let mut positions = Positions::new();
+        while let Some(row) = rows.next()? {
+            let of_source = positions.entry(row.get(0)?).or_default();
+            of_source.insert(row.get(1)?, row.get(2)?);
+        }
+        Ok(positions)
+    }
+
     pub(super) fn cut(&self, ms: i64) -> Result<(), JournalError> {
         self.0.execute("INSERT INTO cuts VALUES (?1)", [ms])?;
         Ok(())
-    }
-
-    /// Begins a proposal in place of any other that no cut took along; says its number.
-    pub(super) fn propose(&mut self) -> Result<i64, JournalError> {
-        self.0.execute("DELETE FROM restated WHERE id NOT IN (SELECT id FROM restatements)", [])?;
-        let sql = "SELECT 1 + coalesce(max(id), 0) FROM restatements";
-        Ok(self.0.query_row(sql, [], |row| row.get(0))?)
-    }
-
-    /// Puts a part of a proposal down.
-    pub(super) fn propose_part(&self, id: i64, part: i64, body: &[u8]) -> Result<(), JournalError> {
-        self.0.execute("INSERT INTO restated VALUES (?1, ?2, ?3)", params![id, part, body])?;
-        Ok(())
-    }
-
-    /// A cut that takes a proposal along.
-    pub(super) fn cut_restating(
-        &mut self,
-        ms: i64,
-        id: i64,
-        (entry, recalls): (&[u8], &[u8]),
-    ) -> Result<(), JournalError> {
-        let transaction = self.0.transaction()?;
-        transaction.execute("INSERT INTO cuts VALUES (?1)", [ms])?;
-        let sql = "INSERT INTO restatements VALUES (?1, ?2, ?3, ?4)";
-        transaction.execute(sql, params![ms, id, entry, recalls])?;
-        fail::fail_point!("journal-restate-open");
-        transaction.commit()?;
-        Ok(())
-    }
-
-    /// What the cut at `ms` takes along: its number, row and recalls.
-    pub(super) fn restatement(&self, ms: i64) -> Result<Option<Restatement>, JournalError> {
-        let sql = "SELECT id, entry, recalls FROM restatements WHERE cut_ms = ?1";
-        let row = self.0.query_row(sql, [ms], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-        Ok(row.optional()?)
-    }
-
-    /// A part of a restatement; `None` after the last.
-    pub(super) fn restated(&self, id: i64, part: i64) -> Result<Option<Vec<u8>>, JournalError> {
-        let sql = "SELECT body FROM restated WHERE id = ?1 AND part = ?2";
-        Ok(self.0.query_row(sql, [id, part], |row| row.get(0)).optional()?)
-    }
-
-    /// What cuts from `from_ms` to `until_ms` recalled, in order.
-    pub(super) fn recalls(
-        &self,
-        from_ms: i64,
-        until_ms: i64,
-    ) -> Result<Vec<(i64, Vec<u8>)>, JournalError> {
-        let mut statement = self.0.prepare(
-            "SELECT cut_ms, recalls FROM restatements
-             WHERE cut_ms >= ?1 AND cut_ms <= ?2 ORDER BY cut_ms",
-        )?;
-        let rows =
-            statement.query_map([from_ms, until_ms], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     pub(super) fn is_cut(&self, ms: i64) -> Result<bool, JournalError> {
@@ -304,6 +290,11 @@ impl Db {
         let newest: Option<i64> = self.0.query_row(sql, [], |row| row.get(0)).optional()?;
         let forgotten = self.meta(LAST_INDEX)?.and_then(|index| index.parse().ok());
         Ok(newest.map(i64::cast_unsigned).max(forgotten).unwrap_or(0))
+    }
+
+    /// No record has a greater number, whatever the frames say.
+    pub(super) fn set_last_index(&self, last_index: u64) -> Result<(), JournalError> {
+        self.set_meta(LAST_INDEX, &last_index.to_string())
     }
 
     /// How many frames, and records in them, at ticks up to `ms`.

@@ -20,10 +20,10 @@ use std::path::PathBuf;
 use lz4_flex::frame::FrameDecoder;
 use plumeline_connectors::FactChange;
 use plumeline_pipelines::model::{
-    ActivityEntry, ActivityKey, ActivityRecord, Arrival, Decimal, Emission, EmissionEntry,
-    EmissionKey, Fact, FactorRow, FootprintEntry, FootprintKey, Gas, GwpSet, Id, Line, Measure,
-    MeterKind, MeterRow, Method, NodeRow, Period, Quality, Reading, Reason, RejectEvent, StampSide,
-    Subject, Unit, Validity, Wide,
+    ActivityEntry, ActivityKey, ActivityRecord, Arrival, Calendar, Decimal, Emission,
+    EmissionEntry, EmissionKey, Fact, FactorRow, FootprintEntry, FootprintKey, Gas, GwpSet, Id,
+    Line, Measure, MeterKind, MeterRow, Method, NodeRow, Period, Quality, Reading, Reason,
+    RejectEvent, StampSide, Subject, Unit, Validity, Wide,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -49,6 +49,7 @@ fn policy() -> Policy {
         retain_ms: 3_456_000_000,
         samples_ms: 86_400_000,
         windows_ms: vec![3_600_000],
+        calendar: Calendar::default(),
         gwp: GwpSet::Ar5,
     }
 }
@@ -170,6 +171,7 @@ fn journals_of_all_formats_can_be_read() {
             last_index: 8,
             committed_ms: Some(CUTS_MS[0]),
             newest_cut_ms: Some(CUTS_MS[1]),
+            method_ms: None,
         };
         assert_eq!(found, expected, "format {format}");
         let sources: Vec<&str> = journal.sources().iter().map(|name| &**name).collect();

@@ -25,102 +25,48 @@
 //! is the end of the process, since nobody knows what a failed flush has left on the disk.
 
 mod codec;
+mod copier;
 mod db;
+mod error;
 mod fact;
 mod frame;
 mod inspect;
+mod lock;
 mod reader;
+mod rebuild;
 mod restated;
+mod settings;
+mod timezone;
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plumeline_connectors::{FactChange, Position};
 use plumeline_pipelines::hindsight::Recall;
 use plumeline_pipelines::model::{Id, Names, Policy, Record, RejectEntry, RestatedEntry};
-use plumeline_sinks::delta::Rows;
-use thiserror::Error;
+use plumeline_sinks::delta::{Positions, Rows};
 
+use copier::guarded;
 use db::Db;
+use lock::lock;
+use settings::{FOOTPRINTS, GWP, SEMANTICS, WHOLE_HOURS, settings};
 
 pub use codec::Torn;
+pub use copier::Copier;
+pub use error::JournalError;
 pub use frame::{Frame, Naming};
 pub use inspect::{export, info, verify};
 pub use reader::Reader;
-
-/// What the program means by its rules: to be raised whenever the same input would book something else.
-pub const SEMANTICS_VERSION: u32 = 1;
+pub use rebuild::{Rebuild, Rebuilt, Whole};
+pub use settings::{Method, SEMANTICS_VERSION};
+pub(crate) use timezone::TIMEZONE;
+pub use timezone::TimezoneBefore;
 
 /// The journal's file in the state folder.
 pub const FILE: &str = "journal.db";
-/// The file that is locked while a process runs.
-const LOCK: &str = "lock";
-
-/// Why the journal cannot be used.
-#[derive(Debug, Error)]
-pub enum JournalError {
-    /// The folder.
-    #[error("`{}` cannot be used", path.display())]
-    Folder {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        cause: std::io::Error,
-    },
-    /// Another process runs on it.
-    #[error("another plumeline runs on the state folder `{}`", .0.display())]
-    Locked(PathBuf),
-    /// Written by another version of the program.
-    #[error("`{}` has format {format:?}, and this program knows {}", path.display(), db::FORMAT)]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What it says.
-        format: String,
-    },
-    /// Written under settings that decide results.
-    #[error("the journal was written with {key} = {was}, and now it is {is}")]
-    Setting {
-        /// The setting.
-        key: &'static str,
-        /// As it was.
-        was: String,
-        /// As it is.
-        is: String,
-    },
-    /// It has failed before in this process: nobody knows what is on the disk.
-    #[error("the journal has failed, and is not written any more")]
-    Failed,
-    /// The ledger and the journal do not belong together.
-    #[error("{0}")]
-    Ledger(String),
-    /// `SQLite`.
-    #[error("the journal")]
-    Sqlite(#[from] rusqlite::Error),
-    /// What it gave is not what was written.
-    #[error("the journal")]
-    Torn(#[from] Torn),
-}
-
-impl JournalError {
-    /// Whether trying again can help: the disk is full.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        let Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
-        error.code == rusqlite::ErrorCode::DiskFull
-    }
-
-    /// What `SQLite` says when the disk is full: tests say it in its place.
-    #[must_use]
-    pub fn full() -> Self {
-        let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
-        Self::Sqlite(rusqlite::Error::SqliteFailure(full, None))
-    }
-}
 
 /// Something that is committed at once.
 #[derive(Copy, Clone, Debug)]
@@ -199,6 +145,8 @@ pub struct Found {
     pub committed_ms: Option<i64>,
     /// The newest cut that was put down, ms.
     pub newest_cut_ms: Option<i64>,
+    /// The cut since which all CO2e is in another GWP set, or what the program books means something else, ms.
+    pub method_ms: Option<i64>,
 }
 
 /// The journal of the one process that writes it.
@@ -226,30 +174,45 @@ impl Journal {
         sources: &[Arc<str>],
         names: Arc<Names>,
     ) -> Result<(Self, Found), JournalError> {
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |cause| JournalError::Folder { path, cause }
-        };
-        std::fs::create_dir_all(folder).map_err(at(folder))?;
-        // The folder itself must survive a power cut, too.
-        if let Some(parent) = folder.canonicalize().map_err(at(folder))?.parent() {
-            File::open(parent).and_then(|parent| parent.sync_all()).map_err(at(parent))?;
-        }
-        let lock_path = folder.join(LOCK);
-        let lock = File::create(&lock_path).map_err(at(&lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(JournalError::Locked(folder.to_owned())),
-            Err(TryLockError::Error(cause)) => return Err(at(&lock_path)(cause)),
-        }
+        Self::open_under(folder, &settings(name, policy), sources, names)
+    }
+
+    /// [`Self::open`], whatever the method it was written under.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_to_change(
+        folder: &Path,
+        name: &str,
+        policy: &Policy,
+        names: Arc<Names>,
+    ) -> Result<(Self, Found), JournalError> {
+        let mut settings = settings(name, policy).to_vec();
+        settings.retain(|(key, _)| ![SEMANTICS, GWP].contains(key));
+        Self::open_under(folder, &settings, &[], names)
+    }
+
+    fn open_under(
+        folder: &Path,
+        settings: &[(&'static str, String)],
+        sources: &[Arc<str>],
+        names: Arc<Names>,
+    ) -> Result<(Self, Found), JournalError> {
+        let lock = lock(folder)?;
         let path = folder.join(FILE);
         fail::fail_point!("journal-open");
         let db = Db::open(&path)?;
-        for (key, is) in settings(name, policy) {
+        for (key, is) in settings {
             match db.meta(key)? {
-                None => db.set_meta(key, &is)?,
-                Some(was) if was == is => {}
-                Some(was) => return Err(JournalError::Setting { key, was, is }),
+                // A journal that does not say it has whole hours.
+                None if is == WHOLE_HOURS => {}
+                None if *key == FOOTPRINTS && db.newest_ms()?.is_some() => {
+                    let was = WHOLE_HOURS.to_owned();
+                    return Err(JournalError::Setting { key, was, is: is.clone() });
+                }
+                None => db.set_meta(key, is)?,
+                Some(was) if was == *is => {}
+                Some(was) => return Err(JournalError::Setting { key, was, is: is.clone() }),
             }
         }
         fail::fail_point!("journal-settings");
@@ -262,6 +225,7 @@ impl Journal {
             last_index: db.last_index()?,
             committed_ms,
             newest_cut_ms: db.newest_cut_ms()?,
+            method_ms: db.meta(db::METHOD_CUT)?.and_then(|ms| ms.parse().ok()),
         };
         let (db, has_failed) = (Mutex::new(db), Arc::new(AtomicBool::new(false)));
         let journal = Self { db, path, names, sources: all.into(), has_failed, _lock: lock };
@@ -297,6 +261,14 @@ impl Journal {
     /// If the journal cannot be read.
     pub fn positions(&self, name: &str) -> Result<Vec<Position>, JournalError> {
         self.db().positions(name)
+    }
+
+    /// Where all sources are read on, also those that the pipeline no longer has.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn all_positions(&self) -> Result<Positions, JournalError> {
+        self.db().all_positions()
     }
 
     /// Commits a part: when this returns, it is on the disk.
@@ -357,6 +329,28 @@ impl Journal {
         Ok(())
     }
 
+    /// From the cut at `ms` on, which takes a restatement of everything along, `method` is the one that counts.
+    /// Where nothing was ever booked, there is nothing to take along, and no cut.
+    ///
+    /// # Errors
+    /// If it cannot be written: then nothing of it is.
+    pub fn change_method(
+        &self,
+        method: &Method,
+        restated: Option<(i64, &Restating)>,
+    ) -> Result<(), JournalError> {
+        let Method { semantics, gwp } = method;
+        let settings = [(SEMANTICS, &**semantics), (GWP, &**gwp)];
+        let restated = restated.map(|(ms, Restating { id, entry, recalls })| {
+            let recalls = restated::encode_recalls(recalls, &self.names);
+            (ms, *id, restated::encode_entry(entry), recalls)
+        });
+        fail::fail_point!("journal-method");
+        self.write(|db| db.change_method(&settings, restated.as_ref()))?;
+        fail::fail_point!("journal-method-done");
+        Ok(())
+    }
+
     /// Puts down what each part of the dataflow keeps at the move of the horizon at `moved_ms`.
     ///
     /// # Errors
@@ -409,7 +403,7 @@ impl Journal {
     /// # Errors
     /// If it cannot be opened.
     pub fn copier(&self) -> Result<Copier, JournalError> {
-        Ok(Copier { db: Db::open_to_copy(&self.path)?, has_failed: Arc::clone(&self.has_failed) })
+        Ok(Copier::new(Db::open_to_copy(&self.path)?, Arc::clone(&self.has_failed)))
     }
 
     /// Another connection to read it with, while this one writes.
@@ -422,48 +416,27 @@ impl Journal {
     }
 }
 
-/// Copies what was committed from `SQLite`'s log to its file, so that the writer need not. *Otherwise every few
-/// seconds a commit, and whoever waits for it, would also wait for some ten MB.*
-#[derive(Debug)]
-pub struct Copier {
-    db: Db,
-    has_failed: Arc<AtomicBool>,
+/// [`settings()`], as commits tell them.
+#[must_use]
+pub fn rules(name: &str, policy: &Policy) -> BTreeMap<String, String> {
+    settings(name, policy).into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-impl Copier {
-    /// Copies what is in the log now.
-    ///
-    /// # Errors
-    /// Transient where the disk is full: what is in the log is committed all the same.
-    pub fn copy(&self) -> Result<(), JournalError> {
-        guarded(&self.has_failed, || self.db.copy())
+/// Whether a pipeline can go on with what was written under `rules`; what they do not say is as it may be.
+///
+/// # Errors
+/// The first that is another.
+pub fn check_rules(
+    name: &str,
+    policy: &Policy,
+    rules: &BTreeMap<String, String>,
+) -> Result<(), JournalError> {
+    for (key, is) in settings(name, policy) {
+        if let Some(was) = rules.get(key).filter(|was| **was != is).cloned() {
+            return Err(JournalError::Setting { key, was, is });
+        }
     }
-}
-
-/// Does `work` unless something has failed for good, and notes if it does. *A flush that failed once may succeed
-/// when it is tried again, although what it should have flushed is gone.*
-fn guarded<T>(
-    has_failed: &AtomicBool,
-    work: impl FnOnce() -> Result<T, JournalError>,
-) -> Result<T, JournalError> {
-    if has_failed.load(Ordering::Acquire) {
-        return Err(JournalError::Failed);
-    }
-    work().inspect_err(|error| {
-        has_failed.fetch_or(!error.is_transient(), Ordering::AcqRel);
-    })
-}
-
-/// What decides results: a journal goes on only under the same.
-fn settings(name: &str, policy: &Policy) -> [(&'static str, String); 6] {
-    [
-        ("name", name.to_owned()),
-        ("semantics_version", SEMANTICS_VERSION.to_string()),
-        ("period", format!("{} ms", policy.period_ms)),
-        ("grace", format!("{} ms", policy.grace_ms)),
-        ("retain", format!("{} ms", policy.retain_ms)),
-        ("gwp", policy.gwp.name().to_owned()),
-    ]
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Reading the journal beside its writer.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use plumeline_pipelines::hindsight::Recall;
@@ -9,7 +10,7 @@ use plumeline_sinks::delta::Rows;
 
 use super::db::Db;
 use super::frame::{Frame, Naming};
-use super::{FactLine, JournalError, Kept, Restating, Stored, restated};
+use super::{FILE, FactLine, JournalError, Kept, Restating, Stored, restated};
 
 /// Reads the journal beside its writer.
 #[derive(Debug)]
@@ -20,6 +21,22 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Reads the journal in `folder`, of a pipeline with these sources, whether it runs or not; `None` if there is
+    /// none.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn open(
+        folder: &Path,
+        sources: &[Arc<str>],
+        names: Arc<Names>,
+    ) -> Result<Option<Self>, JournalError> {
+        let Some(db) = Db::open_begun(&folder.join(FILE))? else { return Ok(None) };
+        let mut all = sources.to_vec();
+        all.extend(db.sources(&[])?.into_iter().filter(|known| !sources.contains(known)));
+        Ok(Some(Self { db, names, sources: all.into() }))
+    }
+
     fn naming(&self) -> Naming<'_> {
         Naming { names: &self.names, sources: &self.sources }
     }

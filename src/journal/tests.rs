@@ -2,7 +2,7 @@
 
 use plumeline_connectors::FactChange;
 use plumeline_pipelines::model::{
-    Arrival, Decimal, Fact, GwpSet, Id, NodeRow, Quality, Reading, Validity,
+    Arrival, Calendar, Decimal, Fact, GwpSet, Id, NodeRow, Quality, Reading, Validity,
 };
 
 use super::*;
@@ -14,6 +14,7 @@ fn policy() -> Policy {
         retain_ms: 86_400_000,
         samples_ms: 86_400_000,
         windows_ms: Vec::new(),
+        calendar: Calendar::default(),
         gwp: GwpSet::Ar6,
     }
 }
@@ -52,6 +53,18 @@ fn append(journal: &Journal, ms: i64, records: &[Record]) {
 }
 
 #[test]
+fn a_file_that_was_only_just_created_is_no_journal_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = || {
+        let reader = Reader::open(folder.path(), &[], Arc::new(Names::new())).unwrap();
+        (Method::written(folder.path()).unwrap(), reader.is_some())
+    };
+    assert_eq!(read(), (None, false));
+    std::fs::write(folder.path().join(FILE), "").unwrap();
+    assert_eq!(read(), (None, false));
+}
+
+#[test]
 fn what_was_appended_is_there_for_the_next_process() {
     let folder = tempfile::tempdir().unwrap();
     let names = Arc::new(Names::new());
@@ -77,7 +90,13 @@ fn what_was_appended_is_there_for_the_next_process() {
     let (journal, found) = open(folder.path(), &names).unwrap();
     assert_eq!(
         found,
-        Found { newest_ms: Some(6), last_index: 2, committed_ms: None, newest_cut_ms: Some(6) }
+        Found {
+            newest_ms: Some(6),
+            last_index: 2,
+            committed_ms: None,
+            newest_cut_ms: Some(6),
+            method_ms: None
+        }
     );
     assert_eq!(journal.positions("erp").unwrap(), [position("9")]);
     assert_eq!(journal.positions("plant").unwrap(), []);
@@ -120,6 +139,31 @@ fn what_decides_results_cannot_change() {
     assert!(under(&Policy { retain_ms: 1, ..policy() }).is_err());
     // What only the live windows hold may.
     assert!(under(&Policy { windows_ms: vec![3_600_000], ..policy() }).is_ok());
+}
+
+#[test]
+fn hours_of_footprints_stay_whole_or_split() {
+    let in_zone = |folder: &tempfile::TempDir, name: &str, minute: i64| {
+        let calendar = Calendar::new(name, vec![0, 60_000 * minute], vec![]);
+        let policy = Policy { calendar, ..policy() };
+        let names = Arc::new(Names::new());
+        Journal::open(folder.path(), "acme", &policy, &[], names).map(|(journal, _)| journal)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let zone = |name, minute| in_zone(&folder, name, minute);
+    zone("Europe/Berlin", 60).unwrap().cut(5).unwrap();
+    assert!(zone("America/New_York", 120).is_ok(), "no month begins within an hour there either");
+    let error = zone("Asia/Kolkata", 30).unwrap_err().to_string();
+    let was = "the journal was written with footprints = by whole hours";
+    let is = "by hours that are split where months of Asia/Kolkata begin";
+    assert_eq!(error, format!("{was}, and now it is {is}"));
+    assert!(zone("Europe/Berlin", 60).is_ok());
+    // The other way round, too.
+    let folder = tempfile::tempdir().unwrap();
+    let zone = |name, minute| in_zone(&folder, name, minute);
+    zone("Asia/Kolkata", 30).unwrap().cut(5).unwrap();
+    assert!(zone("Asia/Kolkata", 30).is_ok());
+    assert!(zone("Europe/Berlin", 60).is_err() && zone("Asia/Kathmandu", 15).is_err());
 }
 
 #[test]

@@ -12,9 +12,9 @@
 //!    cut, then some subjects of a share; the rest waits in unnamed files in the state folder.
 //! 2. Each share is given to the same dataflow, as if it had all been known from the beginning
 //!    ([`plumeline_pipelines::hindsight`]), and what the ledger says of the same subjects is taken off. What is left
-//!    is what has to be booked. A second run finds nothing.
+//!    is what has to be booked. A second run finds nothing. What is about a meter and a period of which nothing was
+//!    booked before has reason `backfill`, and is no restatement.
 //! 3. `footprints` are sums over all subjects: their shares are gathered by day, and the ledger's taken off.
-//!    What is about a meter and a period of which nothing was booked before has reason `backfill`, and is no restatement.
 //! 4. What is found is **proposed** to the journal, part by part; the next cut takes it along if the horizon is
 //!    still that of K ([`crate::runtime`]). *So it is in the ledger whole or not at all, once, under the same rules
 //!    as any cut; killed before, it is computed again.*
@@ -25,12 +25,14 @@
 //! What is learned after K is pending until the next restatement.
 
 mod effect;
-mod shares;
+mod proposing;
+mod recalls;
+mod request;
+pub(crate) mod shares;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use plumeline_pipelines::engine::{IsZero, Semigroup};
@@ -38,14 +40,16 @@ use plumeline_pipelines::hindsight::{Hindsight, hindsight};
 use plumeline_pipelines::model::time::day_start;
 use plumeline_pipelines::model::{
     ActivityEntry, ActivityKey, Emission, EmissionEntry, EmissionKey, Fact, FootprintEntry,
-    FootprintKey, Id, Measure, Names, Policy, Reason, Record, RestatedEntry, Subject, Tick, Wide,
+    FootprintKey, Id, Measure, Policy, Reason, Record, RestatedEntry, Subject, Tick, Wide,
 };
 use plumeline_pipelines::reference::add;
-use plumeline_sinks::delta::{CutRows, LakeConfig, LakeError, LakeReader, Rows};
+use plumeline_sinks::delta::{CutRows, LakeReader, Rows};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 pub use effect::Effect;
+pub use proposing::proposing;
+pub use recalls::recalls;
+pub use request::{Base, Periods, Request, RestateError};
 use shares::Shares;
 
 /// Rows of a share, about: records, and entries of the ledger. Some hundred MB.
@@ -55,48 +59,14 @@ const SHARES_MAX: usize = 128;
 /// Shares of days: how many footprints there will be, nobody knows before.
 const DAY_SHARES: usize = 64;
 /// Pieces, about, that subjects of a share are split into at once: a stretch of a year in quarters of an hour is
-/// 35,000 of them. With three gases a piece takes 4 to 5 kB in the dataflow, since all of them come at once.
+/// 35,000 of them. With three gases a piece takes about 2.8 kB in the dataflow, since all of them come at once.
 const PIECES_MAX: i64 = 100_000;
+/// Thousandths that reading the tables counts for, and computing what is missing but for the sums: about as long as
+/// they take.
+const READING: usize = 200;
+const COMPUTING: usize = 700;
 /// Rows that are handed out at once.
 const CHUNK_ROWS: usize = 65_536;
-
-/// Why nothing can be restated.
-#[derive(Debug, Error)]
-pub enum RestateError {
-    /// The tables cannot be read.
-    #[error("the tables cannot be read")]
-    Lake(#[from] LakeError),
-    /// Not all readings are in them.
-    #[error(
-        "some of the ledger was written with `readings = \"none\"`: what its readings were is not known, and nothing \
-         can be computed from the others"
-    )]
-    Incomplete,
-    /// The files that hold shares.
-    #[error("the scratch files in the state folder cannot be used")]
-    Scratch(#[from] io::Error),
-    /// Whoever takes what is found has ended.
-    #[error("it was asked to end")]
-    Ended,
-}
-
-/// What is restated, and where.
-#[derive(Clone)]
-#[expect(missing_debug_implementations, reason = "a closure has none")]
-pub struct Request<'r> {
-    /// The tables.
-    pub lake: LakeConfig,
-    /// What decides results.
-    pub policy: &'r Policy,
-    /// Names of this process.
-    pub names: Arc<Names>,
-    /// A folder for files without names.
-    pub scratch: &'r Path,
-    /// Rows of a share, about.
-    pub share_rows: u64,
-    /// Asked again and again whether to go on; it may take its time.
-    pub may_go_on: &'r dyn Fn() -> bool,
-}
 
 /// What was found, besides the entries.
 #[derive(Clone, Debug, Default)]
@@ -117,51 +87,78 @@ enum Item {
     Emission(EmissionKey, Emission),
 }
 
-/// Computes what has to be booked below the horizon of the lake's newest cut, and hands it to `give` in chunks of
+/// Computes what has to be booked as of the lake's newest cut, and hands it to `give` in chunks of
 /// entries of `activity`, `emissions` and `footprints`. `None` if nothing is committed yet.
 ///
 /// # Errors
 /// If the tables or the scratch files cannot be used, or `give` has ended.
 pub fn restate(
-    request: Request<'_>,
+    request: &Request<'_>,
     give: &mut dyn FnMut(Rows) -> Result<(), RestateError>,
 ) -> Result<Option<Found>, RestateError> {
-    let Request { lake, policy, names, scratch, share_rows, may_go_on } = request;
-    let go_on = || if may_go_on() { Ok(()) } else { Err(RestateError::Ended) };
-    let mut reader = LakeReader::open(lake, names)?;
+    let reader = LakeReader::open(request.lake.clone(), Arc::clone(&request.names))?;
     let Some(known) = reader.committed() else { return Ok(None) };
+    restate_from(reader, known, request, give).map(Some)
+}
+
+/// [`restate`] as of an earlier cut: what it found then.
+///
+/// # Errors
+/// As [`restate`].
+pub fn restate_as_of(
+    request: &Request<'_>,
+    known: Tick,
+    give: &mut dyn FnMut(Rows) -> Result<(), RestateError>,
+) -> Result<Found, RestateError> {
+    let reader = LakeReader::open(request.lake.clone(), Arc::clone(&request.names))?;
+    restate_from(reader.until(Some(known)), known, request, give)
+}
+
+fn restate_from(
+    mut reader: LakeReader,
+    known: Tick,
+    request: &Request<'_>,
+    give: &mut dyn FnMut(Rows) -> Result<(), RestateError>,
+) -> Result<Found, RestateError> {
+    let Request { policy, periods, base, scratch, share_rows, may_go_on, .. } = *request;
+    let go_on = |permille| if may_go_on(permille) { Ok(()) } else { Err(RestateError::Ended) };
     if reader.proof().is_some_and(|proof| proof.lacks_readings) {
         return Err(RestateError::Incomplete);
     }
-    let horizon = policy.horizon(known);
-    let horizon_ms = horizon.start_ms(policy.period_ms);
+    let (until_ms, reason) = match periods {
+        Periods::Cold => (policy.horizon(known).start_ms(policy.period_ms), Reason::Restated),
+        Periods::All(reason) => (policy.period_of(known.ms()).start_ms(policy.period_ms), reason),
+    };
     let count = usize::try_from(reader.rows().div_ceil(share_rows).max(1)).unwrap_or(SHARES_MAX);
     let count = count.min(SHARES_MAX);
     let mut work = Work {
         policy,
+        base,
         known,
         facts: BTreeMap::new(),
         subjects: BTreeSet::new(),
         by_subject: Shares::create(scratch, count)?,
         by_day: Shares::create(scratch, DAY_SHARES)?,
         found: Found::default(),
-        from_ms: horizon_ms,
-        horizon_ms,
+        from_ms: until_ms,
+        until_ms,
+        reason,
         moved_ms: policy.horizon_moved_ms(known),
     };
     // STEP 1.
     while let Some((_, rows)) = reader.next_cut()? {
-        go_on()?;
+        let (read, total) = reader.progress();
+        go_on(read * READING / total.max(1))?;
         work.sort(rows)?;
     }
     drop(reader);
     // STEPS 2 and 3.
     for share in 0..count {
-        go_on()?;
+        go_on(READING + share * COMPUTING / count)?;
         work.subjects(share, give)?;
     }
     for share in 0..DAY_SHARES {
-        go_on()?;
+        go_on(READING + COMPUTING + share * (1000 - READING - COMPUTING) / DAY_SHARES)?;
         work.footprints(share, give)?;
     }
     let Work { mut found, from_ms, subjects, .. } = work;
@@ -170,13 +167,14 @@ pub fn restate(
     }
     found.entry.known_ms = known.ms();
     found.entry.from_ms = from_ms;
-    found.entry.to_ms = horizon_ms;
-    Ok(Some(found))
+    found.entry.to_ms = until_ms;
+    Ok(found)
 }
 
 /// What is under way.
 struct Work<'p> {
     policy: &'p Policy,
+    base: Base<'p>,
     known: Tick,
     /// How often each fact was learned, less how often it was taken back.
     facts: BTreeMap<Fact, i64>,
@@ -185,7 +183,10 @@ struct Work<'p> {
     by_day: Shares<(FootprintKey, Emission)>,
     found: Found,
     from_ms: i64,
-    horizon_ms: i64,
+    /// Nothing is restated from here on, ms.
+    until_ms: i64,
+    /// Why something was booked that corrects what was booked before.
+    reason: Reason,
     /// When the horizon moved last, ms.
     moved_ms: i64,
 }
@@ -252,18 +253,21 @@ impl Work<'_> {
             self.subjects.insert(subject);
             self.put(subject, &Item::Record(record))?;
         }
+        if matches!(self.base, Base::WithoutEdit(_)) {
+            return Ok(());
+        }
         for (key, change) in rows.activity {
-            if self.start_ms(&key) < self.horizon_ms {
+            if self.start_ms(&key) < self.until_ms {
                 self.put(key.subject, &Item::Activity(key, change.negated()))?;
             }
         }
         for (key, change) in rows.emissions {
-            if self.start_ms(&key.activity) < self.horizon_ms {
+            if self.start_ms(&key.activity) < self.until_ms {
                 self.put(key.activity.subject, &Item::Emission(key, change.negated()))?;
             }
         }
         for (key, change) in rows.footprints {
-            if key.start_ms < self.horizon_ms {
+            if key.start_ms < self.until_ms {
                 self.put_footprint(key, &change.negated())?;
             }
         }
@@ -317,33 +321,22 @@ impl Work<'_> {
         give: &mut dyn FnMut(Rows) -> Result<(), RestateError>,
     ) -> Result<(), RestateError> {
         let Account { records, mut activity, mut emissions } = account;
+        let mut facts = self.facts.clone();
+        if let Base::WithoutEdit(changes) = self.base {
+            let computed = hindsight(self.policy, holding(&facts), records.clone(), self.known);
+            self.add(computed, -1, (&mut activity, &mut emissions))?;
+            for (fact, diff) in changes {
+                *facts.entry(fact.clone()).or_default() += diff;
+            }
+        }
         // Of what something was booked before.
         let booked: BTreeSet<_> = activity.keys().map(|key| (key.subject, key.period)).collect();
-        let holding = self.facts.iter().filter(|(_, count)| **count > 0);
-        let facts = holding.map(|(fact, _)| fact.clone()).collect();
-        let computed = hindsight(self.policy, facts, records, self.known);
-        let Hindsight { activity: new_activity, emissions: new_emissions, footprints, kept } =
-            computed;
-        self.found.kept.extend(kept);
-        for (key, balance) in new_activity {
-            if self.start_ms(&key) < self.horizon_ms {
-                let key = ActivityKey { factor: Id::NONE, ..key };
-                add(&mut activity, key, &Measure { presence: 0, ..balance });
-            }
-        }
-        for (key, balance) in new_emissions {
-            if self.start_ms(&key.activity) < self.horizon_ms {
-                add(&mut emissions, key, &columns(key.line.gas.has_mass(), &balance));
-            }
-        }
-        for (key, balance) in footprints {
-            if key.start_ms < self.horizon_ms {
-                self.put_footprint(key, &columns(key.gas.has_mass(), &balance))?;
-            }
-        }
+        let computed = hindsight(self.policy, holding(&facts), records, self.known);
+        self.add(computed, 1, (&mut activity, &mut emissions))?;
+        let restated = self.reason;
         let reason = |key: &ActivityKey| {
             let is_booked = booked.contains(&(key.subject, key.period));
-            if is_booked { Reason::Restated } else { Reason::Backfill }
+            if is_booked { restated } else { Reason::Backfill }
         };
         let found = &mut self.found.entry;
         for key in activity.keys() {
@@ -369,6 +362,41 @@ impl Work<'_> {
         )
     }
 
+    /// Adds balances (1), or takes them off (-1), as tables hold them.
+    fn add(
+        &mut self,
+        computed: Hindsight,
+        sign: i8,
+        (activity, emissions): (
+            &mut BTreeMap<ActivityKey, Measure>,
+            &mut BTreeMap<EmissionKey, Emission>,
+        ),
+    ) -> io::Result<()> {
+        self.found.kept.extend(computed.kept);
+        for (key, balance) in computed.activity {
+            if self.start_ms(&key) < self.until_ms {
+                let key = ActivityKey { factor: Id::NONE, ..key };
+                let balance = Measure { presence: 0, ..balance };
+                add(activity, key, &if sign < 0 { balance.negated() } else { balance });
+            }
+        }
+        let signed = |has_mass, balance: &Emission| {
+            let balance = columns(has_mass, balance);
+            if sign < 0 { balance.negated() } else { balance }
+        };
+        for (key, balance) in computed.emissions {
+            if self.start_ms(&key.activity) < self.until_ms {
+                add(emissions, key, &signed(key.line.gas.has_mass(), &balance));
+            }
+        }
+        for (key, balance) in computed.footprints {
+            if key.start_ms < self.until_ms {
+                self.put_footprint(key, &signed(key.gas.has_mass(), &balance))?;
+            }
+        }
+        Ok(())
+    }
+
     /// What is missing of the footprints of a share of the days.
     fn footprints(
         &mut self,
@@ -387,6 +415,11 @@ impl Work<'_> {
             |rows| give(Rows::Footprints(rows)),
         )
     }
+}
+
+/// The facts that hold.
+fn holding(facts: &BTreeMap<Fact, i64>) -> Vec<Fact> {
+    facts.iter().filter(|(_, count)| **count > 0).map(|(fact, _)| fact.clone()).collect()
 }
 
 /// What the tables hold of an emission.

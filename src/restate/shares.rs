@@ -14,14 +14,14 @@ use serde::de::DeserializeOwned;
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct Shares<T> {
+pub(crate) struct Shares<T> {
     files: Vec<Option<FrameEncoder<BufWriter<File>>>>,
     items: PhantomData<T>,
 }
 
 impl<T: Serialize + DeserializeOwned> Shares<T> {
     /// So many empty shares, in `folder`.
-    pub(super) fn create(folder: &Path, count: usize) -> io::Result<Self> {
+    pub(crate) fn create(folder: &Path, count: usize) -> io::Result<Self> {
         let files = (0..count).map(|number| {
             let path = folder.join(format!("share-{}-{number}", std::process::id()));
             let file =
@@ -33,7 +33,7 @@ impl<T: Serialize + DeserializeOwned> Shares<T> {
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.files.len()
     }
 
@@ -41,7 +41,7 @@ impl<T: Serialize + DeserializeOwned> Shares<T> {
     ///
     /// # Panics
     /// If it was taken.
-    pub(super) fn put(&mut self, share: usize, item: &T) -> io::Result<()> {
+    pub(crate) fn put(&mut self, share: usize, item: &T) -> io::Result<()> {
         let file = self.files[share].as_mut().expect("a share is taken once all is put");
         let bytes = bincode::serialize(item).map_err(io::Error::other)?;
         let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
@@ -53,7 +53,7 @@ impl<T: Serialize + DeserializeOwned> Shares<T> {
     ///
     /// # Panics
     /// If it was taken before.
-    pub(super) fn take(&mut self, share: usize, mut give: impl FnMut(T)) -> io::Result<()> {
+    pub(crate) fn take(&mut self, share: usize, mut give: impl FnMut(T)) -> io::Result<()> {
         let encoder = self.files[share].take().expect("a share is taken once");
         let mut file = encoder.finish().map_err(io::Error::other)?.into_inner()?;
         file.rewind()?;

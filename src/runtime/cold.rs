@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plumeline_pipelines::digest::{Digester, Digests};
-use plumeline_pipelines::model::{ActivityRecord, Cause, Names, Policy, Record, Subject, Tick};
+use plumeline_pipelines::model::{ActivityRecord, Cause, Id, Names, Policy, Record, Subject, Tick};
 use plumeline_sinks::delta::Rows;
 
-use super::restater::Desk;
-use crate::journal::Restating;
+use super::desk::Desk;
+use crate::journal::{JournalError, Reader, Restating};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -46,13 +46,37 @@ impl Cold {
     pub(super) fn proposal(&self, ms: i64, policy: &Policy, desk: &Desk) -> Option<Restating> {
         let horizon = policy.horizon(Tick::new(ms, Cause::Cut));
         let mut restating = desk.take(ms, horizon.start_ms(policy.period_ms))?;
-        let known_ms = restating.entry.known_ms;
+        let mut later: BTreeMap<Id, Vec<&ActivityRecord>> = BTreeMap::new();
+        for record in self.said.range(restating.entry.known_ms + 1..).flat_map(|(_, all)| all) {
+            later.entry(record.activity).or_default().push(record);
+        }
         for recall in &mut restating.recalls {
-            let Subject::Activity(id) = recall.subject else { continue };
-            let later = self.said.range(known_ms + 1..).flat_map(|(_, records)| records);
-            recall.hear(policy, horizon, later.filter(|record| record.activity == id));
+            if let Subject::Activity(id) = recall.subject {
+                recall.hear(policy, horizon, later.remove(&id).unwrap_or_default());
+            }
         }
         Some(restating)
+    }
+
+    /// Of what the cut at `method_ms` takes along, if it is not in the ledger yet: another method counts from it on.
+    pub(super) fn unbooked(
+        reader: &Reader,
+        names: Arc<Names>,
+        policy: &Policy,
+        (committed_ms, method_ms): (Option<i64>, Option<i64>),
+    ) -> Result<Digests, JournalError> {
+        let mut cold = Self::new(names, policy);
+        if let Some(method_ms) = method_ms.filter(|ms| Some(*ms) > committed_ms)
+            && let Some(Restating { id, .. }) = reader.restating(method_ms)?
+        {
+            for part in 0.. {
+                let Some(found) = reader.restated(id, part)? else { break };
+                for rows in &found {
+                    cold.digest(rows);
+                }
+            }
+        }
+        Ok(cold.digests())
     }
 
     /// Adds entries to the digests.

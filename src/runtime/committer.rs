@@ -2,8 +2,10 @@
 //!
 //! 1. Append rows to the open cut as they come. Rows of the next cut may come before the last hand has
 //!    ended this one: each part's messages are in order, so they wait until it has.
-//! 2. When every part has said that a cut is at its end, commit it, and say so to the feeder.
-//!    What crashed commits left in the lake long ago is deleted meanwhile, beside it.
+//! 2. When every part has said that a cut is at its end, commit it, and say so to the feeder. The commit tells where
+//!    sources are read on after it, too. *So who has lost the journal can go on from there ([`crate::restore`]).*
+//!    Beside it, as long as it runs, small files are merged (`compactor.rs`), and what no version of the last week
+//!    needs is deleted.
 //! 3. An error that may pass is tried again, later and later; meanwhile the channel fills and everybody
 //!    waits. Any other error ends the pipeline: the next start reads from the lake how far it came.
 
@@ -13,14 +15,16 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender};
 
 use plumeline_pipelines::digest::Digests;
-use plumeline_pipelines::model::{Policy, Record, Tick};
-use plumeline_sinks::delta::{CutWriter, Lake, LakeError, Rows};
+use plumeline_pipelines::model::{Record, Tick};
+use plumeline_sinks::delta::{CutWriter, Lake, LakeError, Positions, Resume, Rows};
 use thiserror::Error;
 
+use super::compactor;
 use super::digests::Books;
 use super::patience::{MayPass, Patience, Target, insist};
 use super::telemetry::Telemetry;
-use crate::journal::{Journal, JournalError};
+use crate::config::Pipeline;
+use crate::journal::{Journal, JournalError, TIMEZONE, rules};
 
 /// What the committer is told.
 #[derive(Debug)]
@@ -45,6 +49,13 @@ pub(super) enum ToCommitter {
         /// In the order in which it has to be said again.
         records: Vec<Record>,
     },
+    /// Where sources are read on after a cut.
+    Positions {
+        /// The cut.
+        cut: Tick,
+        /// By source and stream.
+        positions: Arc<Positions>,
+    },
     /// One part has handed over all its rows of the cut.
     End {
         /// The cut.
@@ -64,7 +75,11 @@ pub(super) enum ToCommitter {
 pub(super) struct Committer {
     lake: Option<Lake>,
     parts: usize,
+    /// When files are merged, ms after; `None`: never.
+    compact_after_ms: Option<i64>,
     books: Books,
+    /// What decides results, in the journal's words.
+    rules: BTreeMap<String, String>,
     /// The newest committed cut.
     last_cut: Option<Tick>,
     journal: Arc<Journal>,
@@ -85,26 +100,43 @@ struct Open {
     ended: usize,
     /// What is kept since the horizon has moved: when, ms, and what by part.
     kept: Option<(i64, BTreeMap<usize, Vec<Record>>)>,
+    /// Where sources are read on after it.
+    positions: Arc<Positions>,
     /// Of its entries.
     digests: Digests,
 }
 
 impl Committer {
-    /// A committer for cuts of `workers` workers and the feeder; without a lake, cuts are settled as they come.
+    /// A committer for cuts of the workers and the feeder of `pipeline`; without a lake, cuts are settled as they come.
     ///
     /// # Errors
     /// If the lake cannot say what its newest commit is.
     pub(super) fn new(
         lake: Option<Lake>,
-        (policy, workers): (&Policy, usize),
+        (pipeline, unbooked): (&Pipeline, Digests),
         (journal, committed): (Arc<Journal>, Sender<Tick>),
         (telemetry, stop): (Arc<Telemetry>, Arc<AtomicBool>),
     ) -> Result<Self, LakeError> {
         let proof = lake.as_ref().map(Lake::proof).transpose()?.flatten();
         let last_cut = proof.as_ref().map(|proof| proof.upper);
-        let books = Books::new(policy.clone(), proof, workers);
-        let (parts, open, later) = (workers + 1, None, VecDeque::new());
-        Ok(Self { lake, parts, books, last_cut, journal, committed, telemetry, stop, open, later })
+        let Pipeline { name, policy, workers, timezone, .. } = pipeline;
+        let mut rules = rules(name, policy);
+        let timezone = timezone.iana_name().unwrap_or("UTC");
+        rules.insert(TIMEZONE.to_owned(), timezone.to_owned());
+        Ok(Self {
+            lake,
+            parts: workers + 1,
+            compact_after_ms: pipeline.delta.as_ref().and_then(|delta| delta.compact_after_ms),
+            books: Books::new(policy.clone(), proof, unbooked, *workers),
+            rules,
+            last_cut,
+            journal,
+            committed,
+            telemetry,
+            stop,
+            open: None,
+            later: VecDeque::new(),
+        })
     }
 
     /// Runs until all parts have let go.
@@ -112,6 +144,9 @@ impl Committer {
     /// # Errors
     /// An error of the lake or the journal that cannot pass.
     pub(super) fn run(mut self, inbox: &Receiver<ToCommitter>) -> Result<(), CommitError> {
+        let compacted = self.lake.as_ref().zip(self.compact_after_ms);
+        let _compacting = compacted
+            .map(|(lake, after)| compactor::start(lake, after, &self.telemetry, &self.stop));
         while let Ok(message) = inbox.recv() {
             self.take(message)?;
         }
@@ -122,6 +157,7 @@ impl Committer {
         let cut = match &message {
             ToCommitter::Rows { cut, .. }
             | ToCommitter::Kept { cut, .. }
+            | ToCommitter::Positions { cut, .. }
             | ToCommitter::End { cut, .. } => *cut,
             ToCommitter::Restored { digests } => return Ok(self.books.restored(digests)?),
         };
@@ -131,6 +167,7 @@ impl Committer {
             writer: lake.as_mut().map(|lake| lake.begin(cut)),
             ended: 0,
             kept: None,
+            positions: Arc::default(),
             digests: Digests::default(),
         });
         if open.cut != cut {
@@ -142,6 +179,10 @@ impl Committer {
             ToCommitter::Kept { part, moved_ms, records, .. } => {
                 let kept = open.kept.get_or_insert_with(|| (moved_ms, BTreeMap::new()));
                 kept.1.insert(part, records);
+                Ok(())
+            }
+            ToCommitter::Positions { positions, .. } => {
+                open.positions = positions;
                 Ok(())
             }
             ToCommitter::End { digests, .. } => {
@@ -179,6 +220,8 @@ impl Committer {
         fail::fail_point!("before-commit");
         if let Some(mut writer) = open.writer {
             writer.prove(self.last_cut, self.books.at(open.cut, &open.digests))?;
+            let positions = Positions::clone(&open.positions);
+            writer.resume(Resume { positions, rules: self.rules.clone() });
             let stats = self.insist(Target::Store, || writer.commit())?;
             self.telemetry.committed(&stats);
         }

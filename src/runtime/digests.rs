@@ -4,6 +4,8 @@
 //!    up the digests of what it derives.
 //! 2. When all have, they are compared with those that the commit of S carries. *A difference means that the
 //!    ledger is not what the journal leads to: whatever followed would be booked on a wrong base.*
+//!    Where another method counts since a later cut ([`crate::upgrade`]), the balances are restored under it: what
+//!    that cut takes along is taken off first.
 //! 3. From then on each cut adds the digests of its entries, and its commit carries the sums: of all balances,
 //!    and of those that its horizon has not passed.
 
@@ -23,17 +25,25 @@ pub(super) struct Books {
     live: Digests,
     /// What the newest commit says, until it is compared.
     unproven: Option<Proof>,
+    /// Of what a later cut takes along although it is restored: another method counts from that cut on.
+    unbooked: Digests,
     /// Workers that have not told yet what they restored.
     missing: usize,
 }
 
 impl Books {
-    /// Goes on from what the newest commit says, once `workers` have told what they restored.
-    pub(super) fn new(policy: Policy, committed: Option<Proof>, workers: usize) -> Self {
+    /// Goes on from what the newest commit says, once `workers` have told what they restored: that, and what is
+    /// `unbooked`.
+    pub(super) fn new(
+        policy: Policy,
+        committed: Option<Proof>,
+        unbooked: Digests,
+        workers: usize,
+    ) -> Self {
         let all = committed.iter().flat_map(|proof| &proof.digests);
         let all = all.map(|(&table, digest)| (table, digest.all)).collect();
         let missing = if committed.is_some() { workers } else { 0 };
-        Self { policy, all, live: Digests::default(), unproven: committed, missing }
+        Self { policy, all, live: Digests::default(), unproven: committed, unbooked, missing }
     }
 
     /// One worker has restored these.
@@ -45,6 +55,7 @@ impl Books {
         self.missing = self.missing.saturating_sub(1);
         let Some(proof) = self.unproven.take_if(|_| self.missing == 0) else { return Ok(()) };
         let from_ms = self.horizon_ms(proof.upper);
+        self.live.take_off(&std::mem::take(&mut self.unbooked));
         for table in Table::ALL {
             let restored = self.live.since(table, from_ms);
             let told = proof.digests.get(&table).map(|digest| digest.live);

@@ -8,9 +8,10 @@
 //! 4. Give each worker its share. *A worker that is busy makes us wait here; the ingest goes on.* While the
 //!    store is behind by two commits and workers hold more than they should, nothing is fed.
 //! 5. A cut may take along what a restatement has found ([`super::restater`]): its entries go straight to the
-//!    committer, what it recalls to the workers. *Only where no other cut is under way, so that it does not pile up
+//!    committer, what it recalls and adds to opening balances to the workers. *Only where no other cut is under way, so that it does not pile up
 //!    in memory.*
-//! 6. When a cut is committed, note it, and let the journal forget what no restart needs.
+//! 6. With each cut the committer is told where sources are read on: no further than what the cut holds.
+//! 7. When a cut is committed, note it, and let the journal forget what no restart needs.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -19,59 +20,26 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
 use plumeline_connectors::FactChange;
-use plumeline_pipelines::hindsight::Recall;
-use plumeline_pipelines::model::{
-    Cause, Fact, Names, PendingEntry, Policy, Record, RejectEntry, Tick,
-};
-use plumeline_sinks::delta::{FactEntry, Rows};
+use plumeline_pipelines::model::{Cause, Fact, Names, PendingEntry, Policy, RejectEntry, Tick};
+use plumeline_sinks::delta::{FactEntry, Positions, Rows};
 
 use super::cold::Cold;
 use super::committer::ToCommitter;
 use super::cuts::{CUTS_UNDER_WAY_MAX, Seen, is_cut};
+use super::desk::Desk;
 use super::handover::{Handover, Next, Sealed};
+use super::opening::of_restatement;
 use super::patience::{MayPass, Patience, Target, insist};
-use super::restater::Desk;
 use super::restore::Slice;
-use super::stash::Restated;
+use super::seal::{Phase, Seal};
+use super::stash::{Restated, count};
 use super::telemetry::Telemetry;
-use crate::journal::{Journal, JournalError, Learned, Reader, Restating, Stored};
+use crate::journal::{Frame, Journal, JournalError, Learned, Reader, Restating, Stored};
 
 /// How long to wait for a seal before looking at everything else.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// Refused payloads gathered before a commit: at 64 KiB each, what memory may hold.
 const REJECTS_MAX: usize = 2_000;
-
-/// What a tick is to whoever sees it.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// State from before the committed cut: nothing of it is written or told.
-    Restoring,
-    /// Journaled by an earlier run: written, but not counted again, nor shown yet.
-    Replaying,
-    /// New, but the dataflow has not caught up since the start: counted, not shown.
-    CatchingUp,
-    /// New.
-    Live,
-}
-
-/// A worker's share of a seal.
-#[derive(Debug)]
-pub(super) struct Seal {
-    /// The instant, ms.
-    pub ms: i64,
-    /// Facts learned (1) and taken back (-1), sub-tick by sub-tick.
-    pub facts: Vec<(Fact, i64)>,
-    /// Records.
-    pub records: Vec<Record>,
-    /// What was kept from before the horizon, at a restart.
-    pub kept: Vec<Record>,
-    /// What is to be kept in its place.
-    pub recalls: Vec<Recall>,
-    /// The seal ends a commit.
-    pub cut: Option<Tick>,
-    /// What it is to whoever sees it.
-    pub phase: Phase,
-}
 
 /// What the feeder works with.
 #[derive(Debug)]
@@ -84,8 +52,12 @@ pub(super) struct Parts {
     pub handover: Arc<Handover>,
     /// The newest cut in the ledger, ms.
     pub committed_ms: Option<i64>,
+    /// Where sources are read on, as of that cut.
+    pub positions: Arc<Positions>,
     /// The newest tick of an earlier run, ms.
     pub replay_ms: Option<i64>,
+    /// The cut since which another method counts, ms.
+    pub method_ms: Option<i64>,
     /// Time between commits, ms.
     pub commit_every_ms: i64,
     /// Where the horizon lies.
@@ -181,7 +153,7 @@ impl Feeder {
             match self.parts.handover.next(PATIENCE) {
                 Next::Wait => {}
                 Next::Seal(sealed) => self.feed(sealed, false, false)?,
-                Next::Journal(until_ms) => self.read_journal(until_ms)?,
+                Next::Journal(until_ms, positions) => self.read_journal(until_ms, positions)?,
                 Next::Ended => {
                     let sealed = Sealed { ms: self.last_ms + 1, ..Sealed::default() };
                     fail::fail_point!("last-cut");
@@ -219,11 +191,13 @@ impl Feeder {
         Ok(())
     }
 
-    /// Feeds the journal's ticks up to and with `until_ms`.
-    fn read_journal(&mut self, until_ms: i64) -> Result<(), Stop> {
+    /// Feeds the journal's ticks up to and with `until_ms`, after which sources are read on at `positions`.
+    fn read_journal(&mut self, until_ms: i64, positions: Arc<Positions>) -> Result<(), Stop> {
         while let Some(ms) = self.parts.reader.next_ms(self.last_ms, until_ms)? {
             let Stored { frame, facts, is_cut, .. } = self.parts.reader.tick(ms)?;
-            let sealed = Sealed { ms, records: frame.records, facts, rejects: frame.rejects };
+            // Where sources stood at a tick in between is not known: at a cut there, what was known before is told.
+            let Frame { records, rejects } = frame;
+            let sealed = Sealed { ms, records, facts, rejects, positions: None };
             // Asked to end while far behind: what is not fed stays in the journal.
             let is_last = self.parts.stop.load(Ordering::Acquire);
             if is_last && self.is_of_an_earlier_cut(ms) {
@@ -244,6 +218,7 @@ impl Feeder {
             // Seals without anything in them are not journaled: time has passed all the same.
             self.feed(Sealed { ms: until_ms, ..Sealed::default() }, false, false)?;
         }
+        self.parts.positions = positions;
         if self.parts.handover.caught_up(until_ms) && !self.is_live {
             fail::fail_point!("caught-up");
             self.is_live = true;
@@ -254,7 +229,10 @@ impl Feeder {
 
     fn feed(&mut self, sealed: Sealed, is_journaled_cut: bool, is_last: bool) -> Result<(), Stop> {
         self.wait_for_the_store()?;
-        let Sealed { ms, records, facts, rejects } = sealed;
+        let Sealed { ms, records, facts, rejects, positions } = sealed;
+        if let Some(positions) = positions {
+            self.parts.positions = positions;
+        }
         self.cold.hear(ms, &records);
         if self.last_cut_ms.is_none() {
             self.last_cut_ms = Some(ms);
@@ -287,11 +265,9 @@ impl Feeder {
         };
         self.last_ms = ms;
         self.rejects.extend(rejects);
-        let changes = facts.into_iter().map(|Learned { change, .. }| change);
-        let facts = changes.map(|change| {
+        let facts = facts.into_iter().map(|Learned { change, .. }| {
             let FactChange { fact, withdrawn } = change.clone();
-            let entry = FactEntry { fact, withdrawn, learned_ms: ms };
-            self.fact_rows.push(entry);
+            self.fact_rows.push(FactEntry { fact, withdrawn, learned_ms: ms });
             change.diff()
         });
         let facts: Vec<(Fact, i64)> = facts.collect();
@@ -303,7 +279,8 @@ impl Feeder {
         self.note_pending(&facts, ms)?;
         let recalls = restating.as_mut().map(|r| std::mem::take(&mut r.recalls));
         let recalls = recalls.unwrap_or_default();
-        let slice = Slice { ms, facts, records, kept: Vec::new(), recalls };
+        let opening = of_restatement(&self.parts.reader, &self.parts.policy, restating.as_ref())?;
+        let slice = Slice { ms, facts, records, kept: Vec::new(), recalls, opening };
         self.send(slice, ends.then_some(cut), phase)?;
         if let Some(restating) = restating {
             self.book(cut, &restating, phase)?;
@@ -357,14 +334,14 @@ impl Feeder {
                 self.cold.digest(&rows);
                 match &rows {
                     Rows::Activity(rows) => counts.0 += rows.len() as u64,
-                    Rows::Emissions(rows) => counts.1 += rows.len() as u64,
+                    Rows::Emissions(rows) => {
+                        counts.1 += rows.len() as u64;
+                        for row in rows {
+                            count(&mut restated, row);
+                        }
+                    }
                     Rows::Footprints(rows) => counts.2 += rows.len() as u64,
                     _ => {}
-                }
-                if let Rows::Emissions(rows) = &rows {
-                    for row in rows {
-                        restated.count(row);
-                    }
                 }
                 self.tell(ToCommitter::Rows { cut, part, rows })?;
             }
@@ -376,8 +353,10 @@ impl Feeder {
         }
         if phase == Phase::Replaying {
             self.parts.desk.is_booked(entry.known_ms);
-        } else {
-            self.parts.telemetry.count_restated(restated);
+        }
+        // Another method is put down before the start that books it.
+        if phase != Phase::Replaying || self.parts.method_ms == Some(cut.ms()) {
+            self.parts.telemetry.count_restated(&restated);
         }
         self.tell(ToCommitter::Rows { cut, part, rows: Rows::Restated(vec![*entry]) })
     }
@@ -419,6 +398,8 @@ impl Feeder {
         for rows in [facts, rejects, pending] {
             self.tell(ToCommitter::Rows { cut, part, rows })?;
         }
+        let positions = Arc::clone(&self.parts.positions);
+        self.tell(ToCommitter::Positions { cut, positions })?;
         let digests = self.cold.digests();
         self.tell(ToCommitter::End { cut, digests })
     }
@@ -429,15 +410,8 @@ impl Feeder {
 
     /// Gives each worker its share.
     fn send(&self, slice: Slice, cut: Option<Tick>, phase: Phase) -> Result<(), Stop> {
-        let Slice { ms, facts, mut records, kept, recalls } = slice;
-        let mut once = Some((facts, kept, recalls));
-        let mut workers_left = self.parts.feeds.len();
-        for feed in &self.parts.feeds {
-            let share = records.len().div_ceil(workers_left);
-            let rest = records.split_off(records.len() - share);
-            workers_left -= 1;
-            let (facts, kept, recalls) = once.take().unwrap_or_default();
-            let seal = Seal { ms, facts, records: rest, kept, recalls, cut, phase };
+        let feeds = &self.parts.feeds;
+        for (feed, seal) in feeds.iter().zip(Seal::shares(slice, feeds.len(), (cut, phase))) {
             feed.send(seal).map_err(|_| Stop::Done)?;
         }
         Ok(())

@@ -15,10 +15,11 @@
 //! restart, which begins with everything in the journal. Pushing never blocks; memory is bounded.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plumeline_pipelines::model::{Record, RejectEntry};
+use plumeline_sinks::delta::Positions;
 
 use crate::journal::Learned;
 
@@ -38,6 +39,8 @@ pub(super) struct Sealed {
     pub facts: Vec<Learned>,
     /// Refused payloads.
     pub rejects: Vec<RejectEntry>,
+    /// Where sources are read on after it; `None` where nobody knows any more.
+    pub positions: Option<Arc<Positions>>,
 }
 
 impl Sealed {
@@ -57,8 +60,9 @@ pub(super) fn weight(rejects: &[RejectEntry]) -> usize {
 pub(super) enum Next {
     /// Feed this.
     Seal(Sealed),
-    /// Read the journal up to and with this tick, ms, and say so ([`Handover::caught_up`]).
-    Journal(i64),
+    /// Read the journal up to and with this tick, ms, and say so ([`Handover::caught_up`]); sources are read on there
+    /// after it.
+    Journal(i64, Arc<Positions>),
     /// Nothing yet.
     Wait,
     /// Nothing any more.
@@ -80,6 +84,8 @@ struct Inner {
     records: usize,
     /// What follows `seals` is in the journal, up to this tick.
     spilled_ms: Option<i64>,
+    /// Where sources are read on after it.
+    positions: Arc<Positions>,
     /// The ingest has ended.
     ended: bool,
     /// It ended with an error.
@@ -89,12 +95,13 @@ struct Inner {
 }
 
 impl Handover {
-    /// Begins with what the journal holds up to `journal_ms`.
-    pub(super) fn new(journal_ms: Option<i64>) -> Self {
+    /// Begins with what the journal holds up to `journal_ms`, after which sources are read on at `positions`.
+    pub(super) fn new(journal_ms: Option<i64>, positions: Arc<Positions>) -> Self {
         let inner = Inner {
             seals: VecDeque::new(),
             records: 0,
             spilled_ms: journal_ms,
+            positions,
             ended: false,
             failed: false,
             closed: false,
@@ -114,6 +121,7 @@ impl Handover {
             !inner.seals.is_empty() && (records > RECORDS_MAX || inner.seals.len() >= SEALS_MAX);
         if inner.spilled_ms.is_some() || is_full {
             inner.spilled_ms = Some(sealed.ms);
+            inner.positions = sealed.positions.unwrap_or_default();
         } else {
             inner.records = records;
             inner.seals.push_back(sealed);
@@ -144,7 +152,7 @@ impl Handover {
             return Next::Seal(sealed);
         }
         match inner.spilled_ms {
-            Some(ms) => Next::Journal(ms),
+            Some(ms) => Next::Journal(ms, Arc::clone(&inner.positions)),
             None if inner.ended => Next::Ended,
             None => Next::Wait,
         }
@@ -182,8 +190,17 @@ impl Handover {
 mod tests {
     use super::*;
 
+    fn positions(ms: i64) -> Arc<Positions> {
+        let at = ("file".to_owned(), ms.to_string());
+        Arc::new([("plant".to_owned(), [at].into())].into())
+    }
+
     fn seal(ms: i64) -> Sealed {
-        Sealed { ms, ..Sealed::default() }
+        Sealed { ms, positions: Some(positions(ms)), ..Sealed::default() }
+    }
+
+    fn is_journal(next: &Next, until_ms: i64) -> bool {
+        matches!(next, Next::Journal(ms, at) if *ms == until_ms && *at == positions(until_ms))
     }
 
     fn next(handover: &Handover) -> Next {
@@ -192,7 +209,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_read_from_the_journal_in_order() {
-        let handover = Handover::new(None);
+        let handover = Handover::new(None, Arc::default());
         assert!(matches!(next(&handover), Next::Wait) && handover.has_room());
         let many = i64::try_from(SEALS_MAX).unwrap() + 5;
         (0..many).for_each(|ms| assert!(handover.push(seal(ms))));
@@ -200,11 +217,11 @@ mod tests {
         for ms in 0..i64::try_from(SEALS_MAX).unwrap() {
             assert!(matches!(next(&handover), Next::Seal(sealed) if sealed.ms == ms));
         }
-        assert!(matches!(next(&handover), Next::Journal(ms) if ms == many - 1));
+        assert!(is_journal(&next(&handover), many - 1));
         // While it is read, more comes; it is in the journal, too.
         assert!(handover.push(seal(many)));
         assert!(!handover.caught_up(many - 1));
-        assert!(matches!(next(&handover), Next::Journal(ms) if ms == many));
+        assert!(is_journal(&next(&handover), many));
         assert!(handover.caught_up(many));
         assert!(handover.push(seal(many + 1)));
         assert!(matches!(next(&handover), Next::Seal(sealed) if sealed.ms == many + 1));
@@ -216,8 +233,8 @@ mod tests {
 
     #[test]
     fn a_restart_begins_with_the_journal() {
-        let handover = Handover::new(Some(7));
-        assert!(matches!(next(&handover), Next::Journal(7)));
+        let handover = Handover::new(Some(7), positions(7));
+        assert!(is_journal(&next(&handover), 7));
         assert!(handover.caught_up(7));
         assert!(matches!(next(&handover), Next::Wait));
     }

@@ -15,13 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use plumeline_connectors::SourceConfig;
+use plumeline_connectors::{Position, SourceConfig};
+use plumeline_sinks::delta::Positions;
 
 use super::clock::{Clock, monotonic};
+use super::desk::Desk;
 use super::handover::{Handover, Sealed};
 use super::intake::{Intake, OpenPart};
 use super::patience::{MayPass, Patience, Target};
-use super::restater::Desk;
 use super::telemetry::Telemetry;
 use crate::config::Pipeline;
 use crate::journal::{Journal, JournalError, Part};
@@ -50,10 +51,10 @@ pub(super) struct Ingest {
     is_patient: bool,
     /// Whether to go on, once all sources have ended, until nothing is left to restate.
     until_restated: Option<Arc<Desk>>,
-    /// The last tick before all sources had ended, ms.
-    ended_ms: Option<i64>,
     last_ms: i64,
     open: Option<Sealed>,
+    /// Where sources are read on after the last part.
+    positions: Arc<Positions>,
 }
 
 /// The ingest cannot go on.
@@ -65,7 +66,7 @@ impl Ingest {
         pipeline: &Pipeline,
         (clock, last_ms): (Arc<dyn Clock>, i64),
         intake: Intake,
-        (journal, handover): (Arc<Journal>, Arc<Handover>),
+        (journal, handover, positions): (Arc<Journal>, Arc<Handover>, Arc<Positions>),
         (telemetry, stop): (Arc<Telemetry>, Arc<AtomicBool>),
     ) -> Self {
         let is_file = |config: &SourceConfig| matches!(config, SourceConfig::File(_));
@@ -79,9 +80,9 @@ impl Ingest {
             stop,
             is_patient,
             until_restated: None,
-            ended_ms: None,
             last_ms,
             open: None,
+            positions,
         }
     }
 
@@ -92,14 +93,14 @@ impl Ingest {
     }
 
     /// Whether there is nothing left to do.
-    fn has_ended(&mut self) -> bool {
+    fn has_ended(&self) -> bool {
         if !self.intake.has_ended() {
             return false;
         }
         let Some(desk) = &self.until_restated else { return true };
         // What is pending is known once it was fed and committed.
-        let ended_ms = *self.ended_ms.get_or_insert(self.last_ms);
-        self.telemetry.committed_ms() >= Some(ended_ms) && desk.is_idle()
+        desk.note_end(self.last_ms);
+        desk.has_all(self.telemetry.committed_ms()) && desk.is_idle()
     }
 
     /// Runs until every source has ended, or it is asked to stop, or the feeder has ended.
@@ -192,6 +193,7 @@ impl Ingest {
         if insist(&self.journal, &part, patience).await?.is_err() {
             return Ok(());
         }
+        read_on(&mut self.positions, &positions, self.journal.sources());
         open.records.extend(records);
         open.facts.extend(facts);
         open.rejects.extend(rejects);
@@ -204,16 +206,30 @@ impl Ingest {
     /// Hands over the open tick, or an empty one: time passes.
     fn seal(&mut self) -> Result<(), Over> {
         let (clock, last_ms) = (&self.clock, self.last_ms);
-        let sealed = self
+        let mut sealed = self
             .open
             .take()
             .unwrap_or_else(|| Sealed { ms: clock.now_ms().max(last_ms + 1), ..Sealed::default() });
         self.last_ms = sealed.ms;
+        // All parts up to here are of this tick, or of an earlier one.
+        sealed.positions = Some(Arc::clone(&self.positions));
         self.telemetry.note_seal(sealed.ms);
         fail::fail_point!("seal");
         let has_feeder = self.handover.push(sealed);
         fail::fail_point!("sealed");
         if has_feeder { Ok(()) } else { Err(Over) }
+    }
+}
+
+/// Notes where sources are read on.
+fn read_on(all: &mut Arc<Positions>, new: &[(u16, Position)], sources: &[Arc<str>]) {
+    if new.is_empty() {
+        return;
+    }
+    let all = Arc::make_mut(all);
+    for (source, Position { stream, at }) in new {
+        let of_source = all.entry(sources[usize::from(*source)].to_string()).or_default();
+        of_source.insert(stream.clone(), at.clone());
     }
 }
 

@@ -5,124 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use plumeline_connectors::{Batch, FactChange, Receipt, SourceHandle};
-use plumeline_pipelines::model::{Fact, Names, Outcome, Record, RejectEntry, RejectEvent};
+use plumeline_pipelines::model::{Fact, Outcome, Record, RejectEntry, RejectEvent};
 use tokio::sync::mpsc::Receiver;
 
 use super::handover::weight;
 use super::parked::Parked;
+use super::tables::Facts;
 use super::telemetry::Telemetry;
-use crate::config::{Pipeline, Problems, Tables};
-use crate::facts::{FactStore, TABLES, Table, Terms, Watcher, read_file, table_name, table_path};
-use crate::journal::{FactLine, Learned};
-
-/// The facts that hold, and the files they come from.
-#[derive(Debug)]
-pub(super) struct Facts {
-    store: FactStore,
-    tables: Tables,
-    timezone: jiff::tz::TimeZone,
-    period_ms: i64,
-    watcher: Watcher,
-    first: Vec<FactChange>,
-}
-
-impl Facts {
-    /// Reads the tables; after a restart, goes on from what was `journaled`, and reads those files again that
-    /// have settled, as if they had just changed.
-    ///
-    /// # Errors
-    /// At the first start, all that is wrong with them.
-    pub(super) fn load(
-        pipeline: &Pipeline,
-        names: &Arc<Names>,
-        journaled: &[FactLine],
-    ) -> Result<Self, Problems> {
-        let is_first = journaled.is_empty();
-        let mut facts = Self {
-            store: FactStore::new(pipeline, Arc::clone(names)),
-            tables: pipeline.tables.clone(),
-            timezone: pipeline.timezone.clone(),
-            period_ms: pipeline.policy.period_ms,
-            watcher: Watcher::new(&pipeline.tables, is_first),
-            first: Vec::new(),
-        };
-        for FactLine { learned: Learned { source, change }, .. } in journaled {
-            facts.store.recall(*source, change);
-        }
-        if !is_first {
-            return Ok(facts);
-        }
-        let mut problems = Problems::new();
-        let mut files = Vec::new();
-        for table in TABLES {
-            if let Some(path) = table_path(&facts.tables, table) {
-                match read_file(table, path, facts.terms(names)) {
-                    Ok(file) => files.push(file),
-                    Err(wrong) => problems.extend(wrong),
-                }
-            }
-        }
-        if problems.errors() > 0 {
-            return Err(problems);
-        }
-        fail::fail_point!("facts-read");
-        let applied = facts.store.apply_files(&files)?;
-        facts.first = applied.changes;
-        Ok(facts)
-    }
-
-    fn terms<'a>(&'a self, names: &'a Names) -> Terms<'a> {
-        Terms { names, timezone: &self.timezone, period_ms: self.period_ms }
-    }
-
-    /// Changes of files that have changed. Those that changed together are applied together; a file with a
-    /// mistake is not applied: the last good one stays.
-    fn changed_files(&mut self, telemetry: &Telemetry) -> Vec<FactChange> {
-        let names = self.store.names();
-        let mut files = Vec::new();
-        for changed in self.watcher.poll() {
-            match read_file(changed.table, &changed.path, self.terms(&names)) {
-                Ok(file) => files.push(file),
-                Err(problems) => not_applied(changed.table, &problems, telemetry),
-            }
-        }
-        if !files.is_empty() {
-            fail::fail_point!("facts-changed");
-        }
-        if let Ok(applied) = self.store.apply_files(&files) {
-            for file in &files {
-                telemetry.metrics.facts_reload_success(table_name(file.table)).set(1);
-            }
-            if !applied.changes.is_empty() {
-                let tables: Vec<_> = files.iter().map(|file| table_name(file.table)).collect();
-                let rows = applied.changes.len();
-                tracing::info!(tables = tables.join(", "), rows, "tables changed and were applied");
-            }
-            return applied.changes;
-        }
-        // One of them is at fault: the others are applied all the same, where they can do without it.
-        let mut changes = Vec::new();
-        for file in &files {
-            let table = table_name(file.table);
-            match self.store.apply_file(file) {
-                Ok(applied) => {
-                    telemetry.metrics.facts_reload_success(table).set(1);
-                    let rows = applied.changes.len();
-                    tracing::info!(table, rows, "the table changed and was applied");
-                    changes.extend(applied.changes);
-                }
-                Err(problems) => not_applied(file.table, &problems, telemetry),
-            }
-        }
-        changes
-    }
-}
-
-fn not_applied(table: Table, problems: &Problems, telemetry: &Telemetry) {
-    let table = table_name(table);
-    telemetry.metrics.facts_reload_success(table).set(0);
-    tracing::error!(table, "the table is not applied, the last good one stays\n{problems}");
-}
+use crate::config::Pipeline;
+use crate::journal::Learned;
 
 /// What is committed to the journal together.
 #[derive(Debug, Default)]
@@ -168,12 +59,10 @@ impl Intake {
         sources: Vec<SourceHandle>,
         telemetry: Arc<Telemetry>,
     ) -> Self {
-        for table in TABLES.into_iter().filter(|t| table_path(&facts.tables, *t).is_some()) {
-            telemetry.metrics.facts_reload_success(table_name(table)).set(1);
-        }
-        let first = std::mem::take(&mut facts.first);
+        facts.tell(&telemetry);
+        let first = facts.take_first();
         let mut parked = Parked::new(pipeline.max_parked);
-        facts.store.meters().for_each(|meter| parked.register(meter));
+        facts.store().meters().for_each(|meter| parked.register(meter));
         let open = OpenPart::default();
         let mut intake = Self { facts, inbox, sources, parked, last_index, open, telemetry };
         intake.learn(None, first);
@@ -222,12 +111,12 @@ impl Intake {
 
     /// Looks whether files of tables have changed.
     pub(super) fn poll_files(&mut self) {
-        let changes = self.facts.changed_files(&self.telemetry);
+        let changes = self.facts.poll(&self.telemetry);
         self.learn(None, changes);
     }
 
     fn learn_from(&mut self, source: u16, change: &FactChange) {
-        let outcome = match self.facts.store.apply_change(source, change) {
+        let outcome = match self.facts.learn(source, change) {
             Ok(changes) if changes.is_empty() => Outcome::Duplicate,
             Ok(changes) => {
                 self.learn(Some(source), changes);
@@ -285,7 +174,7 @@ impl Intake {
     pub(super) fn has_ended(&self) -> bool {
         // The last batch of a source is sent before it says so: looked at in this order, none is missed.
         self.sources.iter().all(|source| source.status.ended.load(Ordering::Acquire))
-            && self.facts.watcher.has_settled()
+            && self.facts.have_settled()
             && self.inbox.is_empty()
     }
 

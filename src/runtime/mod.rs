@@ -14,8 +14,8 @@
 //!    the workers are too busy for wait in the journal. *So what follows is a function of frames and cuts.*
 //! 4. The **workers** are timely threads, in step with each other: each takes a seal, steps until the
 //!    dataflow has passed it, and hands on what was derived. *No I/O happens inside an operator.*
-//! 5. The **committer** writes the rows of a cut and commits them; nothing else touches the lake. Errors that
-//!    may pass are tried again; all others end the process.
+//! 5. The **committer** writes the rows of a cut and commits them; beside it the **compactor** merges files, without
+//!    changing data. Errors that may pass are tried again; all others of a commit end the process.
 //! 6. The **publisher** merges the workers' window changes of one seal and publishes them as one tick.
 //!
 //! A restart: the state at the ledger's committed cut is **restored** (`restore`), later ticks are replayed,
@@ -28,53 +28,66 @@
 //! Shutdown: sources stop, what they handed over is journaled and sealed, a last cut is committed, then the
 //! inputs close. What lies ahead of time is discarded: it is in the journal.
 
+mod belong;
 mod clock;
 mod cold;
 mod committer;
+mod compactor;
 mod crew;
 mod cuts;
+mod desk;
 mod digests;
+mod error;
 mod feeder;
 mod handover;
 mod ingest;
 mod intake;
+mod opening;
 mod parked;
 mod patience;
 mod progress;
+mod proving;
 mod publisher;
 mod restater;
 mod restore;
+mod seal;
 mod stash;
+mod tables;
 mod telemetry;
 mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use plumeline_connectors::{Context, SourceError, SourceHandle};
-use plumeline_pipelines::engine::EngineOptions;
+use plumeline_connectors::{Context, SourceHandle};
 use plumeline_pipelines::model::{Cause, Names, Tick};
-use plumeline_sinks::delta::{Lake, LakeConfig, LakeError};
-use thiserror::Error;
+use plumeline_sinks::delta::{Lake, LakeConfig};
 use tokio::runtime::Handle;
 
 pub use clock::{Clock, WallClock, monotonic};
+pub use error::RunError;
 pub use progress::{Footprint, Progress};
+pub use proving::{Proven, prove};
 pub use telemetry::Telemetry;
+pub(crate) use worker::about;
 
-use crate::config::{Pipeline, Problems};
-use crate::journal::{Copier, Found, Journal, JournalError};
+use crate::config::Pipeline;
+use crate::journal::{Copier, Found, Journal, Reader};
+use crate::restate::RestateError;
+use cold::Cold;
 use committer::Committer;
 use crew::{Crew, Failure};
+use desk::Desk;
 use feeder::Feeder;
 use handover::Handover;
 use ingest::Ingest;
 use intake::Intake;
 use publisher::{Changed, Publisher};
-use restater::{Desk, Restater};
+use restater::Restater;
+use tables::Facts;
 
 /// Batches that may wait for the ingest: a few thousand readings each, so some MB.
 const BATCHES_MAX: usize = 32;
@@ -87,44 +100,6 @@ const PUBLICATIONS_MAX: usize = 16;
 
 /// Time between moves of the journal's log into its file.
 const COPY_EVERY: Duration = Duration::from_secs(1);
-
-/// Why a pipeline cannot run, or ended.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// Its tables are not in order.
-    #[error("the tables are not in order\n{0}")]
-    Facts(#[from] Problems),
-    /// A source cannot start.
-    #[error("source \"{name}\" cannot start")]
-    Source {
-        /// The source.
-        name: String,
-        /// Why.
-        #[source]
-        cause: SourceError,
-    },
-    /// The lake cannot be opened, or refused a commit for good.
-    #[error("the ledger cannot be written")]
-    Lake(#[from] LakeError),
-    /// The journal.
-    #[error("the journal cannot be used")]
-    Journal(#[from] JournalError),
-    /// The health and metrics listener.
-    #[error("cannot listen on {address}")]
-    Http {
-        /// As configured.
-        address: std::net::SocketAddr,
-        /// What the system says.
-        #[source]
-        cause: std::io::Error,
-    },
-    /// The system gives us no thread.
-    #[error("cannot start a thread")]
-    Thread(#[source] std::io::Error),
-    /// A part ended that should not have.
-    #[error("{0} ended unexpectedly; its message is above")]
-    Ended(&'static str),
-}
 
 /// A pipeline while it runs.
 #[derive(Debug)]
@@ -146,7 +121,8 @@ pub enum Until {
     Restated,
 }
 
-/// Starts a pipeline, which runs until all its sources have ended, or it is asked to end. Must be called inside a tokio runtime with several threads.
+/// Starts a pipeline, which runs until all its sources have ended, or it is asked to end. Must be called inside a
+/// tokio runtime with several threads.
 ///
 /// # Errors
 /// If its tables are not in order, the lake cannot be opened, or a source can never work.
@@ -164,8 +140,7 @@ pub async fn start_until(
     until: Until,
 ) -> Result<Running, RunError> {
     let names = Arc::new(Names::new());
-    let configured: Vec<Arc<str>> =
-        pipeline.sources.iter().map(|s| s.name.as_str().into()).collect();
+    let configured: Vec<Arc<str>> = pipeline.sources.iter().map(|s| s.key().into()).collect();
     let (journal, found) = Journal::open(
         &pipeline.state_dir,
         &pipeline.name,
@@ -174,14 +149,20 @@ pub async fn start_until(
         Arc::clone(&names),
     )?;
     let journal = Arc::new(journal);
-    let facts = intake::Facts::load(&pipeline, &names, &journal.reader()?.facts_until(i64::MAX)?)?;
+    belong::renamed(&pipeline, &journal)?;
+    let before = journal.change_timezone(pipeline.timezone.iana_name().unwrap_or("UTC"))?;
+    let journaled = journal.reader()?.facts_until(i64::MAX)?;
+    let facts = Facts::load(&pipeline, &names, (&journaled, before))?;
     let telemetry = Arc::new(Telemetry::new(&pipeline));
     let (http_address, http) = crate::http::serve(pipeline.http, Arc::clone(&telemetry)).await?;
     let is_replay = clock.is_replay();
     let lake = open_lake(&pipeline, &journal, &names, is_replay).await?;
-    let committed_ms = committed(lake.as_ref(), &journal, found)?;
+    let committed_ms = belong::committed(lake.as_ref(), &journal, found)?;
     let has_readings = lake.as_ref().is_some_and(|lake| !lake.lacks_readings());
     let restated = pipeline.lake(is_replay).filter(|_| has_readings);
+    if until == Until::Restated && lake.is_some() && restated.is_none() {
+        return Err(RestateError::Incomplete.into());
+    }
     let desk = open_desk(&pipeline, restated.clone(), &names, &telemetry).await?;
     let (batches, inbox) = tokio::sync::mpsc::channel(BATCHES_MAX);
     let sources = start_sources(&pipeline, &journal, &names, &clock, &batches)?;
@@ -223,27 +204,27 @@ impl Joint<'_> {
         intake: Intake,
         clock: Arc<dyn Clock>,
     ) -> Result<(), RunError> {
-        let Self { pipeline, journal, names, telemetry, stop, desk, found, committed_ms, .. } =
-            self;
+        let Self { pipeline, journal, names, telemetry, stop, desk, found, .. } = self;
         let shared = || (Arc::clone(telemetry), Arc::clone(stop));
         // Before any thread starts: what cannot be opened ends the start alone.
         let (reader, copier) = (journal.reader()?, journal.copier()?);
         let (rows, rows_inbox) = sync_channel(CHUNKS_MAX);
+        let committed_positions = belong::positions(lake.as_ref())?;
         let (cuts_made, cuts) = channel();
-        let made = (Arc::clone(journal), cuts_made);
-        let committer = Committer::new(lake, (&pipeline.policy, pipeline.workers), made, shared())?;
+        let committer = self.committer(lake, cuts_made, &reader)?;
         crew.take_on("committer", move || Ok(committer.run(&rows_inbox)?))?;
 
         let windows = self.start_publisher(crew)?;
 
         let (feeds, inboxes) = (0..pipeline.workers).map(|_| sync_channel(SEALS_MAX)).unzip();
-        let restored = committed_ms.map_or(Tick::ZERO, |ms| Tick::new(ms, Cause::Cut));
+        let restored = self.committed_ms.map_or(Tick::ZERO, |ms| Tick::new(ms, Cause::Cut));
         let wiring = worker::Wiring {
-            options: engine_options(pipeline, restored),
+            options: worker::engine_options(pipeline, restored),
             inboxes,
             rows: rows.clone(),
             windows,
             restored,
+            opening: self.start_opening(crew, restored, clock.is_replay())?,
             names: Arc::clone(names),
             desk: Arc::clone(desk),
             telemetry: Arc::clone(telemetry),
@@ -253,7 +234,8 @@ impl Joint<'_> {
             Ok(())
         })?;
 
-        let handover = Arc::new(Handover::new(found.newest_ms));
+        let positions = Arc::new(journal.all_positions()?);
+        let handover = Arc::new(Handover::new(found.newest_ms, Arc::clone(&positions)));
         if found.newest_ms.is_some() {
             telemetry.set_recovery(Some("starting".to_owned()));
         }
@@ -261,8 +243,10 @@ impl Joint<'_> {
             reader,
             journal: Arc::clone(journal),
             handover: Arc::clone(&handover),
-            committed_ms: *committed_ms,
+            committed_ms: self.committed_ms,
+            positions: committed_positions,
             replay_ms: found.newest_ms,
+            method_ms: found.method_ms,
             commit_every_ms: pipeline.delta.as_ref().map_or(60_000, |delta| delta.commit_every_ms),
             policy: pipeline.policy.clone(),
             replay_cut_ms: found.newest_cut_ms,
@@ -287,7 +271,7 @@ impl Joint<'_> {
         Self::start_copier(crew, copier, ingest_ended)?;
 
         let clock = (clock, found.newest_ms.unwrap_or(0));
-        let journaled = (Arc::clone(journal), handover);
+        let journaled = (Arc::clone(journal), handover, positions);
         let lasting = (self.until == Until::Restated).then(|| Arc::clone(desk));
         let ingest = Ingest::new(pipeline, clock, intake, journaled, shared());
         let ingest = ingest.until_restated(lasting);
@@ -296,6 +280,20 @@ impl Joint<'_> {
             let _ingesting = ingesting;
             Ok(handle.block_on(ingest.run())?)
         })
+    }
+
+    fn committer(
+        &self,
+        lake: Option<Lake>,
+        made: Sender<Tick>,
+        reader: &Reader,
+    ) -> Result<Committer, RunError> {
+        let Self { pipeline, names, telemetry, stop, found, committed_ms, .. } = self;
+        let cuts_ms = (*committed_ms, found.method_ms);
+        let unbooked = Cold::unbooked(reader, Arc::clone(names), &pipeline.policy, cuts_ms)?;
+        let shared = (Arc::clone(telemetry), Arc::clone(stop));
+        let made = (Arc::clone(&self.journal), made);
+        Ok(Committer::new(lake, (pipeline, unbooked), made, shared)?)
     }
 
     fn start_publisher(&self, crew: &mut Crew) -> Result<SyncSender<Changed>, RunError> {
@@ -318,6 +316,7 @@ impl Joint<'_> {
         let Self { pipeline, journal, names, telemetry, stop, desk, .. } = self;
         let restater = Restater::new(restater::Parts {
             is_auto: pipeline.restates_by_itself,
+            is_alone: self.until == Until::Restated,
             lake,
             policy: pipeline.policy.clone(),
             names: Arc::clone(names),
@@ -344,50 +343,6 @@ impl Joint<'_> {
             }
             Ok(())
         })
-    }
-}
-
-/// The newest cut in the ledger, ms. Ledger and journal have to know the same cuts: else one of them is
-/// another one, or was set back, and what is booked from here would be differences from a wrong base.
-fn committed(
-    lake: Option<&Lake>,
-    journal: &Journal,
-    found: Found,
-) -> Result<Option<i64>, JournalError> {
-    let Some(lake) = lake else { return Ok(found.committed_ms) };
-    let refused = |text: String| Err(JournalError::Ledger(text));
-    match lake.committed().map(Tick::ms) {
-        Some(ms) if found.newest_ms.is_none() => refused(format!(
-            "the tables hold commits up to {}, and the journal is empty: it is not the one they were written \
-             with. Put the state folder back, or give the sink another url",
-            shown(ms)
-        )),
-        Some(ms) if !journal.is_cut(ms)? => refused(format!(
-            "the tables hold a commit of {} that the journal does not know: the state folder was set back, \
-             or another process writes the same tables. Put the newest state folder back, or give the sink \
-             another url",
-            shown(ms)
-        )),
-        None if found.committed_ms.is_some() => refused(
-            "the journal has committed to tables that are not there: the sink's url is another one, or they \
-             were deleted. Put them back, or give the pipeline another state_dir to begin anew"
-                .to_owned(),
-        ),
-        committed => Ok(committed),
-    }
-}
-
-fn shown(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |at| at.to_string())
-}
-
-fn engine_options(pipeline: &Pipeline, restored: Tick) -> EngineOptions {
-    EngineOptions {
-        policy: pipeline.policy.clone(),
-        keep_readings: pipeline.delta.as_ref().is_some_and(|delta| delta.readings),
-        window_gases: pipeline.prometheus.is_some_and(|prometheus| prometheus.gases),
-        restored,
-        known_ms: 0,
     }
 }
 
@@ -439,7 +394,7 @@ fn start_sources(
             max_ahead_ms: pipeline.max_ahead_ms,
             timezone: pipeline.timezone.clone(),
             period_ms: pipeline.policy.period_ms,
-            resume: journal.positions(&source.name)?,
+            resume: journal.positions(source.key())?,
         };
         let started = plumeline_connectors::start(source.config.clone(), context);
         let cause = |cause| RunError::Source { name: source.name.clone(), cause };

@@ -97,9 +97,9 @@ impl Publisher {
             let running = self.policy.period_of(ms);
             let closed_ms = running.start_ms(self.policy.period_ms);
             let open = (0, running.end_ms(self.policy.period_ms));
-            let rolling = (1..=self.policy.windows_ms.len())
+            let others = (1..self.labels.len())
                 .map(|window| (u8::try_from(window).expect("few windows"), closed_ms));
-            let ends: Vec<(u8, i64)> = std::iter::once(open).chain(rolling).collect();
+            let ends: Vec<(u8, i64)> = std::iter::once(open).chain(others).collect();
             live.publish(Tick::new(ms, Cause::Cut), &ends)
         });
         // The first that is shown holds what was restored.

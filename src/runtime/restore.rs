@@ -22,6 +22,7 @@ use plumeline_pipelines::hindsight::Recall;
 use plumeline_pipelines::model::{Cause, Fact, Id, Policy, Record, Tick};
 
 use super::ingest::SEAL_RECORDS_MAX;
+use super::opening::Opening;
 use crate::journal::{FactLine, JournalError, Kept, Reader};
 
 /// A tick of a restart.
@@ -37,6 +38,8 @@ pub(super) struct Slice {
     pub kept: Vec<Record>,
     /// What is to be kept in its place.
     pub recalls: Vec<Recall>,
+    /// What a restatement adds to the opening balance.
+    pub opening: Opening,
 }
 
 /// A restart.
@@ -92,9 +95,8 @@ pub(super) fn plan(reader: &Reader, policy: &Policy, cut_ms: i64) -> Result<Plan
     let first = Slice {
         ms: first_ms,
         facts: others.into_iter().map(change).collect(),
-        records: Vec::new(),
         kept,
-        recalls: Vec::new(),
+        ..Slice::default()
     };
     let slices = Slices {
         cut_ms,

@@ -3,6 +3,8 @@
 //! Bounded: consolidated whenever it has doubled; above [`STASH_ROWS_MAX`] a cut is asked for; and once the
 //! cut is known, rows stream out in chunks instead of gathering (a revised grid factor is millions of rows).
 
+use std::collections::BTreeMap;
+
 use plumeline_pipelines::digest::Digester;
 use plumeline_pipelines::engine::{Changes, IntoEntry, Outbox, Semigroup, consolidate};
 use plumeline_pipelines::model::{
@@ -66,13 +68,15 @@ pub(super) struct Stash {
     activity: Table<(ActivityKey, Reason), Measure>,
     emissions: Table<(EmissionKey, Reason), Emission>,
     footprints: Table<FootprintKey, Emission>,
-    /// What restatements did to CO2e, 1e-21 kg: `(entries, up, down)`.
     restated: Restated,
 }
 
-/// Restatements that were handed out.
+/// What restatements that were handed out did, by reason.
+pub(super) type Restated = BTreeMap<Reason, Sums>;
+
+/// What restatements did to CO2e.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Restated {
+pub struct Sums {
     /// Entries of `emissions`.
     pub entries: u64,
     /// CO2e they added, 1e-21 kg.
@@ -106,7 +110,7 @@ impl Stash {
         rows.extend(activity.into_iter().map(Rows::Activity));
         let emissions = self.emissions.drain(is_open);
         for entry in emissions.iter().flatten() {
-            self.restated.count(entry);
+            count(&mut self.restated, entry);
             digester.emission(&entry.key, &entry.change);
         }
         rows.extend(emissions.into_iter().map(Rows::Emissions));
@@ -124,13 +128,12 @@ impl Stash {
     }
 }
 
-impl Restated {
-    /// Counts an entry, if it is of a restatement.
-    pub(super) fn count(&mut self, entry: &EmissionEntry) {
-        if entry.reason == Reason::Restated {
-            self.entries += 1;
-            let co2e = entry.change.co2e.get();
-            if co2e < 0 { self.down -= co2e } else { self.up += co2e }
-        }
+/// Counts an entry, if it is of a restatement.
+pub(super) fn count(restated: &mut Restated, entry: &EmissionEntry) {
+    if entry.reason.is_restatement() {
+        let sums = restated.entry(entry.reason).or_default();
+        sums.entries += 1;
+        let co2e = entry.change.co2e.get();
+        if co2e < 0 { sums.down -= co2e } else { sums.up += co2e }
     }
 }

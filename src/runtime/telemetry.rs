@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plumeline_connectors::{SourceHandle, SourceStatus};
 use plumeline_pipelines::model::{Outcome, Record, Tick};
-use plumeline_sinks::delta::CommitStats;
+use plumeline_sinks::delta::{CommitStats, Compacted};
 use plumeline_sinks::prometheus::{Metrics, Published, render};
 
 use super::clock::monotonic;
 use super::progress::{Footprint, Progress};
-use super::stash::Restated;
+use super::stash::{Restated, Sums};
 use crate::config::Pipeline;
 
 /// One gram in 1e-21 kg.
@@ -30,13 +30,16 @@ pub struct Telemetry {
     sources: Mutex<Vec<Arc<SourceStatus>>>,
     published: Mutex<Option<Arc<Published>>>,
     progress: Mutex<Progress>,
-    restated: Mutex<Restated>,
+    restated: Mutex<Sums>,
     store_problem: Mutex<Option<String>>,
     journal_problem: Mutex<Option<String>>,
     recovery: Mutex<Option<String>>,
     restored: Mutex<Option<(usize, usize)>>,
     rows_wait: Vec<AtomicBool>,
     restatement_asked: AtomicBool,
+    restating: Mutex<Option<usize>>,
+    facts_asked: AtomicBool,
+    facts_held: Mutex<Option<String>>,
     sealed: Mutex<BTreeMap<i64, std::time::Instant>>,
 }
 
@@ -61,12 +64,15 @@ impl Telemetry {
             sources: Mutex::new(Vec::new()),
             published: Mutex::new(None),
             progress: Mutex::new(Progress::default()),
-            restated: Mutex::new(Restated::default()),
+            restated: Mutex::new(Sums::default()),
             store_problem: Mutex::new(None),
             journal_problem: Mutex::new(None),
             recovery: Mutex::new(None),
             restored: Mutex::new(None),
             restatement_asked: AtomicBool::new(false),
+            restating: Mutex::new(None),
+            facts_asked: AtomicBool::new(false),
+            facts_held: Mutex::new(None),
             rows_wait: (0..pipeline.workers).map(|_| AtomicBool::new(false)).collect(),
             sealed: Mutex::new(BTreeMap::new()),
         }
@@ -115,6 +121,34 @@ impl Telemetry {
         self.restatement_asked.swap(false, Ordering::AcqRel)
     }
 
+    /// Somebody asks for an edit of the tables that waits to be applied; whether one does.
+    pub fn ask_for_facts(&self) -> bool {
+        let does = lock(&self.facts_held).is_some();
+        self.facts_asked.fetch_or(does, Ordering::AcqRel);
+        does
+    }
+
+    /// Whether somebody has asked since the last time.
+    pub fn take_facts_asked(&self) -> bool {
+        self.facts_asked.swap(false, Ordering::AcqRel)
+    }
+
+    /// What an edit of the tables touches that waits; `None` if none does.
+    pub fn set_facts_held(&self, held: Option<String>) {
+        *lock(&self.facts_held) = held;
+    }
+
+    /// How far a restatement from below the horizon has come, in thousandths; `None` where none is under way.
+    pub fn set_restating(&self, permille: Option<usize>) {
+        *lock(&self.restating) = permille;
+    }
+
+    /// See [`Self::set_restating`].
+    #[must_use]
+    pub fn restating(&self) -> Option<usize> {
+        *lock(&self.restating)
+    }
+
     /// How many periods may change by what reaches below the horizon.
     #[must_use]
     pub fn pending(&self) -> i64 {
@@ -128,20 +162,19 @@ impl Telemetry {
     }
 
     /// Notes what restatements did.
-    pub fn count_restated(&self, restated: Restated) {
-        if restated.entries == 0 {
-            return;
+    pub fn count_restated(&self, restated: &Restated) {
+        for (reason, sums) in restated {
+            self.metrics.restatements_total(reason.name()).inc_by(sums.entries);
+            self.metrics.add_restated_co2e(reason.name(), sums.up);
+            self.metrics.add_restated_co2e(reason.name(), -sums.down);
+            let mut total = lock(&self.restated);
+            total.up = total.up.saturating_add(sums.up);
+            total.down = total.down.saturating_add(sums.down);
+            let mut progress = lock(&self.progress);
+            progress.restatements += sums.entries;
+            progress.restated_up_grams = total.up / GRAM;
+            progress.restated_down_grams = total.down / GRAM;
         }
-        self.metrics.restatements_total("restated").inc_by(restated.entries);
-        self.metrics.add_restated_co2e("restated", restated.up);
-        self.metrics.add_restated_co2e("restated", -restated.down);
-        let mut total = lock(&self.restated);
-        total.up = total.up.saturating_add(restated.up);
-        total.down = total.down.saturating_add(restated.down);
-        let mut progress = lock(&self.progress);
-        progress.restatements += restated.entries;
-        progress.restated_up_grams = total.up / GRAM;
-        progress.restated_down_grams = total.down / GRAM;
     }
 
     /// A seal went to the workers.
@@ -185,6 +218,19 @@ impl Telemetry {
         }
         let rows: usize = stats.tables.values().map(|table| table.rows).sum();
         tracing::debug!(cut = ?stats.cut, rows, duration = ?stats.duration, "committed");
+    }
+
+    /// Files of a table were merged.
+    pub fn compacted(&self, compacted: &Compacted) {
+        let Compacted { table, ledger, rows, files_in, bytes_in, files_out, bytes_out } =
+            *compacted;
+        let name = table.name();
+        let files = u64::try_from(files_in).unwrap_or(u64::MAX);
+        self.metrics.compacted_files_total(name).inc_by(files);
+        self.metrics.compacted_bytes_total(name, "in").inc_by(bytes_in);
+        self.metrics.compacted_bytes_total(name, "out").inc_by(bytes_out);
+        self.metrics.compaction_timestamp(name).set(seconds(ledger.ms()));
+        tracing::debug!(%table, rows, files_in, bytes_in, files_out, bytes_out, "merged files");
     }
 
     /// A cut is done.
@@ -303,6 +349,11 @@ impl Telemetry {
         }
         if is_ready {
             body.push_str("ready\n");
+        }
+        // All else goes on as it was.
+        if let Some(held) = &*lock(&self.facts_held) {
+            writeln!(body, "an edit of the tables waits for `plumeline facts apply`: {held}")
+                .unwrap_or_default();
         }
         (is_ready, body)
     }

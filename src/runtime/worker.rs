@@ -23,11 +23,13 @@ use plumeline_sinks::delta::Rows;
 use timely::worker::Worker;
 
 use super::committer::ToCommitter;
-use super::feeder::{Phase, Seal};
+use super::desk::Desk;
+use super::opening::Opening;
 use super::publisher::Changed;
-use super::restater::Desk;
+use super::seal::{Phase, Seal};
 use super::stash::Stash;
 use super::telemetry::Telemetry;
+use crate::config::Pipeline;
 
 /// How long a worker without work sleeps before it looks again.
 const PARK: Duration = Duration::from_millis(5);
@@ -48,6 +50,8 @@ pub(super) struct Wiring {
     pub windows: SyncSender<Changed>,
     /// The newest tick that is restored.
     pub restored: Tick,
+    /// The opening balance as of what is restored, where there is to be one.
+    pub opening: Option<Receiver<Opening>>,
     /// For messages.
     pub names: Arc<Names>,
     /// Where what is pending is noted.
@@ -56,18 +60,33 @@ pub(super) struct Wiring {
     pub telemetry: Arc<Telemetry>,
 }
 
+/// What their dataflow is built with, if it goes on from `restored`.
+#[must_use]
+pub(super) fn engine_options(pipeline: &Pipeline, restored: Tick) -> EngineOptions {
+    EngineOptions {
+        policy: pipeline.policy.clone(),
+        keep_readings: pipeline.delta.as_ref().is_some_and(|delta| delta.readings),
+        window_gases: pipeline.prometheus.is_some_and(|prometheus| prometheus.gases),
+        restored,
+        known_ms: 0,
+    }
+}
+
 /// Runs all workers until their inboxes are closed.
 ///
 /// # Panics
 /// If a worker panics: the pipeline cannot go on without it.
 pub(super) fn run(wiring: Wiring) {
-    let Wiring { options, inboxes, rows, windows, restored, names, desk, telemetry } = wiring;
+    let Wiring { options, inboxes, rows, windows, restored, opening, names, desk, telemetry } =
+        wiring;
     let workers = inboxes.len();
     let config =
         if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
     let inboxes: Vec<_> = inboxes.into_iter().map(|inbox| Mutex::new(Some(inbox))).collect();
     // The senders are handed to the workers and go with them.
     let senders = Mutex::new(Some((rows, windows)));
+    // One worker takes it, whichever comes first: sums have no order.
+    let opening = Mutex::new(opening);
     let workers_left = Mutex::new(workers);
     let guards = timely::execute(config, move |worker| {
         let inbox = lock(&inboxes[worker.index()]).take().expect("one inbox a worker");
@@ -78,6 +97,7 @@ pub(super) fn run(wiring: Wiring) {
             stash: Stash::default(),
             digester: Digester::new(Arc::clone(&names), &options.policy),
             restored,
+            opening: lock(&opening).take(),
             windows_changed: Vec::new(),
             readings: Vec::new(),
             activity_data: Vec::new(),
@@ -135,6 +155,12 @@ fn next(inbox: &Receiver<Seal>, worker: &mut Worker) -> Option<Seal> {
     }
 }
 
+/// How the reason begins of a row of `rejects` that is about a reading of an instant, ms.
+pub(crate) fn about(subject: &str, at_ms: i64) -> String {
+    let at = Timestamp::from_millisecond(at_ms).unwrap_or_default();
+    format!("`{subject}` at {at}: ")
+}
+
 /// One worker.
 struct Hand {
     index: usize,
@@ -144,6 +170,8 @@ struct Hand {
     digester: Digester,
     /// The newest tick that is restored.
     restored: Tick,
+    /// Where the opening balance comes from, on one worker.
+    opening: Option<Receiver<Opening>>,
     windows_changed: Vec<WindowEntry>,
     readings: Vec<ReadingEntry>,
     activity_data: Vec<ActivityDataEntry>,
@@ -167,7 +195,7 @@ struct Ended;
 
 impl Hand {
     fn work(&mut self, worker: &mut Worker, seal: Seal) -> Result<(), Ended> {
-        let Seal { ms, mut facts, records, kept, recalls, cut, phase } = seal;
+        let Seal { ms, mut facts, records, kept, recalls, mut opening, cut, phase } = seal;
         self.phase = phase;
         let moved_ms = self.policy.horizon_moved_ms(Tick::new(ms, Cause::Cut));
         if phase != Phase::Restoring && moved_ms != self.policy.horizon_moved_ms(self.last) {
@@ -184,6 +212,16 @@ impl Hand {
         }
         if !recalls.is_empty() {
             self.engine.recall(ms, recalls);
+        }
+        if phase == Phase::Restoring
+            && ms == self.restored.ms()
+            && let Some(read) = &self.opening
+        {
+            // Whoever reads it has been asked to end, or has failed and has said why.
+            opening = read.recv().map_err(|_| Ended)?;
+        }
+        if !opening.is_empty() {
+            self.engine.open(ms, opening);
         }
         let end = Tick::new(ms, Cause::Cut).next();
         self.engine.advance_to(end);
@@ -255,8 +293,7 @@ impl Hand {
                     }
                 }
                 Notice::Waiting { event, meter, at_ms, arrival, why } => {
-                    let subject = self.names.name(meter);
-                    let at = Timestamp::from_millisecond(at_ms).unwrap_or_default();
+                    let about = about(&self.names.name(meter), at_ms);
                     let why = match (event, why) {
                         (RejectEvent::Resolved, _) => "booked by a later fact".to_owned(),
                         (_, why) => why.unwrap_or_default(),
@@ -266,7 +303,7 @@ impl Hand {
                         position: arrival.position,
                         element: arrival.element,
                         event,
-                        reason: format!("`{subject}` at {at}: {why}"),
+                        reason: format!("{about}{why}"),
                         raw: Vec::new(),
                     });
                 }
@@ -289,7 +326,7 @@ impl Hand {
     /// Hands rows of the cut to the committer; while its dataflow is under way, whole chunks alone.
     fn hand_over(&mut self, cut: Tick, is_open: bool) -> Result<(), Ended> {
         let mut rows = self.stash.drain(is_open, &mut self.digester);
-        self.telemetry.count_restated(self.stash.restated());
+        self.telemetry.count_restated(&self.stash.restated());
         if !is_open {
             rows.push(Rows::Readings(std::mem::take(&mut self.readings)));
             rows.push(Rows::ActivityData(std::mem::take(&mut self.activity_data)));

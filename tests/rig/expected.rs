@@ -13,7 +13,7 @@ use plumeline_connectors::FactChange;
 use plumeline_connectors::config::Carries;
 use plumeline_connectors::decode::{Decoded, Decoder, Limits, Payload};
 use plumeline_pipelines::model::{ActivityKey, Cause, Names, Tick};
-use plumeline_pipelines::reference::History;
+use plumeline_pipelines::reference::{History, Restated};
 
 use super::Rig;
 use super::ledger::Balances;
@@ -54,8 +54,13 @@ impl Expected {
             .collect();
         let applied = store.apply_files(&files).expect("they join up");
         let policy = pipeline.policy.clone();
-        let history =
-            History { policy, facts: Vec::new(), records: Vec::new(), restated: Vec::new() };
+        let history = History {
+            policy,
+            facts: Vec::new(),
+            records: Vec::new(),
+            restated: Vec::new(),
+            gwps: Vec::new(),
+        };
         let mut expected = Self {
             names,
             pipeline,
@@ -68,6 +73,12 @@ impl Expected {
         };
         expected.learn(applied.changes);
         expected
+    }
+
+    /// What lies below the horizon is restated, from all that was learned.
+    pub(crate) fn restate(&mut self) {
+        let known = Tick::new(self.learned_ms, Cause::Cut);
+        self.history.restated.push(Restated { tick: known, known });
     }
 
     fn learn(&mut self, changes: Vec<FactChange>) {

@@ -1,7 +1,8 @@
 //! Where tests end the program: its fail points.
 //!
 //! Points stand before and after everything that reaches a disk, a store or a source, and on the way of a recovery.
-//! The tables name all of them; `journal-full` (`tests/full.rs`) and `lake-checkpoint-at-once` end nothing.
+//! The tables name all of them; `journal-full` (`tests/full.rs`) and `lake-checkpoint-at-once` end nothing, and
+//! `vacuum-delete` and `log-expire` come by in a ledger of more than a week alone.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -60,6 +61,26 @@ pub(crate) const RESTATING: [&str; 5] = [
     "journal-restate-open",
     "journal-restate-done",
 ];
+/// Points that only a run comes by that restates everything under another method.
+pub(crate) const UPGRADING: [&str; 5] = [
+    "journal-propose",
+    "method-computed",
+    "journal-method",
+    "journal-method-open",
+    "journal-method-done",
+];
+/// Points that only a restore comes by, in the order in which it does.
+pub(crate) const REBUILDING: [&str; 6] = [
+    "rebuild-begun",
+    "rebuild-append",
+    "rebuild-finished",
+    "rebuild-prove",
+    "rebuild-place",
+    "rebuild-placed",
+];
+/// Points that only a run comes by that merges files of the ledger.
+pub(crate) const COMPACTING: [&str; 5] =
+    ["compact-begin", "compact-put", "compact-put-done", "compact-commit", "compact-commit-done"];
 /// Makes a checkpoint of a table's log due at once: else it would take a hundred commits.
 const CHECKPOINTS: &str = "lake-checkpoint-at-once=return";
 

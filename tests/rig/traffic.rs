@@ -50,7 +50,7 @@ const REVISIONS_BEFORE_LATE: i64 = 3;
 const PIPELINE: &str = "name = \"acme\"\nperiod = \"15m\"\ngrace = \"0s\"\nwindows = [\"7d\"]\nworkers = 2\n\
      [http]\nlisten = \"127.0.0.1:0\"\n\
      [tables]\nmeters = \"meters.csv\"\nfactors = \"factors.csv\"\nnodes = \"nodes.csv\"\n\
-     [[sink]]\ntype = \"delta\"\nurl = \"lake\"\ncommit_every = \"1s\"\n\
+     [[sink]]\ntype = \"delta\"\nurl = \"lake\"\ncommit_every = \"1s\"\ncompact_after = \"2s\"\n\
      [[sink]]\ntype = \"prometheus\"\n";
 
 /// A row of the table `readings`: meter, instant, version, and the value, empty where it was withdrawn.

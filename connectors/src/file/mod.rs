@@ -1,4 +1,5 @@
-//! Files of JSON lines, or of CSV (`*.csv`, whose first line names the fields): for tests, benches and imports.
+//! Files of JSON lines, of CSV (`*.csv`, whose first line names the fields), or of Parquet (`*.parquet`, whose columns
+//! do): for tests, benches and imports.
 //!
 //! ```text
 //! file ─► chunks of 1 MiB ─► lines ─► decode ─► Batch, one a chunk ─► out (waits where it is full)
@@ -16,17 +17,21 @@
 
 mod lines;
 mod reader;
+mod rows;
 mod table;
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{oneshot, watch};
 
 use self::reader::Reader;
-use crate::batch::{Mark, Receipt};
+use crate::batch::{FileMark, Mark, Receipt};
 use crate::config::FileSource;
+use crate::position::Position;
 use crate::source::{Context, SourceError, SourceStatus, TASK_STOP_MAX};
 use crate::task::stop_sign;
 
@@ -46,6 +51,11 @@ pub(crate) fn start(
     status: Arc<SourceStatus>,
 ) -> Result<Running, SourceError> {
     let file = if config.follow { None } else { Some(open(&config)?) };
+    if let Some(file) = &file
+        && is_kind(&config, "parquet")
+    {
+        check_rows(&config, file)?;
+    }
     let (stop, stopped) = stop_sign();
     let (end, ended) = oneshot::channel::<()>();
     let name = format!("file {}", context.name);
@@ -74,6 +84,14 @@ impl Running {
     }
 }
 
+/// Whether `position` is a place in the file that is at `path` now.
+pub(crate) fn is_of(path: &Path, position: &Position) -> bool {
+    let mark = FileMark::among(std::slice::from_ref(position));
+    let data = std::fs::metadata(path);
+    let file = data.map(|data| (data.dev(), data.ino())).ok();
+    position.stream == FileMark::STREAM && mark.map(|mark| mark.file) == file && file.is_some()
+}
+
 /// See [`crate::registry::probe`].
 pub(crate) fn probe(config: &FileSource) -> Result<(), SourceError> {
     match open(config) {
@@ -85,6 +103,19 @@ pub(crate) fn probe(config: &FileSource) -> Result<(), SourceError> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether the file's name says that it is of this kind.
+fn is_kind(config: &FileSource, kind: &str) -> bool {
+    config.path.extension().is_some_and(|known| known.eq_ignore_ascii_case(kind))
+}
+
+/// A Parquet file is one as a whole.
+fn check_rows(config: &FileSource, file: &File) -> Result<(), SourceError> {
+    let unreadable = |cause| SourceError::Unreadable { path: config.path.clone(), cause };
+    let file = file.try_clone().map_err(unreadable)?;
+    let opened = rows::Rows::open(file, 0).map(drop);
+    opened.map_err(|error| unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))
 }
 
 fn open(config: &FileSource) -> Result<File, SourceError> {

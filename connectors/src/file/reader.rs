@@ -10,9 +10,10 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::lines::{Line, Lines};
-use super::open;
+use super::rows::Rows;
 use super::table::Table;
-use crate::batch::{FileMark, Mark, Receipt};
+use super::{is_kind, open};
+use crate::batch::{Batch, FileMark, Mark, Receipt};
 use crate::config::{DEFAULT_MAX_PACKET_BYTES, FileSource};
 use crate::decode::{Decoded, Decoder, Limits, Payload, RAW_BYTES_MAX};
 use crate::source::{Context, SourceStatus};
@@ -69,7 +70,7 @@ impl Reader {
             period_ms: context.period_ms,
         };
         let names = Arc::clone(&context.names);
-        let is_table = config.path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("csv"));
+        let is_table = is_kind(&config, "csv");
         let resume = FileMark::among(&context.resume);
         let decoder = Decoder::new(config.carries, context.index, names, limits);
         Self {
@@ -95,6 +96,9 @@ impl Reader {
                 continue;
             };
             self.status.up();
+            if is_kind(&self.config, "parquet") && !self.config.follow {
+                return self.read_rows(&opened);
+            }
             let Some(begun) = self.begin(opened) else { continue };
             file = self.read_all(begun);
             if file.is_none() && !self.config.follow {
@@ -170,9 +174,7 @@ impl Reader {
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Progress::Read,
             Err(error) => {
-                let problem = format!("cannot read `{}`: {error}", self.config.path.display());
-                tracing::error!(source = self.context.name, problem);
-                self.status.down(problem);
+                self.cannot_read(&error.to_string());
                 self.stop.pause(FOLLOW_EVERY);
                 if self.config.follow { Progress::End } else { Progress::Over }
             }
@@ -221,7 +223,55 @@ impl Reader {
         let byte = self.byte - open;
         let (line, tail) = (self.lines.count(), tail(file, byte));
         let mark = FileMark { file: self.file, line, byte, tail };
-        let batch = decoded.into_batch(self.context.index, Receipt(Mark::File(mark)));
+        self.send(decoded.into_batch(self.context.index, Receipt(Mark::File(mark))))
+    }
+
+    /// Reads the rows of a Parquet file, from where an earlier run had come to: it is the same if its end is.
+    fn read_rows(&mut self, file: &File) {
+        let Ok(data) = file.metadata() else { return };
+        self.file = (data.dev(), data.ino());
+        let tail = tail(file, data.len());
+        let is_same = |mark: &FileMark| mark.file == self.file && mark.tail == tail;
+        let skipped = self.resume.take().filter(is_same).map_or(0, |mark| mark.line);
+        let opened = file.try_clone().map_err(|error| error.to_string());
+        let opened = opened.and_then(|file| Rows::open(file, skipped).map_err(|e| e.to_string()));
+        let mut rows = match opened {
+            Ok(rows) => rows,
+            Err(error) => return self.cannot_read(&error),
+        };
+        while !self.stop.is_given() {
+            let now_ms = (self.context.clock)();
+            let mut decoded = Decoded::default();
+            let reader = &mut self.decoder;
+            let read = rows.next(|position, json| {
+                let payload =
+                    Payload { bytes: json, size: json.len(), topic_meter: None, position };
+                reader.decode(payload, now_ms, &mut decoded);
+            });
+            match read {
+                Ok(true) => {}
+                Ok(false) => return self.status.ended.store(true, Ordering::Release),
+                Err(error) => return self.cannot_read(&error.to_string()),
+            }
+            let (line, total) = rows.progress();
+            let done = u128::from(data.len()) * u128::from(line) / u128::from(total.max(1));
+            self.status.heard(now_ms);
+            self.status.read_bytes.store(u64::try_from(done).unwrap_or(0), Ordering::Relaxed);
+            let mark = FileMark { file: self.file, line, byte: data.len(), tail };
+            if !self.send(decoded.into_batch(self.context.index, Receipt(Mark::File(mark)))) {
+                return;
+            }
+        }
+    }
+
+    fn cannot_read(&self, error: &str) {
+        let problem = format!("cannot read `{}`: {error}", self.config.path.display());
+        tracing::error!(source = self.context.name, problem);
+        self.status.down(problem);
+    }
+
+    /// Sends a batch; says whether to go on.
+    fn send(&mut self, batch: Batch) -> bool {
         let (out, stop) = (&self.context.out, &mut self.stop);
         self.runtime.block_on(async {
             tokio::select! {

@@ -30,23 +30,12 @@ impl Table {
         let columns = std::mem::take(&mut self.columns);
         let mut json = std::mem::take(&mut self.json);
         json.clear();
-        json.push(b'{');
         self.each(line, |index, cell| {
-            let cell = cell.trim_ascii();
-            let Some(column) = columns.get(index).filter(|_| !cell.is_empty()) else { return };
-            if json.len() > 1 {
-                json.push(b',');
-            }
-            quote(column, &mut json);
-            json.push(b':');
-            let is_count = column == "version" || column.ends_with("_ms");
-            if is_count && cell.iter().all(u8::is_ascii_digit) {
-                json.extend_from_slice(cell);
-            } else {
-                quote(&String::from_utf8_lossy(cell), &mut json);
+            if let Some(column) = columns.get(index) {
+                say(column, cell, &mut json);
             }
         });
-        json.push(b'}');
+        end(&mut json);
         (self.columns, self.json) = (columns, json);
         &self.json
     }
@@ -71,6 +60,31 @@ impl Table {
             start = *end;
         }
     }
+}
+
+/// Adds a field to the object that `json` begins with, if its cell says anything.
+pub(super) fn say(column: &str, cell: &[u8], json: &mut Vec<u8>) {
+    let cell = cell.trim_ascii();
+    if cell.is_empty() {
+        return;
+    }
+    json.push(if json.is_empty() { b'{' } else { b',' });
+    quote(column, json);
+    json.push(b':');
+    let is_count = column == "version" || column.ends_with("_ms");
+    if is_count && cell.iter().all(u8::is_ascii_digit) {
+        json.extend_from_slice(cell);
+    } else {
+        quote(&String::from_utf8_lossy(cell), json);
+    }
+}
+
+/// Ends the object.
+pub(super) fn end(json: &mut Vec<u8>) {
+    if json.is_empty() {
+        json.push(b'{');
+    }
+    json.push(b'}');
 }
 
 /// Writes a text as JSON has it.

@@ -12,15 +12,16 @@ use timely::worker::Worker;
 
 use super::{Inputs, Outbox, footprints};
 use crate::model::{
-    ActivityRecord, Cause, Fact, FactorRow, MeterRow, NodeRow, Policy, Reading, Record, Subject,
-    Tick,
+    ActivityRecord, Cause, Emission, Fact, FactorRow, MeterRow, NodeRow, Policy, Reading, Record,
+    Subject, Tick,
 };
 use crate::stages::recall::Recall;
+use crate::stages::to_date::OpeningKey;
 
 /// An input of records, all of its current tick.
 type Batches<D> = InputHandle<Tick, CapacityContainerBuilder<Vec<D>>>;
-/// An input of facts that come (1) and go (-1).
-type Updates<D> = Batches<(D, Tick, i64)>;
+/// An input of differences; facts come (1) and go (-1).
+type Updates<D, R = i64> = Batches<(D, Tick, R)>;
 
 /// Options of a dataflow.
 #[derive(Clone, Debug)]
@@ -47,6 +48,7 @@ pub struct Engine {
     meters: Updates<MeterRow>,
     factors: Updates<FactorRow>,
     nodes: Updates<NodeRow>,
+    opening: Updates<OpeningKey, Emission>,
     probe: Probe<Tick>,
     outbox: Rc<RefCell<Outbox>>,
     now: Tick,
@@ -69,6 +71,7 @@ impl Engine {
             let (meters_in, meters) = scope.new_input();
             let (factors_in, factors) = scope.new_input();
             let (nodes_in, nodes) = scope.new_input();
+            let (opening_in, opening) = scope.new_input();
             let (probe, outbox) = (Probe::new(), Rc::default());
             let inputs = Inputs {
                 readings,
@@ -78,6 +81,7 @@ impl Engine {
                 meters,
                 factors: factors.as_collection(),
                 nodes: nodes.as_collection(),
+                opening: opening.as_collection(),
             };
             footprints(inputs, options).collect(&probe, &outbox);
             Self {
@@ -88,6 +92,7 @@ impl Engine {
                 meters: meters_in,
                 factors: factors_in,
                 nodes: nodes_in,
+                opening: opening_in,
                 probe,
                 outbox,
                 now: Tick::ZERO,
@@ -112,6 +117,7 @@ impl Engine {
         self.meters.advance_to(tick);
         self.factors.advance_to(tick);
         self.nodes.advance_to(tick);
+        self.opening.advance_to(tick);
     }
 
     /// Feeds a fact (`diff` 1) or takes it back (-1), at its kind's sub-tick of the instant `ms`.
@@ -144,6 +150,16 @@ impl Engine {
                 Subject::Meter(_) => self.recalled_meters.send(recall),
                 Subject::Activity(_) => self.recalled_activities.send(recall),
             }
+        }
+    }
+
+    /// Changes the opening balance of windows to date, at the instant `ms`: at a restart, by all that the ledger holds
+    /// below the horizon; later, by what a restatement books there.
+    pub fn open(&mut self, ms: i64, changes: impl IntoIterator<Item = (OpeningKey, Emission)>) {
+        let tick = Tick::new(ms, Cause::Kept);
+        self.advance_to(tick);
+        for (key, change) in changes {
+            self.opening.send((key, tick, change));
         }
     }
 
@@ -184,6 +200,7 @@ impl Engine {
         self.meters.flush();
         self.factors.flush();
         self.nodes.flush();
+        self.opening.flush();
     }
 
     /// Takes what was derived since the last time.

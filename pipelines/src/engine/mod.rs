@@ -9,6 +9,7 @@
 //!                                          close            │
 //!                                            ├─ roll_up ─ node emissions ◀── nodes
 //!                                            │              ├─ windows ─────────▶ window entries
+//! opening balance ───────────────────────────┼──────────────┼─ to date ─────────▶ window entries
 //!                                            │              └─ settle ──────────▶ footprint entries
 //!                                          settle ──────────┼───────────────────▶ activity entries
 //!                                            └────────── emissions ─────────────▶ emission entries
@@ -48,6 +49,7 @@ use crate::stages::metering::{Metered, Options, Piece1};
 use crate::stages::notice::Notice;
 use crate::stages::open::{Kind, LiveKey};
 use crate::stages::recall::Recall;
+use crate::stages::to_date::{OpeningKey, to_date};
 use crate::stages::{activities, metering, open, rates, roll_up};
 
 type Collection<'scope, D, R> = VecCollection<'scope, Tick, D, R>;
@@ -63,6 +65,7 @@ pub(crate) struct Inputs<'scope> {
     meters: Stream<'scope, Tick, Vec<(MeterRow, Tick, i64)>>,
     factors: Collection<'scope, FactorRow, i64>,
     nodes: Collection<'scope, NodeRow, i64>,
+    opening: Collection<'scope, OpeningKey, Emission>,
 }
 
 /// What it derives.
@@ -88,6 +91,7 @@ pub(crate) fn footprints<'scope>(
         meters,
         factors,
         nodes,
+        opening,
     } = inputs;
     let policy = Arc::new(options.policy.clone());
     let metering_options = Arc::new(Options {
@@ -130,7 +134,12 @@ pub(crate) fn footprints<'scope>(
     let emissions = emissions(with_factor, rates);
     let windows = running.map(|running| {
         let by_gas = options.window_gases;
-        running.concat(rolling_windows(node_emissions.clone(), Arc::clone(&policy), by_gas))
+        let rolling = rolling_windows(node_emissions.clone(), Arc::clone(&policy), by_gas);
+        let windows = running.concat(rolling);
+        if policy.calendar.windows().is_empty() {
+            return windows;
+        }
+        windows.concat(to_date(node_emissions.clone(), opening, &policy, by_gas))
     });
     let nothing = || empty(node_emissions.inner.scope()).as_collection();
     let windows = windows.unwrap_or_else(nothing);
@@ -224,13 +233,16 @@ pub struct NodeKey {
 }
 
 impl NodeKey {
-    /// The key of `footprints`: by the hour, or by the period where that is longer.
+    /// The key of `footprints`: by the hour, or by the period where that is longer. An hour in which a civil month
+    /// begins is split there.
     #[must_use]
     pub fn by_the_hour(&self, policy: &Policy) -> FootprintKey {
         let Self { period, node, depth, scope, category, method, gas } = *self;
         let length = policy.period_ms.max(HOUR_MS);
-        let start_ms = period.start_ms(policy.period_ms).div_euclid(length) * length;
-        let end_ms = start_ms + length;
+        let at_ms = period.start_ms(policy.period_ms);
+        let hour_ms = at_ms.div_euclid(length) * length;
+        let hour = (hour_ms, hour_ms + length);
+        let (start_ms, end_ms) = policy.calendar.part(hour, at_ms, policy.period_ms);
         FootprintKey { start_ms, end_ms, node, depth, scope, category, method, gas }
     }
 }

@@ -6,7 +6,7 @@ use super::fact::Method;
 use super::gas::Gas;
 use super::names::Id;
 use super::quantity::{Emission, Measure};
-use super::record::{ActivityRecord, Outcome, Reading};
+use super::record::{ActivityRecord, Outcome, Reading, Subject};
 use super::time::{Period, Tick};
 use super::unit::Unit;
 
@@ -21,44 +21,28 @@ pub enum Reason {
     /// Booked for the first time, but below the horizon: what it is about was heard of too late to be on time, as
     /// in an import of history.
     Backfill,
+    /// All CO2e is in another GWP set from now on.
+    GwpChange,
+    /// The program means something else by its rules from now on.
+    MethodChange,
 }
 
 impl Reason {
-    /// `booked`, `restated`, `backfill`.
+    /// Whether an entry corrects others; else it is the first.
+    #[must_use]
+    pub fn is_restatement(self) -> bool {
+        !matches!(self, Self::Booked | Self::Backfill)
+    }
+
+    /// `booked`, `restated`, `backfill`, `gwp_change`, `method_change`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Booked => "booked",
             Self::Restated => "restated",
             Self::Backfill => "backfill",
-        }
-    }
-}
-
-/// What an activity is of: a meter, or an activity of a business system.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Subject {
-    /// A meter.
-    Meter(Id),
-    /// An activity id.
-    Activity(Id),
-}
-
-impl Subject {
-    /// Its name's id.
-    #[must_use]
-    pub fn id(self) -> Id {
-        match self {
-            Self::Meter(id) | Self::Activity(id) => id,
-        }
-    }
-
-    /// `meter`, `activity`: the column `subject_kind`.
-    #[must_use]
-    pub fn kind(self) -> &'static str {
-        match self {
-            Self::Meter(_) => "meter",
-            Self::Activity(_) => "activity",
+            Self::GwpChange => "gwp_change",
+            Self::MethodChange => "method_change",
         }
     }
 }

@@ -28,6 +28,12 @@ impl GwpSet {
             Self::Ar6 => "ar6",
         }
     }
+
+    /// The set of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Ar4, Self::Ar5, Self::Ar6].into_iter().find(|set| set.name() == name)
+    }
 }
 
 macro_rules! gases {

@@ -1,5 +1,6 @@
 //! Plain values: what the dataflow, the connectors and the sinks talk about.
 
+pub mod calendar;
 pub mod decimal;
 pub mod entry;
 pub mod fact;
@@ -12,11 +13,12 @@ pub mod record;
 pub mod time;
 pub mod unit;
 
+pub use calendar::{Calendar, ToDate};
 pub use decimal::{Decimal, DecimalError};
 pub use entry::{
     ActivityDataEntry, ActivityEntry, ActivityKey, EmissionEntry, EmissionKey, FootprintEntry,
-    FootprintKey, Line, ReadingEntry, Reason, Received, RejectEntry, RejectEvent, Subject,
-    WindowEntry, WindowKey,
+    FootprintKey, Line, ReadingEntry, Reason, Received, RejectEntry, RejectEvent, WindowEntry,
+    WindowKey,
 };
 pub use fact::{Fact, FactorRow, MeterKind, MeterRow, Method, NodeRow, StampSide, Validity};
 pub use gas::{Gas, GwpSet};
@@ -24,6 +26,6 @@ pub use names::{Id, Names};
 pub use pending::{PendingCause, PendingEntry, RestatedEntry};
 pub use policy::Policy;
 pub use quantity::{Emission, Measure, Rate, Wide};
-pub use record::{ActivityRecord, Arrival, Outcome, Quality, Reading, Record};
+pub use record::{ActivityRecord, Arrival, Outcome, Quality, Reading, Record, Subject};
 pub use time::{Cause, Period, Tick};
 pub use unit::{Dimension, Unit, UnitError};

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::calendar::Calendar;
 use super::gas::GwpSet;
-use super::time::{Period, Tick, day_start};
+use super::time::{DAY_MS, Period, Tick, day_start};
 
 /// How time is cut and how far back results move. All lengths in ms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub struct Policy {
     pub samples_ms: i64,
     /// Spans of the rolling windows, each a multiple of the period, none longer than `retain_ms`.
     pub windows_ms: Vec<i64>,
+    /// Civil months, and the windows that go by them.
+    pub calendar: Calendar,
     /// Which potentials apply.
     pub gwp: GwpSet,
 }
@@ -39,6 +42,12 @@ impl Policy {
     #[must_use]
     pub fn horizon(&self, tick: Tick) -> Period {
         self.period_of(day_start(tick.ms() - self.retain_ms).max(0))
+    }
+
+    /// When the horizon passes `period`, ms: from then on it is restated from below alone.
+    #[must_use]
+    pub fn passed_ms(&self, period: Period) -> i64 {
+        day_start(period.start_ms(self.period_ms)) + DAY_MS + self.retain_ms
     }
 
     /// When the horizon last moved before or at `tick`, ms.

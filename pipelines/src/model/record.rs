@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::decimal::Decimal;
-use super::entry::Subject;
 use super::names::Id;
 use super::unit::Unit;
 
@@ -101,6 +100,34 @@ pub struct ActivityRecord {
     pub quality: Quality,
     /// Where it came from.
     pub arrival: Arrival,
+}
+
+/// What an activity is of: a meter, or an activity of a business system.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Subject {
+    /// A meter.
+    Meter(Id),
+    /// An activity id.
+    Activity(Id),
+}
+
+impl Subject {
+    /// Its name's id.
+    #[must_use]
+    pub fn id(self) -> Id {
+        match self {
+            Self::Meter(id) | Self::Activity(id) => id,
+        }
+    }
+
+    /// `meter`, `activity`: the column `subject_kind`.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Meter(_) => "meter",
+            Self::Activity(_) => "activity",
+        }
+    }
 }
 
 /// A decoded element.

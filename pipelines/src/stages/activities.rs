@@ -174,18 +174,24 @@ fn kept(activity: Id, version: u32, said: Option<&Said>) -> ActivityRecord {
 
 /// All activities of one worker.
 #[derive(Debug)]
-struct Book {
+pub(crate) struct Book {
     options: Arc<Options>,
     claims: BTreeMap<Id, Claims<Said>>,
     first: Period,
 }
 
 impl Book {
-    fn new(options: Arc<Options>) -> Self {
+    /// None yet.
+    pub(crate) fn new(options: Arc<Options>) -> Self {
         Self { options, claims: BTreeMap::new(), first: Period::default() }
     }
 
-    fn close(&mut self, tick: Tick, mut records: Vec<ActivityRecord>) -> (Vec<Piece>, Vec<Notice>) {
+    /// Closes a tick: the activity it changes, and what became of its records.
+    pub(crate) fn close(
+        &mut self,
+        tick: Tick,
+        mut records: Vec<ActivityRecord>,
+    ) -> (Vec<Piece>, Vec<Notice>) {
         let (mut pieces, mut notices, mut tally) = (Vec::new(), Vec::new(), Tally::default());
         self.move_horizon(tick, &mut pieces, &mut notices);
         let is_kept = tick.is(Cause::Kept);
@@ -238,7 +244,7 @@ impl Book {
     }
 
     /// Replaces what is known of activities; hands out what that changes.
-    fn recall(&mut self, recalls: &[Recall]) -> Vec<Piece> {
+    pub(crate) fn recall(&mut self, recalls: &[Recall]) -> Vec<Piece> {
         let mut pieces = Vec::new();
         let place = (&self.options.policy, self.first);
         for Recall { subject, records } in recalls {

@@ -10,3 +10,4 @@ pub mod open;
 pub mod rates;
 pub mod recall;
 pub mod roll_up;
+pub mod to_date;

@@ -28,7 +28,10 @@ pub(crate) fn assert_audit_agrees(
         let cut = Tick::new(ms, Cause::Cut);
         // What a restatement knows is what was known at a cut.
         let is_cut = |r: &Restated| r.tick == cut || r.known == cut;
-        let must_be_cut = index + 1 == instants.len() || history.restated.iter().any(is_cut);
+        let changes_gwp = |(since, _): &(Tick, _)| *since == cut;
+        let must_be_cut = index + 1 == instants.len()
+            || history.restated.iter().any(is_cut)
+            || history.gwps.iter().any(changes_gwp);
         if !must_be_cut && random.below(3) == 0 {
             continue;
         }
@@ -48,6 +51,7 @@ fn learned(history: &History, after: Tick, until: Tick) -> Learned {
     let is_new = |tick: Tick| after < tick && tick <= until;
     Learned {
         restated: history.restated.iter().find(|r| r.tick == until).map(|r| r.known),
+        gwp: history.gwps.iter().find(|(since, _)| *since == until).map(|(_, gwp)| *gwp),
         facts: history.facts.iter().filter(|(tick, ..)| is_new(*tick)).cloned().collect(),
         records: history.records.iter().filter(|(tick, _)| is_new(*tick)).cloned().collect(),
     }

@@ -58,6 +58,14 @@ impl Derived {
         out.footprints.extend(footprints.into_iter().map(|(key, e)| (key, tick, e)));
     }
 
+    /// Lets go of what has other ticks.
+    pub(crate) fn retain(&mut self, is_wanted: impl Fn(Tick) -> bool) {
+        self.out.activity.retain(|(_, tick, _)| is_wanted(*tick));
+        self.out.emissions.retain(|(_, tick, _)| is_wanted(*tick));
+        self.out.footprints.retain(|(_, tick, _)| is_wanted(*tick));
+        self.out.windows.retain(|(_, tick, _)| is_wanted(*tick));
+    }
+
     /// Balances of all entries up to `tick`.
     pub(crate) fn until(&self, tick: Tick) -> Balances {
         let mut balances = Balances::default();

@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 
 use derive::Shuffle;
 use plumeline_pipelines::model::{
-    ActivityRecord, Arrival, Cause, Decimal, Fact, FactorRow, Gas, GwpSet, Id, MeterKind, MeterRow,
-    Method, NodeRow, Policy, Quality, Reading, Record, StampSide, Tick, Unit, Validity,
+    ActivityRecord, Arrival, Calendar, Cause, Decimal, Fact, FactorRow, Gas, GwpSet, Id, MeterKind,
+    MeterRow, Method, NodeRow, Policy, Quality, Reading, Record, StampSide, Tick, Unit, Validity,
 };
 use plumeline_pipelines::reference::History;
 
@@ -83,6 +83,7 @@ pub(crate) fn policy(retain_days: i64) -> Policy {
         retain_ms: retain_days * 24 * HOUR,
         samples_ms: retain_days * 24 * HOUR,
         windows_ms: vec![HOUR, 24 * HOUR],
+        calendar: Calendar::default(),
         gwp: GwpSet::Ar6,
     }
 }
@@ -145,6 +146,12 @@ pub(crate) fn reading(meter: u32, at_ms: i64, value: Option<&str>) -> Record {
 }
 
 impl Scenario {
+    /// The same under another `retain`.
+    pub(crate) fn retaining(self, days: i64) -> Self {
+        let Self { policy: Policy { calendar, .. }, steps } = self;
+        Self { policy: Policy { calendar, ..policy(days) }, steps }
+    }
+
     /// Three meters of each kind under a two-level tree, one factor each, and a morning of readings.
     pub(crate) fn small() -> Self {
         let mut first = Step { after_ms: 0, ..Step::default() };
@@ -197,6 +204,7 @@ impl Scenario {
             facts: Vec::new(),
             records: Vec::new(),
             restated: Vec::new(),
+            gwps: Vec::new(),
         };
         for (step, ms) in self.steps.iter().zip(self.instants()) {
             for (fact, diff) in &step.facts {
@@ -210,7 +218,7 @@ impl Scenario {
 
     /// With a last step that takes back every record still in reach, and time enough to book it.
     pub(crate) fn with_everything_withdrawn(mut self) -> Self {
-        self.policy = policy(40);
+        self = self.retaining(40);
         let mut withdrawals: BTreeMap<(Id, i64), Record> = BTreeMap::new();
         for record in self.steps.iter().flat_map(|step| &step.records) {
             match record {

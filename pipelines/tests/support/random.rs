@@ -1,8 +1,8 @@
 //! Random histories, small enough to shrink well and mean enough to find what is wrong.
 
 use plumeline_pipelines::model::{
-    ActivityRecord, Arrival, Decimal, Fact, FactorRow, Gas, Id, MeterKind, MeterRow, Method,
-    NodeRow, Quality, Reading, Record, StampSide, Validity,
+    ActivityRecord, Arrival, Calendar, Decimal, Fact, FactorRow, Gas, Id, MeterKind, MeterRow,
+    Method, NodeRow, Policy, Quality, Reading, Record, StampSide, ToDate, Validity,
 };
 use proptest::prelude::*;
 
@@ -180,20 +180,45 @@ fn deeds() -> impl Strategy<Value = Deed> {
     ]
 }
 
+/// Months of minutes to days, so that a dozen ticks see many of them, quarters and years. They begin where no period
+/// does, too, and do not always reach as far as the history.
+fn calendars() -> impl Strategy<Value = Calendar> {
+    let months = prop::collection::vec(1_i64..600, 12..48);
+    let windows = prop::sample::subsequence(ToDate::ALL.to_vec(), 0..=3);
+    (months, windows).prop_map(|(months, windows)| {
+        let mut at_ms = START_MS - 10 * 24 * HOUR;
+        let begin = |month: i64| {
+            at_ms += month * 5 * MINUTE;
+            at_ms
+        };
+        Calendar::new("Test/Random", months.into_iter().map(begin).collect(), windows)
+    })
+}
+
 /// Random histories of up to a dozen ticks, over hours or days.
 pub(crate) fn scenarios() -> impl Strategy<Value = Scenario> {
-    let pause = prop_oneof![
+    histories(prop_oneof![
         3 => 1_i64..30 * MINUTE, 3 => HOUR..10 * HOUR, 1 => 20 * HOUR..60 * HOUR, 1 => Just(0),
-    ];
+    ])
+}
+
+/// The same over days or weeks, so that the horizon passes much of what was booked.
+pub(crate) fn long_scenarios() -> impl Strategy<Value = Scenario> {
+    histories(prop_oneof![
+        1 => 1_i64..30 * MINUTE, 3 => 5 * HOUR..15 * HOUR, 3 => 20 * HOUR..60 * HOUR,
+    ])
+}
+
+fn histories(pause: impl Strategy<Value = i64>) -> impl Strategy<Value = Scenario> {
     let step = (pause, prop::collection::vec(deeds(), 0..14));
-    let begin = (any::<bool>(), 1_i64..4);
-    (begin, prop::collection::vec(step, 1..12)).prop_map(|((seeded, retain), steps)| {
+    let begin = (any::<bool>(), 1_i64..4, calendars());
+    (begin, prop::collection::vec(step, 1..12)).prop_map(|((seeded, retain, calendar), steps)| {
         let mut scenario = if seeded {
             Scenario::small()
         } else {
             Scenario { policy: policy(1), steps: Vec::new() }
         };
-        scenario.policy = policy(retain);
+        scenario.policy = Policy { calendar, ..policy(retain) };
         let mut known: Vec<Vec<Fact>> = Vec::new();
         let mut revision = 0;
         for (after_ms, deeds) in steps {

@@ -20,7 +20,7 @@ use super::file::{FileOptions, Part, SealedFile};
 use super::lake::Shared;
 use super::log::StoredFile;
 use super::place::{DataFileName, LATEST};
-use super::proof::{Proof, TableDigest};
+use super::proof::{Proof, Resume, TableDigest};
 use super::rows::{FactEntry, Row, Rows};
 use super::table::TableName;
 
@@ -66,6 +66,7 @@ pub struct CutWriter {
     /// The cut that `activity` held when this one's commit was first tried.
     previous: Option<Previous>,
     digests: BTreeMap<Table, TableDigest>,
+    resume: Option<Resume>,
     stats: CommitStats,
 }
 
@@ -106,6 +107,7 @@ impl CutWriter {
             is_finished: false,
             previous: None,
             digests: BTreeMap::new(),
+            resume: None,
             stats: CommitStats { cut, duration: Duration::ZERO, tables: BTreeMap::new() },
         }
     }
@@ -182,6 +184,11 @@ impl CutWriter {
         Ok(())
     }
 
+    /// Says what it takes to go on from this cut without a journal: the commit of `activity` tells it.
+    pub fn resume(&mut self, resume: Resume) {
+        self.resume = Some(resume);
+    }
+
     /// Commits every table that has rows, then `activity`, then names the versions in `_latest.json`.
     ///
     /// # Errors
@@ -218,7 +225,9 @@ impl CutWriter {
             let domain = (table == TableName::Activity).then(|| {
                 let digests = self.digests.clone();
                 let lacks_readings = shared.lacks_readings;
-                Proof { lower: previous, upper: self.cut, lacks_readings, digests }.to_json()
+                let resume = self.resume.clone();
+                let (lower, upper) = (previous, self.cut);
+                Proof { lower, upper, lacks_readings, digests, resume }.to_json()
             });
             let mut state = shared.state();
             let log = state.logs.get_mut(&table).expect("every table is open");

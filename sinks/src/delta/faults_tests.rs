@@ -21,7 +21,6 @@ use serde_json::Value;
 use super::cut::CutWriter;
 use super::engine::Engine;
 use super::faulty::{Fault, Faulty, Operation};
-use super::judge::marked;
 use super::lake::Lake;
 use super::log::TableLog;
 use super::tests::{Memory, config, cut, write_everything};
@@ -159,8 +158,15 @@ struct Held {
 }
 
 fn rows(engine: &Engine, table: TableName, log: &TableLog) -> Vec<String> {
+    let mut rows = rows_of(engine, table, &log.live_files(engine, |_| true).expect("files"));
+    rows.sort_unstable();
+    rows
+}
+
+/// The rows of these files, as text, in their order.
+pub(super) fn rows_of(engine: &Engine, table: TableName, paths: &[String]) -> Vec<String> {
     let mut rows = Vec::new();
-    for path in log.live_files(engine, |_| true).expect("files") {
+    for path in paths {
         let path = engine.place.path(&format!("{table}/{path}")).expect("a path");
         let store = &engine.place.store;
         let bytes = engine.block_on(async { store.get(&path).await?.bytes().await });
@@ -178,7 +184,6 @@ fn rows(engine: &Engine, table: TableName, log: &TableLog) -> Vec<String> {
             }));
         }
     }
-    rows.sort_unstable();
     rows
 }
 
@@ -186,10 +191,13 @@ fn cuts(engine: &Engine, log: &TableLog) -> Vec<(Tick, Option<Value>)> {
     let versions = 1..=log.version();
     let cuts = versions.map(|version| {
         let entry = log.read_entry(engine, version).expect("the store answers").expect("an entry");
-        let (cut, _) = marked(&entry, &log.app_id()).expect("it is ours");
         let text = String::from_utf8(entry).expect("text");
-        let actions = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        let mut bounds = actions.filter_map(|action| action.get("domainMetadata").cloned());
+        let actions =
+            || text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let mut marks = actions().filter(|action| action["txn"]["appId"] == log.app_id());
+        let mark = marks.next().expect("it is ours");
+        let cut = Tick(mark["txn"]["version"].as_u64().expect("a cut"));
+        let mut bounds = actions().filter_map(|action| action.get("domainMetadata").cloned());
         (cut, bounds.next())
     });
     cuts.collect()

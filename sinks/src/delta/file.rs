@@ -61,7 +61,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    fn codec(self) -> Codec {
+    pub(super) fn codec(self) -> Codec {
         match self {
             Self::Zstd => Codec::ZSTD(ZstdLevel::default()),
             Self::Snappy => Codec::SNAPPY,
@@ -157,8 +157,9 @@ impl<R: Row> Part<R> {
     }
 }
 
+/// A file that is being encoded, in memory.
 #[derive(Debug)]
-struct OpenFile {
+pub(super) struct OpenFile {
     table: TableName,
     schema: Arc<Schema>,
     writer: ArrowWriter<Vec<u8>>,
@@ -168,8 +169,12 @@ struct OpenFile {
 
 impl OpenFile {
     fn new(table: TableName, cut: Tick, options: &FileOptions) -> Result<Self, LakeError> {
+        Self::with(table, properties(table, cut, options))
+    }
+
+    /// An empty file of `table`.
+    pub(super) fn with(table: TableName, properties: WriterProperties) -> Result<Self, LakeError> {
         let schema = table.arrow_schema();
-        let properties = properties(table, cut, options);
         // The embedded Arrow schema would tell readers of our dictionaries; Parquet's own says it all.
         let options =
             ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
@@ -180,22 +185,32 @@ impl OpenFile {
         Ok(Self { table, schema, writer, rows: 0, bounds })
     }
 
-    fn bytes(&self) -> usize {
-        self.writer.bytes_written()
+    /// What it has, and what the row group at hand will take, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.writer.bytes_written() + self.writer.in_progress_size()
     }
 
+    /// Writes a row group.
     fn write(&mut self, columns: Vec<ArrayRef>) -> Result<(), LakeError> {
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .expect("rows encode the columns of their table");
+        self.push(&batch)?;
+        let flushed = self.writer.flush();
+        flushed.map_err(|source| LakeError::Encode { table: self.table, source })
+    }
+
+    /// Takes rows in; the properties say where row groups end.
+    pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
         for bounds in &mut self.bounds {
             bounds.merge(batch.column(bounds.index));
         }
         self.rows += batch.num_rows();
-        let encoded = self.writer.write(&batch).and_then(|()| self.writer.flush());
+        let encoded = self.writer.write(batch);
         encoded.map_err(|source| LakeError::Encode { table: self.table, source })
     }
 
-    fn seal(self) -> Result<SealedFile, LakeError> {
+    /// Ends the file.
+    pub(super) fn seal(self) -> Result<SealedFile, LakeError> {
         let table = self.table;
         let statistics = statistics(self.rows, &self.bounds);
         let bytes =
@@ -204,12 +219,17 @@ impl OpenFile {
     }
 }
 
-fn data_columns(table: TableName) -> impl Iterator<Item = &'static Column> {
+/// The columns that are in a table's files.
+pub(super) fn data_columns(table: TableName) -> impl Iterator<Item = &'static Column> {
     table.columns().iter().filter(|column| column.name != PARTITION)
 }
 
+/// An entry of a file's own metadata.
+pub(super) fn entry(key: &str, value: String) -> KeyValue {
+    KeyValue::new(format!("plumeline.{key}"), value)
+}
+
 fn properties(table: TableName, cut: Tick, options: &FileOptions) -> WriterProperties {
-    let entry = |key: &str, value: String| KeyValue::new(format!("plumeline.{key}"), value);
     let sorted_by = ["node", "subject", "meter", "period_start"];
     let sorting = sorted_by.iter().filter_map(|name| {
         let index = data_columns(table).position(|column| column.name == *name)?;
@@ -279,8 +299,13 @@ impl Bounds {
                 min(array).zip(max(array)).map(|(a, b)| (Bound::Int(a), Bound::Int(b)))
             }
             Kind::Name => {
-                let values = array.as_dictionary::<Int32Type>().values();
-                let texts = || values.as_string::<i32>().iter().flatten();
+                let dictionary = array.as_dictionary::<Int32Type>();
+                let values = dictionary.values().as_string::<i32>();
+                // Rows that were taken from a larger batch share its dictionary.
+                let mut is_used = vec![false; values.len()];
+                dictionary.keys_iter().flatten().for_each(|key| is_used[key] = true);
+                let used = || values.iter().zip(&is_used).filter(|(_, is_used)| **is_used);
+                let texts = || used().filter_map(|(text, _)| text);
                 let bound = |text: &str| Bound::Text(text.to_owned());
                 texts().min().map(bound).zip(texts().max().map(bound))
             }

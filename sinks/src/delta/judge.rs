@@ -73,19 +73,6 @@ pub(super) fn judge(
     }
 }
 
-/// The cut of an entry that carries our marker, and the names of the files it adds.
-pub(super) fn marked(entry: &[u8], app_id: &str) -> Option<(Tick, BTreeSet<String>)> {
-    let lines = entry.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-    let (mut cut, mut added) = (None, BTreeSet::new());
-    for action in lines.map(serde_json::from_slice::<Value>) {
-        let action = action.ok()?;
-        let txn = action.get("txn").filter(|txn| txn["appId"] == app_id);
-        cut = cut.or_else(|| txn?["version"].as_u64().map(Tick));
-        added.extend(action["add"]["path"].as_str().map(file_name));
-    }
-    cut.map(|cut| (cut, added))
-}
-
 /// The name of the file at a path of the log.
 pub(super) fn file_name(path: &str) -> String {
     path.rsplit('/').next().unwrap_or_default().to_owned()
@@ -133,13 +120,5 @@ mod tests {
         // Two processes that have nothing to write are two all the same.
         assert_eq!(judged(MARK, Some((7, &[]))), Ok(Version::Ours));
         assert_eq!(judged(MARK, Some((6, &[]))), Err(Foreign::OtherWriter));
-    }
-    #[test]
-    fn an_entry_tells_its_cut_and_its_files_to_its_owner() {
-        let entry = format!("{MARK}\n{ADD}\n");
-        let files = BTreeSet::from(["a.parquet".to_owned()]);
-        assert_eq!(marked(entry.as_bytes(), "acme/activity"), Some((Tick(7), files)));
-        assert_eq!(marked(entry.as_bytes(), "other/activity"), None);
-        assert_eq!(marked(ADD.as_bytes(), "acme/activity"), None);
     }
 }

@@ -13,11 +13,11 @@ use super::engine::Engine;
 use super::error::LakeError;
 use super::file::{Compression, FileOptions};
 use super::log::{Owner, TableLog};
-use super::orphans::Orphans;
 use super::place::Place;
 use super::probe::probe;
 use super::proof::Proof;
 use super::table::TableName;
+use super::vacuum::Vacuum;
 
 /// Where and how the ledger is written.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub(super) struct Shared {
     pub(super) lacks_readings: bool,
     state: Mutex<State>,
     /// `None` while somebody looks for them.
-    orphans: Mutex<Option<Orphans>>,
+    vacuum: Mutex<Option<Vacuum>>,
 }
 
 #[derive(Debug)]
@@ -84,20 +84,43 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn orphans(&self) -> MutexGuard<'_, Option<Orphans>> {
-        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
+    fn vacuum(&self) -> MutexGuard<'_, Option<Vacuum>> {
+        self.vacuum.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks for orphans of one table. A failure is only reported: they cost their bytes, no more.
-    fn clean_up(&self, orphans: &mut Orphans, table: TableName, ledger: Tick) {
+    /// Deletes what nobody needs of one table. A failure is only reported: it costs its bytes, no more.
+    fn clean_up(&self, vacuum: &mut Vacuum, table: TableName, ledger: Tick) {
+        if vacuum.is_log_due(table, ledger) {
+            tell(table, "entries of its log", self.expire(table, ledger));
+        }
         let log = self.state().logs[&table].clone();
-        match orphans.step(&self.engine, &log, ledger) {
-            Ok(0) => {}
-            Ok(files) => tracing::info!(%table, files, "deleted what crashed commits had left"),
-            Err(error) => {
-                let cause = error.source().map(ToString::to_string);
-                tracing::warn!(%table, %error, cause, "cannot delete what crashed commits left");
+        tell(table, "files", vacuum.step(&self.engine, &log, ledger));
+    }
+
+    /// Deletes what has expired of a table's log, unless it is being written.
+    fn expire(&self, table: TableName, ledger: Tick) -> Result<usize, LakeError> {
+        let known = self.state().logs[&table].clone();
+        let Some(anew) = known.anew(&self.engine)? else { return Ok(0) };
+        {
+            let mut state = self.state();
+            let current = state.logs.get_mut(&table).expect("every table is open");
+            if current.version() != anew.version() || current.is_doubted() {
+                return Ok(0);
             }
+            *current = anew.clone();
+        }
+        anew.expire(&self.engine, ledger)
+    }
+}
+
+/// Tells how many objects of a table were deleted, or why not.
+fn tell(table: TableName, what: &str, outcome: Result<usize, LakeError>) {
+    match outcome {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(%table, count, "deleted {what} that nobody needs any more"),
+        Err(error) => {
+            let cause = error.source().map(ToString::to_string);
+            tracing::warn!(%table, %error, cause, "cannot delete {what} that nobody needs");
         }
     }
 }
@@ -141,9 +164,13 @@ impl Lake {
                     logs,
                     encoder: Encoder::new(policy, timezone, source_names),
                 }),
-                orphans: Mutex::new(Some(Orphans::default())),
+                vacuum: Mutex::new(Some(Vacuum::default())),
             }),
         })
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// The ledger's committed cut: that of `activity`. Every table has all rows up to it.
@@ -184,17 +211,18 @@ impl Lake {
         CutWriter::new(Arc::clone(&self.shared), cut)
     }
 
-    /// Deletes files that crashed commits left, of one table and some of its days: call it after each commit.
-    /// Nothing waits for it; what it does, and why no commit can want them, is told in `orphans.rs`.
+    /// Deletes files and versions that nobody needs any more, of one table and some of its days: call it after each
+    /// commit. Nothing waits for it; what it deletes, and why no commit and no reader can want it, is told in
+    /// `vacuum.rs` and `log/expire.rs`.
     pub fn clean_up(&self) {
         let Some(ledger) = self.committed() else { return };
-        let mut waiting = self.shared.orphans();
-        let Some(table) = waiting.as_ref().and_then(|orphans| orphans.due(ledger)) else { return };
-        let Some(mut orphans) = waiting.take() else { return };
+        let mut waiting = self.shared.vacuum();
+        let Some(table) = waiting.as_ref().and_then(|vacuum| vacuum.due(ledger)) else { return };
+        let Some(mut vacuum) = waiting.take() else { return };
         let shared = Arc::clone(&self.shared);
         self.shared.engine.run_beside(move || {
-            shared.clean_up(&mut orphans, table, ledger);
-            *shared.orphans() = Some(orphans);
+            shared.clean_up(&mut vacuum, table, ledger);
+            *shared.vacuum() = Some(vacuum);
         });
     }
 

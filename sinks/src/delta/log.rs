@@ -20,14 +20,17 @@
 //!
 //! Rejected: deleting what an unfinished commit left, when it fails. An orphaned file costs its bytes; a
 //! deleted file that a slow commit then names costs the table. Whoever finds it when that has become
-//! impossible deletes it (see `orphans.rs`).
+//! impossible deletes it (see `vacuum.rs`).
+
+mod expire;
+mod live;
+mod optimize;
 
 use std::sync::Arc;
 
 use arrow::array::StructArray;
 use delta_kernel::committer::FileSystemCommitter;
 use delta_kernel::expressions::Scalar;
-use delta_kernel::scan::state::ScanFile;
 use delta_kernel::transaction::create_table::create_table;
 use delta_kernel::transaction::data_layout::DataLayout;
 use delta_kernel::transaction::{CommitResult, Transaction, UpdateTableOperation};
@@ -43,6 +46,7 @@ use super::judge::{Attempt, Foreign, Version, judge};
 use super::place::{DataFileName, last_checkpoint, log_entry, recorded_date};
 use super::proof::Proof;
 use super::table::{CLOCK, FORMAT, FORMAT_VERSION, PARTITION, PIPELINE, TableName};
+pub(super) use optimize::{MergedFile, Optimized, Replacement};
 
 /// A checkpoint is written once so many versions have come since the last one.
 const CHECKPOINT_VERSIONS: u64 = 100;
@@ -75,6 +79,14 @@ pub(super) struct StoredFile {
     pub(super) bytes: u64,
     /// As [`super::file::SealedFile::statistics`].
     pub(super) statistics: StructArray,
+}
+
+/// A file as a version names it.
+struct Added<'f> {
+    path: String,
+    written_ms: i64,
+    bytes: u64,
+    statistics: &'f StructArray,
 }
 
 /// A table's log, as of our last look at it.
@@ -133,46 +145,13 @@ impl TableLog {
         self.committed
     }
 
+    /// Whether something has failed since our last look.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.is_doubted
+    }
+
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot)
-    }
-
-    /// Paths (URL-escaped, below the table's root) of those files that make up the table which are
-    /// `wanted`: a table may have a million.
-    pub(super) fn live_files<F: Fn(&str) -> bool>(
-        &self,
-        engine: &Engine,
-        wanted: F,
-    ) -> Result<Vec<String>, LakeError> {
-        let failed = |error| LakeError::log(self.table, "list the files")(error);
-        let kernel = &*engine.kernel;
-        let scan = self.snapshot().scan_builder().build().map_err(failed)?;
-        let mut kept = (Vec::new(), wanted);
-        for files in scan.scan_metadata(kernel).map_err(failed)? {
-            let collect = |(paths, wanted): &mut (Vec<String>, F), file: ScanFile| {
-                if wanted(&file.path) {
-                    paths.push(file.path);
-                }
-            };
-            kept = files.and_then(|files| files.visit_scan_files(kept, collect)).map_err(failed)?;
-        }
-        let (mut paths, _) = kept;
-        paths.sort_unstable();
-        Ok(paths)
-    }
-
-    /// How many rows the table has, as its log says; where it does not, a file counts as none.
-    pub(super) fn live_rows(&self, engine: &Engine) -> Result<u64, LakeError> {
-        let failed = |error| LakeError::log(self.table, "list the files")(error);
-        let scan = self.snapshot().scan_builder().build().map_err(failed)?;
-        let mut rows = 0;
-        for files in scan.scan_metadata(&*engine.kernel).map_err(failed)? {
-            let count = |rows: &mut u64, file: ScanFile| {
-                *rows += file.stats.map_or(0, |stats| stats.num_records);
-            };
-            rows = files.and_then(|files| files.visit_scan_files(rows, count)).map_err(failed)?;
-        }
-        Ok(rows)
     }
 
     /// The version of our last look.
@@ -250,8 +229,25 @@ impl TableLog {
         }
         let mut transaction =
             builder.build(&*engine.kernel, Box::new(FileSystemCommitter::new()))?;
-        if files.is_empty() {
-            return Ok(transaction);
+        let files = files.iter().map(|file| Added {
+            path: file.name.below_table(),
+            written_ms: cut.ms(),
+            bytes: file.bytes,
+            statistics: &file.statistics,
+        });
+        self.add(&mut transaction, cut, files)?;
+        Ok(transaction)
+    }
+
+    /// Has the transaction add files of the day of `cut`.
+    fn add<'f>(
+        &self,
+        transaction: &mut Transaction,
+        cut: Tick,
+        files: impl ExactSizeIterator<Item = Added<'f>>,
+    ) -> KernelResult<()> {
+        if files.len() == 0 {
+            return Ok(());
         }
         let date = Scalar::Date(days(cut));
         let context = transaction
@@ -259,15 +255,15 @@ impl TableLog {
             .write_context_builder()
             .with_partition_values([(PARTITION.to_owned(), date)].into())
             .build()?;
-        for file in files {
+        for Added { path, written_ms, bytes, statistics } in files {
             // The kernel's root, which differs from ours where a folder is a symbolic link.
             let mut url = self.snapshot.table_root().clone();
-            url.set_path(&format!("{}{}", url.path(), file.name.below_table()));
-            let metadata = FileMeta::new(url, cut.ms(), file.bytes);
-            let metadata = DataFileMetadata::new(metadata, file.statistics.clone());
+            url.set_path(&format!("{}{path}", url.path()));
+            let metadata = FileMeta::new(url, written_ms, bytes);
+            let metadata = DataFileMetadata::new(metadata, statistics.clone());
             transaction.add_files(build_add_file_metadata(metadata, &context)?);
         }
-        Ok(transaction)
+        Ok(())
     }
 
     /// Looks whether the log is what we know, or somebody has committed since; `cut` with `files` is what we

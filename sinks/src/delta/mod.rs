@@ -18,11 +18,14 @@
 //! 5. **`_latest.json`** names the cut and each table's version, for readers without a Delta library. It
 //!    follows the commit and is no part of it.
 //!
-//! 6. **Files that a crashed commit left** are deleted a week later, when no process can commit them any more
-//!    (see `orphans.rs`).
+//! 6. **Small files of closed hours are merged** beside the commits, to files sorted for those who ask, without changing
+//!    data (see `compact.rs`).
+//! 7. **Files that no version holds**, since they were merged or a commit crashed, are deleted a week later, when
+//!    nobody can need them any more (see `vacuum.rs`); the log forgets versions after a week (see `log/expire.rs`).
 //!
 //! Every call that failed with a transient error may be made again. `recorded_at` of every row is the cut.
 
+mod compact;
 mod cut;
 mod encoder;
 mod engine;
@@ -33,28 +36,29 @@ mod faults_tests;
 #[cfg(test)]
 mod faulty;
 mod file;
-mod history;
 mod judge;
 mod lake;
 mod log;
-mod orphans;
-#[cfg(test)]
-mod orphans_tests;
 mod place;
 mod probe;
 mod proof;
 mod read;
+mod removed;
 mod rows;
 mod table;
 #[cfg(test)]
 mod tests;
+mod vacuum;
+#[cfg(test)]
+mod vacuum_tests;
 mod views;
 
+pub use compact::{Compacted, Compactor};
 pub use cut::{CommitStats, CutWriter, TableStats};
 pub use error::LakeError;
 pub use file::Compression;
 pub use lake::{Lake, LakeConfig};
-pub use proof::{Proof, TableDigest};
+pub use proof::{Positions, Proof, Resume, TableDigest};
 pub use read::{CutRows, LakeReader};
 pub use rows::{FactEntry, Rows};
 pub use table::TableName;

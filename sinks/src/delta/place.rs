@@ -4,7 +4,11 @@
 //! <root>/_latest.json
 //! <root>/<table>/_delta_log/<version:020>.json
 //! <root>/<table>/recorded_date=<date>/<table>-<cut:020>-<part:03>-<sequence:03>.parquet
+//! <root>/<table>/recorded_date=<date>/<table>-<first cut:020>-<last cut:020>-<sequence:03>.parquet
 //! ```
+//!
+//! The last two are files of a cut, as it was committed, and files merged of several cuts of a day. No cut has 20
+//! digits before the year 10000, so the zeros in front tell them apart.
 //!
 //! No other file formats a name of an object.
 
@@ -130,6 +134,45 @@ pub(super) fn log_entry(table: TableName, version: u64) -> String {
     format!("{table}/_delta_log/{version:020}.json")
 }
 
+/// Relative path of a checkpoint of a table's log.
+pub(super) fn checkpoint(table: TableName, version: u64) -> String {
+    format!("{table}/_delta_log/{version:020}.checkpoint.parquet")
+}
+
+/// Relative path of the folder of a table's log.
+pub(super) fn log_folder(table: TableName) -> String {
+    format!("{table}/_delta_log")
+}
+
+/// What a file of a table's log is, by its name.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum LogFile {
+    /// The entry of a version.
+    Entry(u64),
+    /// The checkpoint of a version, in one piece.
+    Checkpoint(u64),
+}
+
+impl LogFile {
+    /// The version it is of.
+    pub(super) fn version(self) -> u64 {
+        match self {
+            Self::Entry(version) | Self::Checkpoint(version) => version,
+        }
+    }
+
+    /// `None` for whatever else is in the folder.
+    pub(super) fn parse(file: &str) -> Option<Self> {
+        let (digits, kind) = file.split_once('.')?;
+        let version = digits.parse().ok().filter(|_| digits.len() == 20)?;
+        match kind {
+            "json" => Some(Self::Entry(version)),
+            "checkpoint.parquet" => Some(Self::Checkpoint(version)),
+            _ => None,
+        }
+    }
+}
+
 /// Relative path of the hint that names a table's newest checkpoint.
 pub(super) fn last_checkpoint(table: TableName) -> String {
     format!("{table}/_delta_log/_last_checkpoint")
@@ -174,6 +217,97 @@ impl DataFileName {
     pub(super) fn file(self) -> String {
         let Self { table, cut, part, sequence } = self;
         format!("{table}-{:020}-{part:03}-{sequence:03}.parquet", cut.0)
+    }
+}
+
+/// The name of a file that was merged of several.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) struct MergedFileName {
+    pub(super) table: TableName,
+    /// No row of it is of an earlier cut.
+    pub(super) first: Tick,
+    /// No row of it is of a later cut; of the same UTC day as the first.
+    pub(super) last: Tick,
+    /// Counts past names that are taken, as [`DataFileName::sequence`] does.
+    pub(super) sequence: usize,
+}
+
+impl MergedFileName {
+    fn parse(table: TableName, path: &str) -> Option<Self> {
+        let file = path.rsplit('/').next()?;
+        let rest = file.strip_prefix(table.name())?.strip_prefix('-')?.strip_suffix(".parquet")?;
+        let mut numbers = rest.split('-');
+        let mut next = || numbers.next()?.parse::<u64>().ok();
+        let (first, last, sequence) = (next()?, next()?, next()?);
+        let sequence = usize::try_from(sequence).ok()?;
+        let name = Self { table, first: in_calendar(first)?, last: in_calendar(last)?, sequence };
+        let is_ours = name.file() == file && recorded_date(name.first) == recorded_date(name.last);
+        (is_ours && name.first <= name.last).then_some(name)
+    }
+
+    /// Relative path below the lake's root.
+    pub(super) fn relative(self) -> String {
+        format!("{}/{}", self.table, self.below_table())
+    }
+
+    /// Relative path below the table's root, as its log has it.
+    pub(super) fn below_table(self) -> String {
+        format!("{}/{}", partition(recorded_date(self.first)), self.file())
+    }
+
+    /// The name without its folder.
+    pub(super) fn file(self) -> String {
+        let Self { table, first, last, sequence } = self;
+        format!("{table}-{:020}-{:020}-{sequence:03}.parquet", first.0, last.0)
+    }
+}
+
+/// The name of any file of ours.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum FileName {
+    /// As a cut was committed.
+    Cut(DataFileName),
+    /// Merged of several.
+    Merged(MergedFileName),
+}
+
+impl FileName {
+    /// What the name of a file of `table` says, whatever its folder; `None` if it is not one of ours.
+    pub(super) fn parse(table: TableName, path: &str) -> Option<Self> {
+        let merged = || MergedFileName::parse(table, path).map(Self::Merged);
+        DataFileName::parse(table, path).map(Self::Cut).or_else(merged)
+    }
+
+    /// No row of the file is of an earlier cut.
+    pub(super) fn first(self) -> Tick {
+        match self {
+            Self::Cut(name) => name.cut,
+            Self::Merged(name) => name.first,
+        }
+    }
+
+    /// No row of the file is of a later cut.
+    pub(super) fn last(self) -> Tick {
+        match self {
+            Self::Cut(name) => name.cut,
+            Self::Merged(name) => name.last,
+        }
+    }
+
+    /// Relative path below the lake's root.
+    pub(super) fn relative(self) -> String {
+        match self {
+            Self::Cut(name) => name.relative(),
+            Self::Merged(name) => name.relative(),
+        }
+    }
+
+    /// The name without its folder.
+    pub(super) fn file(self) -> String {
+        match self {
+            Self::Cut(name) => name.file(),
+            Self::Merged(name) => name.file(),
+        }
     }
 }
 
@@ -238,6 +372,43 @@ mod tests {
             &file.replace(".parquet", ".crc"),
         ] {
             assert_eq!(DataFileName::parse(table, strange), None, "{strange}");
+        }
+    }
+
+    #[test]
+    fn merged_files_and_files_of_a_cut_are_told_apart() {
+        let table = TableName::Activity;
+        let first = Tick::new(1_767_225_600_000, Cause::Cut);
+        let last = Tick::new(1_767_229_200_000, Cause::Cut);
+        let merged = MergedFileName { table, first, last, sequence: 2 };
+        let cut = DataFileName { table, cut: first, part: 1, sequence: 0 };
+        assert_eq!(
+            FileName::parse(table, &merged.relative()),
+            Some(FileName::Merged(merged)),
+            "{}",
+            merged.file()
+        );
+        assert_eq!(FileName::parse(table, &cut.relative()), Some(FileName::Cut(cut)));
+        let name = FileName::Merged(merged);
+        assert_eq!((name.first(), name.last()), (first, last));
+        // Of two days, or the wrong way round: nobody merges so.
+        let tomorrow = Tick::new(first.ms() + 86_400_000, Cause::Cut);
+        for strange in [
+            MergedFileName { last: tomorrow, ..merged },
+            MergedFileName { first: last, last: first, ..merged },
+        ] {
+            assert_eq!(FileName::parse(table, &strange.file()), None, "{}", strange.file());
+        }
+    }
+
+    #[test]
+    fn files_of_a_log_are_told_apart() {
+        let entry = log_entry(TableName::Nodes, 7);
+        let file = |path: &str| path.rsplit('/').next().and_then(LogFile::parse);
+        assert_eq!(file(&entry), Some(LogFile::Entry(7)));
+        assert_eq!(file(&checkpoint(TableName::Nodes, 100)), Some(LogFile::Checkpoint(100)));
+        for other in ["_last_checkpoint", "7.json", "00000000000000000007.crc"] {
+            assert_eq!(LogFile::parse(other), None, "{other}");
         }
     }
 

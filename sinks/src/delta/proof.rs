@@ -2,12 +2,14 @@
 //!
 //! ```json
 //! {"lo": 0, "hi": 14134214400000007, "readings": "all",
-//!  "digests": {"activity": {"all": "...", "live": "..."}, "emissions": ..., "footprints": ...}}
+//!  "digests": {"activity": {"all": "...", "live": "..."}, "emissions": ..., "footprints": ...},
+//!  "resume": {"v": 1, "rules": {"period": "900000 ms"}, "positions": {"erp": {"activities/0": "17"}}}}
 //! ```
 //!
 //! `readings` is `all` where every reading that counts is in the tables, and `some` for ever once a cut was written
 //! without them: then nothing can be computed from them. `lo` is the cut before it: a chain without gaps. `all` covers every balance, `live` those of periods that
-//! the cut's horizon has not passed, which a restart computes anew and compares.
+//! the cut's horizon has not passed, which a restart computes anew and compares. `resume` is what no table says and
+//! whoever rebuilds a lost journal has to know ([`Resume`]): some tens of bytes a source, or a Kafka partition.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +21,35 @@ use serde_json::{Value, json};
 const ALL: &str = "all";
 /// Not all of them are.
 const SOME: &str = "some";
+/// Version of what `resume` holds.
+const RESUME_VERSION: u64 = 1;
+
+/// Where sources are read on, by source and stream, in the source's own words.
+pub type Positions = BTreeMap<String, BTreeMap<String, String>>;
+
+/// What whoever rebuilds a lost journal has to know of a cut, and finds in no table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resume {
+    /// Where sources are read on: all that lies before is in the cut, or in one before it.
+    pub positions: Positions,
+    /// What decided results, in the journal's words.
+    pub rules: BTreeMap<String, String>,
+}
+
+impl Resume {
+    fn to_json(&self) -> Value {
+        json!({ "v": RESUME_VERSION, "positions": self.positions, "rules": self.rules })
+    }
+
+    /// `None` if it is of a later version, or none.
+    fn parse(value: &Value) -> Option<Self> {
+        let is_known = value.get("v")?.as_u64() == Some(RESUME_VERSION);
+        let of = |key: &str| value.get(key).cloned().unwrap_or_default();
+        let positions = serde_json::from_value(of("positions")).ok()?;
+        let rules = serde_json::from_value(of("rules")).ok()?;
+        is_known.then_some(Self { positions, rules })
+    }
+}
 
 /// The digests of one table's balances at a cut.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +71,8 @@ pub struct Proof {
     pub lacks_readings: bool,
     /// The digests, where the writer told any.
     pub digests: BTreeMap<Table, TableDigest>,
+    /// What it takes to go on without a journal, where the writer told it.
+    pub resume: Option<Resume>,
 }
 
 impl Proof {
@@ -54,8 +87,12 @@ impl Proof {
             .collect();
         let lower = self.lower.map_or(0, |tick| tick.0);
         let readings = if self.lacks_readings { SOME } else { ALL };
-        json!({ "lo": lower, "hi": self.upper.0, "readings": readings, "digests": digests })
-            .to_string()
+        let mut told =
+            json!({ "lo": lower, "hi": self.upper.0, "readings": readings, "digests": digests });
+        if let Some(resume) = &self.resume {
+            told["resume"] = resume.to_json();
+        }
+        told.to_string()
     }
 
     /// What a commit carries; `None` if it cannot be read.
@@ -72,13 +109,28 @@ impl Proof {
         let lower = tick("lo")?;
         let lower = (lower != Tick::ZERO).then_some(lower);
         let lacks_readings = value.get("readings").and_then(Value::as_str) == Some(SOME);
-        Some(Self { lower, upper: tick("hi")?, lacks_readings, digests })
+        let resume = value.get("resume").and_then(Resume::parse);
+        Some(Self { lower, upper: tick("hi")?, lacks_readings, digests, resume })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn resume() -> Resume {
+        let of = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let positions = [("erp".to_owned(), [of("activities/0", "17")].into())].into();
+        Resume { positions, rules: [of("period", "900000 ms")].into() }
+    }
+
+    #[test]
+    fn what_a_later_version_says_of_going_on_is_not_believed() {
+        let mut told = resume().to_json();
+        assert_eq!(Resume::parse(&told), Some(resume()));
+        told["v"] = json!(2);
+        assert_eq!(Resume::parse(&told), None);
+    }
 
     #[test]
     fn it_is_read_as_it_was_written() {
@@ -87,7 +139,9 @@ mod tests {
         let digests = Table::ALL.map(|name| (name, table)).into();
         for lower in [None, Some(Tick(15))] {
             let digests = BTreeMap::clone(&digests);
-            let proof = Proof { lower, upper: Tick(23), lacks_readings: lower.is_none(), digests };
+            let lacks_readings = lower.is_none();
+            let resume = lower.map(|_| resume());
+            let proof = Proof { lower, upper: Tick(23), lacks_readings, digests, resume };
             assert_eq!(Proof::parse(&proof.to_json()), Some(proof));
         }
         let none = Proof { upper: Tick(23), ..Proof::default() };

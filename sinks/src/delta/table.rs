@@ -136,6 +136,9 @@ impl TableName {
             self.columns().iter().filter(|c| c.has_statistics).map(|c| c.name).collect();
         let mut properties: BTreeMap<String, String> = [
             ("delta.dataSkippingStatsColumns", statistics.join(",").as_str()),
+            // Old versions can be read for so long, and no longer: with the files they need, or not at all.
+            ("delta.logRetentionDuration", "interval 7 days"),
+            ("delta.deletedFileRetentionDuration", "interval 7 days"),
             (PIPELINE, pipeline),
             (CLOCK, clock),
             (FORMAT, FORMAT_VERSION),

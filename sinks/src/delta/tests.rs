@@ -8,9 +8,9 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use plumeline_pipelines::digest::{Digest, Table};
 use plumeline_pipelines::model::{
-    ActivityDataEntry, ActivityEntry, ActivityKey, ActivityRecord, Cause, Decimal, Emission,
-    EmissionEntry, EmissionKey, Fact, FactorRow, FootprintEntry, FootprintKey, Gas, GwpSet, Id,
-    Line, Measure, MeterKind, MeterRow, Method, Names, NodeRow, Outcome, PendingCause,
+    ActivityDataEntry, ActivityEntry, ActivityKey, ActivityRecord, Calendar, Cause, Decimal,
+    Emission, EmissionEntry, EmissionKey, Fact, FactorRow, FootprintEntry, FootprintKey, Gas,
+    GwpSet, Id, Line, Measure, MeterKind, MeterRow, Method, Names, NodeRow, Outcome, PendingCause,
     PendingEntry, Policy, Quality, Reading, ReadingEntry, Reason, RejectEntry, RejectEvent,
     RestatedEntry, StampSide, Subject, Tick, Unit, Validity,
 };
@@ -21,7 +21,7 @@ use super::engine::Engine;
 use super::faulty::{Fault, Faulty, Operation};
 use super::lake::{Lake, LakeConfig};
 use super::place::{Place, log_entry};
-use super::{Compression, FactEntry, LakeError, Proof, Rows, TableDigest, TableName};
+use super::{Compression, FactEntry, LakeError, Resume, Rows, TableDigest, TableName};
 
 /// 2026-01-01T00:00:00Z.
 pub(super) const START_MS: i64 = 1_767_225_600_000;
@@ -33,6 +33,7 @@ pub(super) fn policy() -> Policy {
         retain_ms: 35 * 86_400_000,
         samples_ms: 7 * 86_400_000,
         windows_ms: vec![3_600_000],
+        calendar: Calendar::default(),
         gwp: GwpSet::Ar6,
     }
 }
@@ -429,10 +430,11 @@ fn a_cut_that_does_not_follow_on_the_last_one_is_refused() {
     let digests: BTreeMap<_, _> = [(Table::Activity, table)].into();
     let mut second = lake.begin(cut(3));
     second.prove(Some(cut(1)), digests.clone()).expect("it follows");
+    let positions = [("erp".to_owned(), [("file".to_owned(), "9".to_owned())].into())].into();
+    let resume = Resume { positions, ..Resume::default() };
+    second.resume(resume.clone());
     second.commit().expect("committed");
-    let proof = memory.open().proof().expect("it can be read");
-    assert_eq!(
-        proof,
-        Some(Proof { lower: Some(cut(1)), upper: cut(3), lacks_readings: false, digests })
-    );
+    let proof = memory.open().proof().expect("it can be read").expect("it was told");
+    assert_eq!((proof.lower, proof.upper, proof.lacks_readings), (Some(cut(1)), cut(3), false));
+    assert_eq!((proof.digests, proof.resume), (digests, Some(resume)));
 }

@@ -22,7 +22,7 @@ use super::engine::Engine;
 use super::error::LakeError;
 use super::lake::LakeConfig;
 use super::log::TableLog;
-use super::place::{DataFileName, Place};
+use super::place::{FileName, Place};
 use super::table::{PARTITION, TableName};
 
 /// Prints the script: a view for each table, `footprint_location`, `footprint_market`, and the table
@@ -71,7 +71,7 @@ fn files(
     until_ms: i64,
 ) -> Result<Vec<String>, LakeError> {
     let is_reached =
-        |path: &str| DataFileName::parse(table, path).is_none_or(|name| name.cut.ms() <= until_ms);
+        |path: &str| FileName::parse(table, path).is_none_or(|name| name.first().ms() <= until_ms);
     let paths = log.live_files(engine, is_reached)?;
     Ok(paths.iter().map(|path| engine.place.reader_path(table, path)).collect())
 }

@@ -101,6 +101,30 @@ pub(super) const COMMIT_DURATION: Definition = define(
     &[],
     "How long a commit of a cut to all tables took.",
 );
+pub(super) const COMPACTED_FILES: Definition = define(
+    "plumeline_compacted_files_total",
+    Kind::Counter,
+    &["table"],
+    "Files of the table that were merged into larger ones.",
+);
+pub(super) const COMPACTED_BYTES: Definition = define(
+    "plumeline_compacted_bytes_total",
+    Kind::Counter,
+    &["table", "direction"],
+    "Bytes of files that were merged (`in`), and of those that took their place (`out`).",
+);
+pub(super) const COMPACTION_TIMESTAMP: Definition = define(
+    "plumeline_compaction_timestamp_seconds",
+    Kind::Gauge,
+    &["table"],
+    "The ledger's newest cut when files of the table were last merged, Unix time.",
+);
+pub(super) const COMPACTION_FAILURES: Definition = define(
+    "plumeline_compaction_failures_total",
+    Kind::Counter,
+    &[],
+    "Merges that failed: each is tried again, unless a file can never be read; the log tells.",
+);
 pub(super) const PARKED: Definition = define(
     "plumeline_parked_readings",
     Kind::Gauge,
@@ -118,6 +142,12 @@ pub(super) const FACTS_RELOAD: Definition = define(
     Kind::Gauge,
     &["table"],
     "1 if the table's last reload was applied, 0 if it failed and the last good one stays.",
+);
+pub(super) const FACTS_HELD: Definition = define(
+    "plumeline_facts_held_keys",
+    Kind::Gauge,
+    &["table"],
+    "Keys of the table that an edit would touch which waits for `plumeline facts apply`; 0 if none waits.",
 );
 pub(super) const LABEL_OVERFLOW: Definition = define(
     "plumeline_label_overflow_total",
@@ -178,9 +208,14 @@ pub const CATALOGUE: &[Definition] = &[
     TICK_LAG,
     COMMIT_TIMESTAMP,
     COMMIT_DURATION,
+    COMPACTED_FILES,
+    COMPACTED_BYTES,
+    COMPACTION_TIMESTAMP,
+    COMPACTION_FAILURES,
     PARKED,
     PENDING,
     FACTS_RELOAD,
+    FACTS_HELD,
     LABEL_OVERFLOW,
     BUILD_INFO,
     RESTATEMENTS,

@@ -12,9 +12,10 @@ use ::prometheus::{
 use plumeline_pipelines::model::Outcome;
 
 use super::catalogue::{
-    BUILD_INFO, COMMIT_DURATION, COMMIT_TIMESTAMP, Definition, EVENT_LAG, FACTS_RELOAD, KAFKA_LAG,
-    Kind, LABEL_OVERFLOW, PARKED, PENDING, READINGS, RESTATED, RESTATEMENTS, SOURCE_CONNECTED,
-    SOURCE_LAST_MESSAGE, TICK_LAG,
+    BUILD_INFO, COMMIT_DURATION, COMMIT_TIMESTAMP, COMPACTED_BYTES, COMPACTED_FILES,
+    COMPACTION_FAILURES, COMPACTION_TIMESTAMP, Definition, EVENT_LAG, FACTS_HELD, FACTS_RELOAD,
+    KAFKA_LAG, Kind, LABEL_OVERFLOW, PARKED, PENDING, READINGS, RESTATED, RESTATEMENTS,
+    SOURCE_CONNECTED, SOURCE_LAST_MESSAGE, TICK_LAG,
 };
 use super::text::{grams, series, write_head};
 
@@ -32,9 +33,14 @@ pub struct Metrics {
     tick_lag: Gauge,
     commit_timestamp: GaugeVec,
     commit_duration: Histogram,
+    compacted_files: IntCounterVec,
+    compacted_bytes: IntCounterVec,
+    compaction_timestamp: GaugeVec,
+    compaction_failures: IntCounter,
     parked: IntGauge,
     pending: IntGauge,
     facts_reload: IntGaugeVec,
+    facts_held: IntGaugeVec,
     label_overflow: IntCounterVec,
     restatements: IntCounterVec,
     /// By reason and direction, 1e-21 kg: a counter of floats would round what it adds.
@@ -60,9 +66,17 @@ impl Metrics {
             tick_lag: register(&registry, Gauge::with_opts(options(&TICK_LAG))),
             commit_timestamp: register(&registry, gauges(&COMMIT_TIMESTAMP)),
             commit_duration: register(&registry, histogram(&COMMIT_DURATION)),
+            compacted_files: register(&registry, int_counters(&COMPACTED_FILES)),
+            compacted_bytes: register(&registry, int_counters(&COMPACTED_BYTES)),
+            compaction_timestamp: register(&registry, gauges(&COMPACTION_TIMESTAMP)),
+            compaction_failures: register(
+                &registry,
+                IntCounter::with_opts(options(&COMPACTION_FAILURES)),
+            ),
             parked: register(&registry, IntGauge::with_opts(options(&PARKED))),
             pending: register(&registry, IntGauge::with_opts(options(&PENDING))),
             facts_reload: register(&registry, int_gauges(&FACTS_RELOAD)),
+            facts_held: register(&registry, int_gauges(&FACTS_HELD)),
             label_overflow: register(&registry, int_counters(&LABEL_OVERFLOW)),
             restatements: register(&registry, int_counters(&RESTATEMENTS)),
             restated: Arc::default(),
@@ -118,6 +132,30 @@ impl Metrics {
         &self.commit_duration
     }
 
+    /// Files of `table` that were merged.
+    #[must_use]
+    pub fn compacted_files_total(&self, table: &str) -> IntCounter {
+        self.compacted_files.with_label_values(&[table])
+    }
+
+    /// Bytes of files of `table` that were merged (`in`), or took their place (`out`).
+    #[must_use]
+    pub fn compacted_bytes_total(&self, table: &str, direction: &str) -> IntCounter {
+        self.compacted_bytes.with_label_values(&[table, direction])
+    }
+
+    /// The ledger's cut when files of `table` were last merged: Unix time, seconds.
+    #[must_use]
+    pub fn compaction_timestamp(&self, table: &str) -> Gauge {
+        self.compaction_timestamp.with_label_values(&[table])
+    }
+
+    /// Merges that failed.
+    #[must_use]
+    pub fn compaction_failures_total(&self) -> &IntCounter {
+        &self.compaction_failures
+    }
+
     /// Readings that wait for a fact.
     #[must_use]
     pub fn parked_readings(&self) -> &IntGauge {
@@ -134,6 +172,12 @@ impl Metrics {
     #[must_use]
     pub fn facts_reload_success(&self, table: &str) -> IntGauge {
         self.facts_reload.with_label_values(&[table])
+    }
+
+    /// Keys of the fact table that an edit would touch which waits.
+    #[must_use]
+    pub fn facts_held_keys(&self, table: &str) -> IntGauge {
+        self.facts_held.with_label_values(&[table])
     }
 
     /// Series of `metric` that were dropped.

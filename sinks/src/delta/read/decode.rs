@@ -1,10 +1,12 @@
 //! Rows of a batch as the values they were written from: the inverse of `rows.rs` and `facts.rs`.
 
+use std::cell::RefCell;
+
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityKey, ActivityRecord, Arrival, Decimal, Emission, EmissionKey, Fact,
     FactorRow, FootprintKey, Gas, Id, Line, Measure, MeterKind, MeterRow, Method, Names, NodeRow,
-    Outcome, PendingCause, PendingEntry, Period, Quality, Reading, ReadingEntry, RestatedEntry,
-    StampSide, Subject, Unit, Validity,
+    Outcome, PendingCause, PendingEntry, Period, Quality, Reading, ReadingEntry, RejectEntry,
+    RejectEvent, RestatedEntry, StampSide, Subject, Unit, Validity,
 };
 
 use super::columns::{Columns, Texts};
@@ -15,6 +17,7 @@ use crate::delta::table::{AMOUNT, Kind, MASS, RATE};
 /// See the module's documentation.
 pub(super) struct Decoder<'d> {
     pub(super) names: &'d Names,
+    pub(super) sources: &'d RefCell<Vec<String>>,
     pub(super) period_ms: i64,
 }
 
@@ -45,6 +48,16 @@ impl Decoder<'_> {
 
     fn optional_name(&self, texts: &Texts, row: usize) -> Id {
         texts.get(row).map_or(Id::NONE, |text| self.names.intern(text))
+    }
+
+    /// The number of the source called `name`: the next one, if it is new.
+    fn source(&self, name: &str) -> Result<u16, String> {
+        let mut sources = self.sources.borrow_mut();
+        let index = sources.iter().position(|known| known == name).unwrap_or_else(|| {
+            sources.push(name.to_owned());
+            sources.len() - 1
+        });
+        u16::try_from(index).map_err(|_| "there are too many sources".to_owned())
     }
 
     /// Keys of `activity` and `emissions`, without the factor.
@@ -123,7 +136,7 @@ impl Decoder<'_> {
                 unit: said.units.optional(row, unit)?,
                 version: said.versions.at(row)?,
                 quality: said.qualities.parsed(row, Quality::parse)?,
-                arrival: arrived.at(row)?,
+                arrival: arrived.at(row, self)?,
             };
             let (received_ms, outcome) = (arrived.received.at(row)?, arrived.outcome(row)?);
             Ok(ReadingEntry { record, received_ms, outcome })
@@ -151,7 +164,7 @@ impl Decoder<'_> {
                 unit: said.units.parsed(row, unit)?,
                 version: said.versions.at(row)?,
                 quality: said.qualities.parsed(row, Quality::parse)?,
-                arrival: arrived.at(row)?,
+                arrival: arrived.at(row, self)?,
             };
             let (received_ms, outcome) = (arrived.received.at(row)?, arrived.outcome(row)?);
             Ok(ActivityDataEntry { record, received_ms, outcome })
@@ -227,6 +240,25 @@ impl Decoder<'_> {
                 to_ms: to.at(row)?,
                 count: counts.at(row)?,
                 learned_ms: learned.at(row)?,
+            })
+        })
+    }
+
+    /// Without the payloads.
+    pub(super) fn rejects(&self, columns: &Columns<'_>) -> Decoded<RejectEntry> {
+        let (events, sources) = (columns.texts("event")?, columns.texts("source")?);
+        let (positions, elements) = (columns.numbers("position")?, columns.numbers("element")?);
+        let reasons = columns.texts("reason")?;
+        let all = [RejectEvent::Rejected, RejectEvent::Parked, RejectEvent::Resolved];
+        let named = |name: &str| all.into_iter().find(|event| event.name() == name);
+        each(columns, |row| {
+            Ok(RejectEntry {
+                source: self.source(sources.at(row)?)?,
+                position: positions.at(row)?,
+                element: elements.at(row)?,
+                event: events.parsed(row, named)?,
+                reason: reasons.at(row)?.to_owned(),
+                raw: Vec::new(),
             })
         })
     }
@@ -336,6 +368,7 @@ impl SaidColumns {
 
 /// The columns of how a record came.
 struct Arrived {
+    sources: Texts,
     positions: super::columns::Numbers,
     numbers: super::columns::Numbers,
     outcomes: Texts,
@@ -345,6 +378,7 @@ struct Arrived {
 impl Arrived {
     fn of(columns: &Columns<'_>) -> Result<Self, String> {
         Ok(Self {
+            sources: columns.texts("source")?,
             positions: columns.numbers("position")?,
             numbers: columns.numbers("number")?,
             outcomes: columns.texts("outcome")?,
@@ -352,10 +386,11 @@ impl Arrived {
         })
     }
 
-    /// The source is a name in the table, and a number of some pipeline file here: it is left out.
-    fn at(&self, row: usize) -> Result<Arrival, String> {
+    /// Which element of a payload it was is in no table.
+    fn at(&self, row: usize, decoder: &Decoder<'_>) -> Result<Arrival, String> {
         let (index, position) = (self.numbers.at(row)?, self.positions.at(row)?);
-        Ok(Arrival { index, position, ..Arrival::default() })
+        let source = decoder.source(self.sources.at(row)?)?;
+        Ok(Arrival { index, source, element: 0, position })
     }
 
     fn outcome(&self, row: usize) -> Result<Outcome, String> {

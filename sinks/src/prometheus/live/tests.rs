@@ -163,9 +163,13 @@ fn exposition() -> String {
     metrics.tick_lag().set(0.25);
     metrics.commit_timestamp("activity").set(1_767_225_600.0);
     metrics.commit_duration().observe(0.02);
+    metrics.compacted_files_total("activity").inc_by(60);
+    metrics.compacted_bytes_total("activity", "in").inc_by(60_000);
+    metrics.compaction_timestamp("activity").set(1_767_225_600.0);
     metrics.parked_readings().set(3);
     metrics.pending_restatement_periods().set(0);
     metrics.facts_reload_success("meters").set(1);
+    metrics.facts_held_keys("meters").set(0);
     metrics.restatements_total("restated").inc();
     metrics.add_restated_co2e("restated", GRAM);
     metrics.add_restated_co2e("restated", -GRAM / 2);

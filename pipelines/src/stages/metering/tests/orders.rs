@@ -6,7 +6,9 @@ use differential_dataflow::difference::{IsZero, Semigroup};
 use proptest::prelude::*;
 
 use super::{HOUR, MINUTE, T0, n, register, row, u, value};
-use crate::model::{Arrival, Decimal, GwpSet, Id, Measure, MeterKind, MeterRow, Period, Policy};
+use crate::model::{
+    Arrival, Calendar, Decimal, GwpSet, Id, Measure, MeterKind, MeterRow, Period, Policy,
+};
 use crate::stages::metering::{Booking, Changes, Meter, Offered, Piece1, Value};
 
 fn policy() -> Policy {
@@ -16,6 +18,7 @@ fn policy() -> Policy {
         retain_ms: 40 * 24 * HOUR,
         samples_ms: 40 * 24 * HOUR,
         windows_ms: Vec::new(),
+        calendar: Calendar::default(),
         gwp: GwpSet::Ar6,
     }
 }

@@ -1,42 +1,45 @@
-//! Files that crashed commits left: found by their names, and deleted when nobody can want them any more.
+//! Files that nobody can need any more, and deleted: left by crashed commits, or taken out by a compaction.
 //!
 //! ```text
-//! a day that ended before the grace ──► its files ──► named like ours, and not live
-//!                                                       │ beside a live file of the same cut
-//!                                                       ▼
-//!                                      the entry of that cut names it? ──yes──► not ours to delete
-//!                                                       └─no─► old enough ──► deleted
+//! a day that ended before the grace ──► its files ──► named like ours, old, and not live
+//!                                                       │ taken out within the grace?
+//!                                                       ├─yes──► looked at again when that is over
+//!                                                       └─no───► deleted
 //! ```
 //!
-//! A commit that crashes between its first file and its entry leaves files that no version names. The next
-//! process writes the same cut again, counts past their names, and commits. From then on **no process can
-//! commit them**, however slow it is:
+//! **What a compaction took out** is read by old versions: by somebody whose query has begun, or who asks for
+//! yesterday's version. It stays for [`GRACE_MS`] after the version that took it out, as `remove` entries tell: those of
+//! the newest checkpoint and of the versions since (`removed.rs`), which is how Delta's own vacuum knows. A file that is
+//! not live and was not taken out within the grace was in no version of that time, or in none at all.
+//!
+//! **What a crashed commit left** no version names. The next process writes the same cut again, counts past its names,
+//! and commits. From then on **no process can commit them**, however slow it is:
 //!
 //! 1. A file is committed only by the version that carries its own cut as `txn`, and `activity`, `txn` of
 //!    the whole ledger, has committed a cut that is newer by the grace.
 //! 2. A slow twin whose snapshot has that cut refuses to commit it again. One whose snapshot is older wants
-//!    a version that is taken: its entry is created only if absent, and entries are never deleted by us.
-//!    (Others clean them up behind a checkpoint, where no reader looks at what is put in their place.) So it
-//!    reads our marker with files that are not its own, and ends. *A file that could still be committed
-//!    would be missing from the table.*
-//! 3. All the same, nothing is touched before [`GRACE_MS`] has passed since the cut **and** since the store
+//!    a version that is taken: its entry is created only if absent, and entries are deleted only behind a checkpoint
+//!    (`log/expire.rs`), where no reader looks at what is put in their place. So it reads our marker with files that
+//!    are not its own, and ends. *A file that could still be committed would be missing from the table.*
+//! 3. All the same, nothing is touched before the grace has passed since the cut **and** since the store
 //!    last saw the file written: a week is what Delta's own vacuum waits. *So a mistake in 2., or a store
 //!    that forgets what it has promised, costs a table nothing that somebody is still at.*
 //!
-//! "Now" is the committed cut, an instant of the journal: a clock that is wrong today deletes nothing.
+//! **What a crashed compaction left** is the same but for 1.: a merged file has no cut of its own. Here the week is the
+//! argument: between the first file of a compaction and its version minutes pass, and what is put is named by the
+//! version right after.
 //!
-//! **What a version has ever named is not ours to delete**, also when a compaction has taken it out: old
-//! versions are read with it, and whoever compacts also vacuums. A file that is not live is therefore looked
-//! up in the entry of its cut. One whose cut has no live file at all (it was compacted), or whose entry is
-//! cleaned up, stays: in doubt a file costs its bytes, and a vacuum takes it.
+//! "Now" is the committed cut, an instant of the journal: a clock that is wrong today deletes nothing. In doubt (a
+//! checkpoint that somebody else wrote in pieces, an entry that is gone) nothing is deleted: a file costs its bytes.
 //!
 //! It costs little: a step reads the live files of one table and lists at most [`DAYS_MAX`] of its days,
 //! newest first, on a thread of its own, so no commit waits for it. What was listed is not listed again
-//! until the process ends; then one day a table is due each day. A failure is a warning, and the day is left
-//! to the next process. A step that dies half way has deleted some orphans: the others are still found.
+//! until the process ends, unless something in it was spared; then one day a table is due each day. Once a day, too,
+//! a table's log is rid of what has expired. A failure is a warning, and the day is left to the next process. A step
+//! that dies half way has deleted some files: the others are still found.
 //!
-//! Rejected: to delete them as soon as the cut is committed again (2. alone would carry it, but then a
-//! mistake in it costs the ledger); to remember them in the journal (a lost state folder is just when they
+//! Rejected: to delete orphans as soon as the cut is committed again (2. alone would carry it, but then a
+//! mistake in it costs the ledger); to remember either in the journal (a lost state folder is just when they
 //! are many).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,17 +53,17 @@ use super::engine::Engine;
 use super::error::LakeError;
 use super::judge::file_name;
 use super::log::TableLog;
-use super::place::{DataFileName, date_of_partition, partition, recorded_date};
+use super::place::{FileName, date_of_partition, partition, recorded_date};
 use super::table::TableName;
 
-/// How long an orphan is left alone: as long as Delta's vacuum leaves removed files alone.
+/// How long a file that no version holds is left alone: as long as Delta's vacuum leaves removed files alone.
 pub(super) const GRACE_MS: i64 = 7 * DAY_MS;
 /// Days of one table that a step lists: on S3 some 50 ms each.
 const DAYS_MAX: usize = 32;
 
 /// What is still to be looked at.
 #[derive(Debug, Default)]
-pub(super) struct Orphans {
+pub(super) struct Vacuum {
     tables: BTreeMap<TableName, Days>,
 }
 
@@ -71,25 +74,38 @@ struct Days {
     until: Date,
     /// To be listed, ascending: the newest is next, for a crash was more likely yesterday than last year.
     due: Vec<Date>,
+    /// To be listed again, once the ledger is past an instant, ms.
+    spared: BTreeMap<Date, i64>,
 }
 
 /// A data file as the store lists it.
 #[derive(Copy, Clone, Debug)]
 struct Listed {
-    name: DataFileName,
+    name: FileName,
     modified_ms: i64,
 }
 
-impl Orphans {
+impl Vacuum {
     /// A table with days that nobody has looked at since they became due, `activity` being committed up to
     /// `ledger`.
     pub(super) fn due(&self, ledger: Tick) -> Option<TableName> {
         let until = due_until(ledger)?;
         let is_due = |table: &TableName| {
             let days = self.tables.get(table);
-            days.is_none_or(|days| days.until < until || !days.due.is_empty())
+            days.is_none_or(|days| {
+                let is_spared_no_more = |ms: &i64| *ms < ledger.ms();
+                days.until < until
+                    || !days.due.is_empty()
+                    || days.spared.values().any(is_spared_no_more)
+            })
         };
         TableName::ALL.into_iter().find(is_due)
+    }
+
+    /// Whether the log of `table` was not looked at today.
+    pub(super) fn is_log_due(&self, table: TableName, ledger: Tick) -> bool {
+        let until = due_until(ledger);
+        until.is_some() && self.tables.get(&table).map(|days| days.until) < until
     }
 
     /// Looks at the next days of the table of `log`; returns how many files were deleted.
@@ -100,27 +116,39 @@ impl Orphans {
         ledger: Tick,
     ) -> Result<usize, LakeError> {
         let Some(until) = due_until(ledger) else { return Ok(0) };
-        let due = self.take(engine, log.table, until)?;
+        let due = self.take(engine, log.table, (until, ledger.ms()))?;
         let before_ms = ledger.ms() - GRACE_MS;
-        let mut listed = Vec::new();
+        let mut dead = Vec::new();
         for &date in &due {
-            listed.extend(list(engine, log.table, date)?);
+            dead.extend(list(engine, log.table, date)?);
         }
         // Only those of cuts that nobody can commit any more, and that the store has had for long.
         let committed = log.committed();
-        listed.retain(|file| Some(file.name.cut) <= committed && file.modified_ms < before_ms);
+        dead.retain(|file| Some(file.name.last()) <= committed && file.modified_ms < before_ms);
         let folders: BTreeSet<String> = due.into_iter().map(partition).collect();
         let is_in = |path: &str| path.split('/').next().is_some_and(|day| folders.contains(day));
         let live = log.live_files(engine, is_in)?;
         let live: BTreeSet<String> = live.iter().map(|path| file_name(path)).collect();
+        dead.retain(|file| !live.contains(&file.name.file()));
+        if dead.is_empty() {
+            return Ok(0);
+        }
+        let removed = log.removed_since(engine, before_ms)?;
+        let days = self.tables.get_mut(&log.table);
+        let mut spared = days.map(|days| &mut days.spared);
         let mut deleted = 0;
-        for (cut, files) in suspects(&listed, &live) {
-            // Without the cut's entry nobody can tell what it named.
-            let Some(committed) = log.files_of(engine, cut)? else { continue };
-            for name in files.into_iter().filter(|name| !committed.contains(&name.file())) {
-                delete(engine, name)?;
-                deleted += 1;
+        for Listed { name, .. } in dead {
+            if let Some(removed_ms) = removed.get(&name.file()) {
+                let until_ms = removed_ms.saturating_add(GRACE_MS);
+                if let Some(spared) = &mut spared {
+                    let known_ms = spared.entry(recorded_date(name.first())).or_insert(until_ms);
+                    *known_ms = until_ms.max(*known_ms);
+                }
+                continue;
             }
+            fail::fail_point!("vacuum-delete");
+            delete(engine, name)?;
+            deleted += 1;
         }
         Ok(deleted)
     }
@@ -130,17 +158,24 @@ impl Orphans {
         &mut self,
         engine: &Engine,
         table: TableName,
-        until: Date,
+        (until, now_ms): (Date, i64),
     ) -> Result<Vec<Date>, LakeError> {
-        let days = match self.tables.remove(&table) {
+        let mut days = match self.tables.remove(&table) {
             Some(days) if days.until >= until => days,
             known => {
                 let after = known.as_ref().map(|days| days.until);
-                let mut due = known.map_or_else(Vec::new, |days| days.due);
+                let (mut due, spared) =
+                    known.map_or_else(Default::default, |days| (days.due, days.spared));
                 due.extend(days_of(engine, table, after, until)?);
-                Days { until, due }
+                Days { until, due, spared }
             }
         };
+        let again: Vec<Date> =
+            days.spared.iter().filter(|(_, ms)| **ms < now_ms).map(|(date, _)| *date).collect();
+        days.spared.retain(|date, _| !again.contains(date));
+        days.due.extend(again);
+        days.due.sort_unstable();
+        days.due.dedup();
         let days = self.tables.entry(table).or_insert(days);
         let first = days.due.len().saturating_sub(DAYS_MAX);
         Ok(days.due.split_off(first))
@@ -151,21 +186,6 @@ impl Orphans {
 fn due_until(ledger: Tick) -> Option<Date> {
     let ms = ledger.ms().checked_sub(GRACE_MS + DAY_MS).filter(|ms| *ms >= 0)?;
     Some(recorded_date(Tick::new(ms, Cause::Cut)))
-}
-
-/// Files that are not live beside live ones of the same cut, by cut.
-fn suspects(listed: &[Listed], live: &BTreeSet<String>) -> BTreeMap<Tick, Vec<DataFileName>> {
-    let mut dead: BTreeMap<Tick, Vec<DataFileName>> = BTreeMap::new();
-    let mut alive = BTreeSet::new();
-    for Listed { name, .. } in listed {
-        if live.contains(&name.file()) {
-            alive.insert(name.cut);
-        } else {
-            dead.entry(name.cut).or_default().push(*name);
-        }
-    }
-    dead.retain(|cut, _| alive.contains(cut));
-    dead
 }
 
 /// The days of a table, ascending, after one and until another.
@@ -194,15 +214,15 @@ fn list(engine: &Engine, table: TableName, date: Date) -> Result<Vec<Listed>, La
         .map_err(|error| LakeError::store(format!("list `{path}`"), error))?
         .objects;
     let listed = objects.iter().filter_map(|object| {
-        let name = DataFileName::parse(table, object.location.filename()?)?;
+        let name = FileName::parse(table, object.location.filename()?)?;
         let modified_ms = object.last_modified.timestamp_millis();
         // One in another day's folder is a copy that somebody else has made.
-        (recorded_date(name.cut) == date).then_some(Listed { name, modified_ms })
+        (recorded_date(name.first()) == date).then_some(Listed { name, modified_ms })
     });
     Ok(listed.collect())
 }
 
-fn delete(engine: &Engine, name: DataFileName) -> Result<(), LakeError> {
+fn delete(engine: &Engine, name: FileName) -> Result<(), LakeError> {
     let path = engine.place.path(&name.relative())?;
     match engine.block_on(engine.place.store.delete(&path)) {
         Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),

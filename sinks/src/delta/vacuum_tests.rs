@@ -1,4 +1,4 @@
-//! What crashed commits left goes after the grace; whatever else looks like it stays.
+//! What crashed commits left, and what a version has taken out, goes after the grace; whatever else looks like it stays.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use super::engine::Engine;
 use super::faulty::{Fault, Faulty, Operation};
 use super::lake::Lake;
 use super::log::TableLog;
-use super::orphans::{GRACE_MS, Orphans};
 use super::place::DataFileName;
 use super::tests::{Memory, config, write_everything};
+use super::vacuum::{GRACE_MS, Vacuum};
 
 /// 2100-01-01T00:00:00Z: cuts of then are newer, by more than the grace, than anything a store has today.
 const LATER_MS: i64 = 4_102_444_800_000;
@@ -28,7 +28,7 @@ fn at(ms: i64) -> Tick {
 struct Bench {
     store: Arc<Faulty>,
     memory: Memory,
-    orphans: Orphans,
+    vacuum: Vacuum,
 }
 
 impl Bench {
@@ -36,7 +36,7 @@ impl Bench {
         let store = Faulty::new();
         let names = Arc::new(Names::new());
         let memory = Memory { store: Arc::clone(&store) as Arc<dyn ObjectStore>, names };
-        Self { store, memory, orphans: Orphans::default() }
+        Self { store, memory, vacuum: Vacuum::default() }
     }
 
     /// Writes a commit's files, and ends before `activity` has its entry.
@@ -60,9 +60,9 @@ impl Bench {
         let engine = Engine::new(self.memory.place()).expect("an engine");
         let owner = config("memory:///lake").owner();
         let mut deleted = 0;
-        while let Some(table) = self.orphans.due(ledger) {
+        while let Some(table) = self.vacuum.due(ledger) {
             let log = TableLog::find(&engine, table, &owner).expect("a log").expect("a table");
-            deleted += self.orphans.step(&engine, &log, ledger).expect("cleaned up");
+            deleted += self.vacuum.step(&engine, &log, ledger).expect("cleaned up");
         }
         deleted
     }
@@ -126,8 +126,8 @@ fn what_a_crashed_commit_left_goes_after_the_grace_and_not_before() {
     assert!(!bench.exists(&orphan) && !bench.exists(&second) && bench.exists(&committed));
     assert_eq!(bench.assert_whole(), 4 * live);
     // Nothing is looked at twice by the same process, and the next one finds nothing.
-    assert_eq!(bench.orphans.due(at(ms)), None);
-    bench.orphans = Orphans::default();
+    assert_eq!(bench.vacuum.due(at(ms)), None);
+    bench.vacuum = Vacuum::default();
     assert_eq!(bench.clean_up(at(ms)), 0);
 }
 
@@ -179,23 +179,79 @@ fn foreign_newer_compacted_and_young_files_stay() {
     bench.assert_whole();
 }
 
+/// Takes a file out as version `version` of `activity`, at an instant, ms.
+fn take_out(bench: &Bench, version: u64, path: &str, ms: i64) {
+    let below = path.strip_prefix("activity/").expect("its table").to_owned();
+    let remove =
+        format!(r#"{{"remove":{{"path":"{below}","deletionTimestamp":{ms},"dataChange":false}}}}"#);
+    super::tests::commit_foreign(&bench.memory, version, &remove);
+}
+
 #[test]
-fn a_file_that_a_version_has_named_is_left_to_a_vacuum() {
+fn a_file_that_a_version_has_taken_out_goes_a_week_later_and_not_before() {
     let mut bench = Bench::new();
     let mut lake = bench.memory.open();
     for index in 0..5 {
         bench.commit(&mut lake, at(LATER_MS + index * 60_000));
     }
-    let cut = at(LATER_MS + 60_000);
-    let compacted = file(TableName::Activity, cut, 0, 0);
-    let below = compacted.strip_prefix("activity/").expect("its table").to_owned();
-    let remove =
-        format!(r#"{{"remove":{{"path":"{below}","deletionTimestamp":1,"dataChange":false}}}}"#);
-    super::tests::commit_foreign(&bench.memory, 6, &remove);
-    let orphan = file(TableName::Activity, cut, 0, 1);
+    let compacted = file(TableName::Activity, at(LATER_MS + 60_000), 0, 0);
+    let orphan = file(TableName::Activity, at(LATER_MS + 60_000), 0, 1);
     bench.put(&orphan);
-    assert_eq!(bench.clean_up(at(LATER_MS + 60 * DAY_MS)), 1);
+    let removed_ms = LATER_MS + 10 * DAY_MS;
+    take_out(&bench, 6, &compacted, removed_ms);
+    // Its day is due for long; the orphan beside it was in no version.
+    let now = at(removed_ms + GRACE_MS);
+    assert_eq!(bench.clean_up(now), 1);
     assert!(bench.exists(&compacted) && !bench.exists(&orphan));
+    assert_eq!(bench.vacuum.due(now), None);
+    // What was spared is looked at again by the same process, and by another one.
+    let later = at(removed_ms + GRACE_MS + 1);
+    assert_eq!(bench.vacuum.due(later), Some(TableName::Activity));
+    assert_eq!(bench.clean_up(later), 1);
+    assert!(!bench.exists(&compacted));
+    bench.vacuum = Vacuum::default();
+    assert_eq!(bench.clean_up(later), 0);
+    bench.assert_whole();
+}
+
+#[test]
+fn what_was_taken_out_before_a_checkpoint_is_known_from_it() {
+    let mut bench = Bench::new();
+    let mut lake = bench.memory.open();
+    for index in 0..5 {
+        bench.commit(&mut lake, at(LATER_MS + index * 60_000));
+    }
+    let compacted = file(TableName::Activity, at(LATER_MS + 60_000), 0, 0);
+    take_out(&bench, 6, &compacted, LATER_MS + 5 * DAY_MS);
+    for index in 5..110 {
+        lake.begin(at(LATER_MS + index * 60_000)).commit().expect("committed");
+    }
+    // The entry itself is gone behind the checkpoint.
+    let engine = Engine::new(bench.memory.place()).expect("an engine");
+    engine.block_on(bench.store.forget("activity/_delta_log/00000000000000000006.json"));
+    assert_eq!(bench.clean_up(at(LATER_MS + 8 * DAY_MS)), 0);
+    assert!(bench.exists(&compacted));
+    assert_eq!(bench.clean_up(at(LATER_MS + 12 * DAY_MS + 1)), 1);
+    assert!(!bench.exists(&compacted));
+    bench.assert_whole();
+}
+
+#[test]
+fn nothing_goes_where_the_log_does_not_tell_what_was_taken_out() {
+    let mut bench = Bench::new();
+    let mut lake = bench.memory.open();
+    for index in 0..5 {
+        bench.commit(&mut lake, at(LATER_MS + index * 60_000));
+    }
+    let orphan = file(TableName::Activity, at(LATER_MS + 60_000), 0, 1);
+    bench.put(&orphan);
+    let engine = Engine::new(bench.memory.place()).expect("an engine");
+    let owner = config("memory:///lake").owner();
+    let log = TableLog::find(&engine, TableName::Activity, &owner).expect("a log").expect("one");
+    engine.block_on(bench.store.forget("activity/_delta_log/00000000000000000003.json"));
+    let ledger = at(LATER_MS + 60 * DAY_MS);
+    bench.vacuum.step(&engine, &log, ledger).expect_err("an entry is gone");
+    assert!(bench.exists(&orphan));
 }
 
 #[test]
@@ -229,7 +285,7 @@ fn a_table_of_many_days_is_cleaned_up_newest_first_and_to_the_end() {
     let engine = Engine::new(bench.memory.place()).expect("an engine");
     let owner = config("memory:///lake").owner();
     let log = TableLog::find(&engine, TableName::Activity, &owner).expect("a log").expect("one");
-    assert_eq!(bench.orphans.step(&engine, &log, ledger).expect("a step"), 32);
+    assert_eq!(bench.vacuum.step(&engine, &log, ledger).expect("a step"), 32);
     assert!(!bench.exists(&newest));
     assert_eq!(bench.clean_up(ledger), usize::try_from(days).expect("some") - 32);
     bench.assert_whole();

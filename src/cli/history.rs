@@ -1,0 +1,113 @@
+//! What reaches below `retain`: restating it, and taking in files of it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use plumeline::config::{Pipeline, SourceEntry};
+use plumeline::runtime::Until;
+use plumeline::upgrade::Change;
+use plumeline::{chain, http, restate};
+use plumeline_connectors::SourceConfig;
+use plumeline_connectors::config::{Carries, FileSource};
+use plumeline_pipelines::model::Names;
+
+use super::preview::preview;
+use super::upgrade::drive;
+use crate::{load, say};
+
+/// Time between commits of an import, at most, ms: it ends with one.
+const IMPORT_COMMITS_MS: i64 = 5_000;
+
+/// Restates what is missing, or tells what would be.
+pub(crate) fn restate_ledger(path: &Path, is_dry_run: bool) -> Result<ExitCode, String> {
+    let pipeline = load(path)?;
+    let change = Change::of(&pipeline).map_err(|error| chain(&error))?;
+    if is_dry_run {
+        return dry_run(&pipeline, change.as_ref());
+    }
+    let asked = match change {
+        None => http::ask(pipeline.http, "/restate").ok(),
+        // Whoever runs it runs it under the old method.
+        Some(_) => None,
+    };
+    let Some(answer) = asked else {
+        // Nobody is there: then it is done here. If somebody is, the state folder is locked.
+        return import(pipeline, Vec::new());
+    };
+    say(&mut std::io::stdout(), answer.trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells what would be restated, in kg of `CO2e` by company, scope and month.
+fn dry_run(pipeline: &Pipeline, change: Option<&Change>) -> Result<ExitCode, String> {
+    let lake = pipeline.lake(false).ok_or("the pipeline has no sink of type \"delta\"")?;
+    if !lake.readings {
+        return Err(
+            "its sink says `readings = \"none\"`: there is nothing to compute it from".into()
+        );
+    }
+    let names = Arc::new(Names::new());
+    let (found, table) = preview(pipeline, &names, |scratch, may_go_on, give| match change {
+        Some(change) => change.compute(pipeline, (&names, scratch), may_go_on, give),
+        None => restate::restate(
+            &restate::Request {
+                lake,
+                policy: &pipeline.policy,
+                periods: restate::Periods::Cold,
+                base: restate::Base::Ledger,
+                names: Arc::clone(&names),
+                scratch,
+                share_rows: restate::SHARE_ROWS,
+                may_go_on,
+            },
+            give,
+        ),
+    })?;
+    let entry = found.unwrap_or_default().entry;
+    let entries = entry.activity + entry.emissions + entry.footprints;
+    let out = &mut std::io::stdout();
+    if let Some(change) = change {
+        say(out, &format!("the pipeline file says {}:", change.told()));
+    }
+    if entries > 0 {
+        say(out, &table);
+        say(out, &format!("{entries} entries; nothing was changed"));
+    } else if change.is_some() {
+        say(out, "nothing that was booked is another amount under it");
+    } else {
+        say(out, "nothing is missing below the horizon");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes in files that reach back as far as they like.
+pub(crate) fn backfill(path: &Path, files: &[PathBuf]) -> Result<ExitCode, String> {
+    let pipeline = load(path)?;
+    let mut sources = Vec::new();
+    for file in files {
+        let failed = |error| format!("{} cannot be read: {error}", file.display());
+        // Its name in tables, and where a second attempt goes on.
+        let path = file.canonicalize().map_err(failed)?;
+        let name = format!("backfill {}", path.display());
+        let carries = Carries::Readings;
+        let config = SourceConfig::File(FileSource { path, follow: false, carries });
+        let id = Some(name.clone());
+        sources.push(SourceEntry { name, id, line: 0, config });
+    }
+    import(pipeline, sources)
+}
+
+/// Runs the pipeline with these sources alone, until nothing is left to restate.
+fn import(mut pipeline: Pipeline, sources: Vec<SourceEntry>) -> Result<ExitCode, String> {
+    let delta = pipeline.delta.as_mut().ok_or("the pipeline has no sink of type \"delta\"")?;
+    if !delta.readings {
+        return Err(
+            "its sink says `readings = \"none\"`: nothing can be booked below retain".into()
+        );
+    }
+    delta.commit_every_ms = delta.commit_every_ms.min(IMPORT_COMMITS_MS);
+    pipeline.restates_by_itself = true;
+    pipeline.sources = sources;
+    drive(pipeline, Until::Restated)
+}
