@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use plumeline_pipelines::model::{
     ActivityEntry, ActivityKey, Arrival, Calendar, Cause, Decimal, Emission, EmissionEntry,
     EmissionKey, FootprintEntry, FootprintKey, Gas, GwpSet, Line, Measure, Method, Names, Outcome,
-    Period, Policy, Quality, Reading, ReadingEntry, Reason, Subject, Tick, Unit,
+    Period, Policy, Quality, Reading, ReadingEntry, Reason, Retain, Subject, Tick, Unit,
 };
 use plumeline_sinks::delta::{Compression, Lake, LakeConfig, Rows};
 
@@ -55,7 +55,7 @@ fn config(url: &str) -> LakeConfig {
         policy: Policy {
             period_ms: PERIOD_MS,
             grace_ms: PERIOD_MS,
-            retain_ms: 35 * 86_400_000,
+            retain: Retain::of(35 * 86_400_000),
             samples_ms: 7 * 86_400_000,
             windows_ms: vec![3_600_000],
             calendar: Calendar::default(),

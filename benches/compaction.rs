@@ -16,7 +16,7 @@ use plumeline_fixtures::random::SplitMix64;
 use plumeline_pipelines::model::{
     ActivityEntry, ActivityKey, Arrival, Calendar, Cause, Decimal, Emission, EmissionEntry,
     EmissionKey, FootprintEntry, FootprintKey, Gas, GwpSet, Id, Line, Measure, Method, Names,
-    Outcome, Period, Policy, Quality, Reading, ReadingEntry, Reason, Subject, Tick, Unit,
+    Outcome, Period, Policy, Quality, Reading, ReadingEntry, Reason, Retain, Subject, Tick, Unit,
 };
 use plumeline_sinks::delta::{
     Compression, Lake, LakeConfig, LakeReader, Rows, TableName, views_script,
@@ -77,7 +77,7 @@ fn config(url: &str) -> LakeConfig {
         policy: Policy {
             period_ms: PERIOD_MS,
             grace_ms: PERIOD_MS,
-            retain_ms: 35 * DAY_MS,
+            retain: Retain::of(35 * DAY_MS),
             samples_ms: 7 * DAY_MS,
             windows_ms: vec![HOUR_MS],
             calendar: Calendar::default(),

@@ -12,7 +12,7 @@ use std::time::Instant;
 use plumeline_pipelines::engine::{Engine, EngineOptions};
 use plumeline_pipelines::model::{
     Arrival, Calendar, Cause, Decimal, Fact, FactorRow, Gas, GwpSet, Id, MeterKind, MeterRow,
-    Method, NodeRow, Policy, Quality, Reading, StampSide, Tick, Unit, Validity,
+    Method, NodeRow, Policy, Quality, Reading, Retain, StampSide, Tick, Unit, Validity,
 };
 use timely::worker::Worker;
 
@@ -56,7 +56,7 @@ impl Shape {
         Policy {
             period_ms: self.period_ms,
             grace_ms: self.period_ms,
-            retain_ms: 35 * DAY,
+            retain: Retain::of(35 * DAY),
             samples_ms: 35 * DAY,
             windows_ms: vec![HOUR, DAY],
             calendar: Calendar::default(),

@@ -60,7 +60,7 @@ fn append_old(pipeline: &Pipeline) {
     let opened = Journal::open(
         &config.state_dir,
         &config.name,
-        &config.policy,
+        &mut config.policy.clone(),
         &["source".into()],
         Arc::clone(&names),
     );

@@ -126,7 +126,7 @@ impl History {
     fn open(pipeline: &Pipeline, load: &Load) -> Self {
         let names = Arc::new(Names::new());
         let sources: Vec<Arc<str>> = vec!["history".into()];
-        let (name, policy) = (&pipeline.name, &pipeline.policy);
+        let (name, policy) = (&pipeline.name, &mut pipeline.policy.clone());
         let opened = Journal::open(&pipeline.state_dir, name, policy, &sources, Arc::clone(&names));
         let (journal, _) = opened.expect("the journal can be opened");
         let meters = (0..load.meters).map(|meter| names.intern(&format!("m{meter}"))).collect();

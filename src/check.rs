@@ -215,7 +215,7 @@ fn summary(pipeline: &Pipeline, store: &FactStore) -> Summary {
                 "{}, booked {} after their end, restated for {}",
                 format_duration(policy.period_ms),
                 format_duration(policy.grace_ms),
-                format_duration(policy.retain_ms),
+                format_duration(policy.retain.ms()),
             ),
         ),
         ("windows", pipeline.window_labels.join(", ")),

@@ -149,9 +149,10 @@ impl Change {
         may_go_on: &dyn Fn(usize) -> bool,
     ) -> Result<u64, UpgradeError> {
         let names = Arc::new(Names::new());
-        let Pipeline { state_dir, name, policy, .. } = pipeline;
+        let Pipeline { state_dir, name, .. } = pipeline;
+        let mut policy = pipeline.policy.clone();
         let (journal, found) =
-            Journal::open_to_change(state_dir, name, policy, Arc::clone(&names))?;
+            Journal::open_to_change(state_dir, name, &mut policy, Arc::clone(&names))?;
         if let Some(lake) = pipeline.lake(false) {
             let committed = LakeReader::of(lake, Arc::clone(&names), |_| false)?.committed();
             if found.newest_cut_ms > committed.map(Tick::ms) {
@@ -172,7 +173,7 @@ impl Change {
         let recalls = match self.reason() {
             // What counts from before the horizon has no gas in it.
             Reason::GwpChange => Vec::new(),
-            _ => recalls(computed, &journal.reader()?, policy)?,
+            _ => recalls(computed, &journal.reader()?, &policy)?,
         };
         let ms = clock.now_ms().max(found.newest_ms.unwrap_or(0) + 1);
         fail::fail_point!("method-computed");

@@ -25,6 +25,7 @@ use plumeline_sinks::delta::{CutRows, LakeError, LakeReader, Proof, TableName};
 use thiserror::Error;
 
 use crate::config::Pipeline;
+use crate::journal::as_committed;
 
 /// Why a ledger cannot be verified.
 #[derive(Debug, Error)]
@@ -107,7 +108,8 @@ pub fn verify(
         return Err(VerifyError::Incomplete);
     }
     let mut verdict = Verdict { until: reader.committed(), ..Verdict::default() };
-    let policy = pipeline.policy.clone();
+    let policy = as_committed(&pipeline.policy, reader.proof());
+    let mut digester = Digester::new(Arc::clone(&names), &policy);
     // One that follows restatements keeps everything in memory.
     let mut auditor = if is_restated(pipeline, &names)? {
         Auditor::with_history(policy)
@@ -115,7 +117,6 @@ pub fn verify(
         Auditor::new(policy)
     };
     let books = Books { names: &names, period_ms: pipeline.policy.period_ms };
-    let mut digester = Digester::new(Arc::clone(&names), &pipeline.policy);
     while let Some((cut, rows)) = reader.next_cut()? {
         verdict.count(&rows);
         let found = entries(&rows, &mut digester);

@@ -55,6 +55,13 @@ fn is_refused(rig: &Rig, (from, to): (&str, &str), words: &[&str]) {
     goes_on(rig);
 }
 
+/// What the journal was written under.
+fn journaled(rig: &Rig, key: &str) -> String {
+    let journal = rusqlite::Connection::open(rig.path("state/journal.db")).unwrap();
+    let sql = "SELECT value FROM meta WHERE key = ?1";
+    journal.query_row(sql, [key], |row| row.get(0)).unwrap()
+}
+
 #[test]
 fn workers_are_free() {
     let rig = written();
@@ -188,9 +195,61 @@ fn another_grace_is_refused() {
 }
 
 #[test]
-fn another_retain_is_refused() {
-    let change = ("name = \"acme\"", "name = \"acme\"\nretain = \"60d\"");
-    is_refused(&written(), change, &["and now it is 5184000000 ms", "put the old value back"]);
+fn a_longer_retain_is_free() {
+    let rig = Rig::plain(FILE_SOURCE, "1s");
+    // The readings are of the day before yesterday: two days back is the earliest that is live.
+    let line = |days: u32| format!("name = \"acme\"\nretain = \"{days}d\"\nsamples = \"1d\"");
+    let plain = "name = \"acme\"";
+    rig.edit("pipeline.toml", "windows = [\"7d\"]", "windows = [\"1d\"]");
+    rig.edit("pipeline.toml", plain, &line(2));
+    rig.write("readings.jsonl", lines(0..20));
+    rig.run_to_end();
+    rig.edit("pipeline.toml", &line(2), &line(30));
+    rig.run_to_end();
+    // Its tables say since when: also for whoever has nothing else.
+    rig.verify();
+    std::fs::remove_dir_all(rig.path("state")).unwrap();
+    assert!(rig.plumeline(&["restore"]).status.success());
+    rig.edit("pipeline.toml", &line(30), &line(40));
+    goes_on(&rig);
+    let retain = journaled(&rig, "retain");
+    let words: Vec<&str> = retain.split(' ').collect();
+    let ["172800000", "ms;", "after", _, "2592000000", "ms;", "after", _, "3456000000", "ms"] =
+        words[..]
+    else {
+        panic!("{retain}")
+    };
+}
+
+#[test]
+fn a_window_that_begins_before_the_horizon_is_shown_once_it_is_whole() {
+    let follow = FILE_SOURCE.to_owned() + "follow = true\n";
+    let rig = Rig::plain(&follow, "1s");
+    let line = |days: u32| format!("name = \"acme\"\nretain = \"{days}d\"\nsamples = \"1d\"");
+    let windows = |last: &str| format!("windows = [\"3d\", \"{last}\"]");
+    rig.edit("pipeline.toml", "windows = [\"7d\"]", "windows = [\"3d\"]");
+    rig.edit("pipeline.toml", "name = \"acme\"", &line(7));
+    rig.write("readings.jsonl", lines(0..20));
+    let running = rig.run();
+    running.wait_for("history", "booked", 20);
+    running.stop();
+    rig.edit("pipeline.toml", &line(7), &line(30));
+    rig.edit("pipeline.toml", "windows = [\"3d\"]", &windows("30d"));
+    let running = rig.run();
+    let shown = |window| {
+        let labels = [("org_node", "acme"), ("window", window), ("scope", "2")];
+        running.metric("ghg_emissions_co2e_grams", &labels)
+    };
+    let grams = Some((energy(20) * 500).to_string());
+    wait_until("the window that memory covers", LIMIT, || shown("3d") == grams);
+    assert_eq!(shown("30d"), None);
+    running.stop();
+}
+
+#[test]
+fn a_shorter_retain_is_refused() {
+    let change = ("name = \"acme\"", "name = \"acme\"\nretain = \"30d\"");
+    is_refused(&written(), change, &["and now it is 2592000000 ms", "put the old value back"]);
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn an_end_on_its_way_leaves_no_journal_or_a_whole_one() {
                 let ended = rig.plumeline_in(&["restore"], &point_ends);
                 let said = String::from_utf8_lossy(&ended.stderr).into_owned();
                 assert!(!ended.status.success() && said.contains(point), "{point}: {said}");
-                if point == "rebuild-placed" {
+                if point == "journal-placed" {
                     let said = refused(&rig, "restore");
                     assert!(said.contains("is a journal already"), "{said}");
                 } else {

@@ -23,7 +23,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::NodeKey;
 use crate::model::entry::Line;
-use crate::model::time::DAY_MS;
 use crate::model::{
     ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow, Gas,
     GwpSet, Id, Measure, Method, Period, Policy, Reading, Record, Subject, Tick,
@@ -232,9 +231,9 @@ impl Auditor {
         if self.last == Tick::ZERO {
             return vec![cut];
         }
-        let first_ms = self.policy.horizon_moved_ms(self.last) + DAY_MS;
-        let moves_ms = (0..).map(|days| first_ms + days * DAY_MS);
-        let ends = moves_ms.map(|ms| Tick::new(ms - 1, Cause::Cut));
+        let next = |last: Tick| Tick::new(self.policy.horizon_moves_ms(last), Cause::Time);
+        let moves = std::iter::successors(Some(next(self.last)), |last| Some(next(*last)));
+        let ends = moves.map(|tick| Tick::new(tick.ms() - 1, Cause::Cut));
         ends.take_while(|end| *end < cut).chain([cut]).collect()
     }
 

@@ -262,13 +262,13 @@ fn masses(gas: Gas, change: &Emission) -> [i128; 2] {
 mod tests {
     use super::*;
     use crate::model::time::DAY_MS;
-    use crate::model::{Calendar, GwpSet, Line, Method, Period, Unit, Wide};
+    use crate::model::{Calendar, GwpSet, Line, Method, Period, Retain, Unit, Wide};
 
     fn policy() -> Policy {
         Policy {
             period_ms: 900_000,
             grace_ms: 0,
-            retain_ms: DAY_MS,
+            retain: Retain::of(DAY_MS),
             samples_ms: DAY_MS,
             windows_ms: Vec::new(),
             calendar: Calendar::default(),

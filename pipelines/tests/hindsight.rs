@@ -29,10 +29,8 @@ use support::Scenario;
 use support::audit::assert_audit_agrees;
 use support::derive::{Derived, assert_agrees_with};
 use support::random::{cases, long_scenarios, scenarios};
+use support::restatements::{Restatements, restatements};
 use timely::worker::Worker;
-
-/// At step `at` what was known after step `known` is booked.
-type Restatements = BTreeMap<usize, usize>;
 
 /// What is known after `count` steps: facts that hold, and records.
 fn known(scenario: &Scenario, count: usize) -> (Vec<Fact>, Vec<Record>) {
@@ -189,22 +187,6 @@ fn derive(scenario: &Scenario, restatements: &Restatements) -> Derived {
 fn pass(engine: &mut Engine, worker: &mut Worker, cut: Tick) {
     engine.advance_to(cut.next());
     worker.step_while(|| !engine.is_past(cut.next()));
-}
-
-/// Picks steps to restate at, and what is known then: only steps with the same horizon.
-fn restatements(scenario: &Scenario, picks: &[(prop::sample::Index, usize)]) -> Restatements {
-    let instants = scenario.instants();
-    let horizon = |step: usize| scenario.policy.horizon(Tick::new(instants[step], Cause::Cut));
-    let mut all = Restatements::new();
-    for (at, back) in picks {
-        let at = at.index(scenario.steps.len());
-        let known = at.saturating_sub(*back).max(all.values().copied().max().unwrap_or(0));
-        let is_later = all.keys().all(|earlier| *earlier < at);
-        if known >= 1 && known <= at && is_later && horizon(known - 1) == horizon(at) {
-            all.insert(at, known);
-        }
-    }
-    all
 }
 
 /// Up to and with step `at` under the policy of `old`, later under that of `new`, which knows all that came before:

@@ -21,9 +21,7 @@ use proptest::prelude::*;
 use support::Scenario;
 use support::derive::Derived;
 use support::random::{cases, scenarios};
-
-/// At step `at` what was known after `known` steps is booked.
-type Restatements = BTreeMap<usize, usize>;
+use support::restatements::{Restatements, restatements};
 
 /// What a dataflow has told, and what was recalled to it: when, ms, and what.
 struct Run {
@@ -169,22 +167,6 @@ fn claims(policy: &Policy, kept: &[Record], story: &Story, from_ms: i64) -> Opti
     claims
 }
 
-/// Picks steps to restate at, and what is known then: only steps with the same horizon.
-fn restatements(scenario: &Scenario, picks: &[(prop::sample::Index, usize)]) -> Restatements {
-    let instants = scenario.instants();
-    let horizon = |step: usize| scenario.policy.horizon(Tick::new(instants[step], Cause::Cut));
-    let mut all = Restatements::new();
-    for (at, back) in picks {
-        let at = at.index(scenario.steps.len());
-        let known = at.saturating_sub(*back).max(all.values().copied().max().unwrap_or(0));
-        let is_later = all.keys().all(|earlier| *earlier < at);
-        if known >= 1 && known <= at && is_later && horizon(known - 1) == horizon(at) {
-            all.insert(at, known);
-        }
-    }
-    all
-}
-
 fn assert_found_again(scenario: &Scenario, restatements: &Restatements) {
     let policy = &scenario.policy;
     let (instants, end) = (scenario.instants(), scenario.end());
@@ -215,10 +197,11 @@ proptest! {
     #[test]
     fn what_is_kept_is_found_again_from_what_was_said(
         scenario in scenarios(),
-        retain_days in 1_i64..3,
         picks in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..3), 0..4),
     ) {
-        let scenario = Scenario { policy: support::policy(retain_days), ..scenario };
+        let retain = scenario.policy.retain.clone();
+        let policy = Policy { retain, ..support::policy(1) };
+        let scenario = Scenario { policy, ..scenario };
         let mut picks = picks;
         picks.sort_by_key(|(at, _)| at.index(scenario.steps.len()));
         assert_found_again(&scenario, &restatements(&scenario, &picks));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use plumeline_pipelines::model::{
     ActivityEntry, ActivityKey, Calendar, Cause, Emission, EmissionEntry, EmissionKey,
     FootprintEntry, FootprintKey, Gas, GwpSet, Line, Measure, Method, Names, Period, Policy,
-    Reason, RejectEntry, RejectEvent, Subject, Tick, Unit,
+    Reason, RejectEntry, RejectEvent, Retain, Subject, Tick, Unit,
 };
 use plumeline_sinks::delta::{Compression, Lake, LakeConfig, Rows, views_script};
 
@@ -36,7 +36,7 @@ fn config(folder: &Path, compression: Compression) -> LakeConfig {
         policy: Policy {
             period_ms: 900_000,
             grace_ms: 900_000,
-            retain_ms: 35 * DAY_MS,
+            retain: Retain::of(35 * DAY_MS),
             samples_ms: 7 * DAY_MS,
             windows_ms: vec![3_600_000],
             calendar: Calendar::default(),

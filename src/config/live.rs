@@ -34,7 +34,7 @@ const fn line(key: &'static str, change: Change, words: &'static str) -> Line {
 const ANEW: &str = "put the old value back, or begin anew under another name, state_dir and url";
 
 /// The table.
-pub const LINES: [Line; 14] = [
+pub const LINES: [Line; 15] = [
     line("workers", Change::Free, "the same entries, whatever their number"),
     line("windows", Change::Free, "the new ones are there once the state is restored"),
     line("listen", Change::Free, "with the next start"),
@@ -57,7 +57,12 @@ pub const LINES: [Line; 14] = [
     ),
     line("period", Change::Refused(ANEW), "entries are of periods"),
     line("grace", Change::Refused(ANEW), "when a period was booked cannot be changed"),
-    line("retain", Change::Refused(ANEW), "the journal holds what the old one needs"),
+    line(
+        "longer retain",
+        Change::Free,
+        "the horizon stands still until the longer one reaches it; windows that begin before it are shown from then on",
+    ),
+    line("shorter retain", Change::Refused(ANEW), "the journal holds what the old one needs"),
     line(
         "gwp",
         Change::Restates,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use plumeline_connectors::config::Secret;
 use plumeline_pipelines::model::time::DAY_MS;
-use plumeline_pipelines::model::{Calendar, GwpSet, Policy, ToDate};
+use plumeline_pipelines::model::{Calendar, GwpSet, Policy, Retain, ToDate};
 
 use super::calendar::calendar;
 use super::human::format_duration;
@@ -267,7 +267,7 @@ impl Resolver<'_> {
         let policy = Policy {
             period_ms: period_ms?,
             grace_ms: grace_ms?,
-            retain_ms: retain_ms?,
+            retain: Retain::of(retain_ms?),
             samples_ms: samples_ms?,
             windows_ms: spans_ms,
             calendar: Calendar::default(),

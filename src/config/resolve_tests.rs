@@ -37,7 +37,7 @@ fn defaults_are_those_of_the_contract() {
     let pipeline = of(SMALLEST).unwrap();
     let policy = &pipeline.policy;
     assert_eq!((policy.period_ms, policy.grace_ms), (900_000, 900_000));
-    assert_eq!((policy.retain_ms, policy.samples_ms), (35 * DAY_MS, 7 * DAY_MS));
+    assert_eq!((policy.retain.ms(), policy.samples_ms), (35 * DAY_MS, 7 * DAY_MS));
     assert_eq!(policy.windows_ms, [DAY_MS / 24, DAY_MS, 30 * DAY_MS]);
     assert_eq!(pipeline.window_labels, ["1h", "24h", "30d"]);
     assert_eq!((policy.gwp, pipeline.workers), (GwpSet::Ar6, 2));

@@ -74,81 +74,65 @@ CREATE TABLE restatements (
 pub(super) struct Db(Connection);
 
 impl Db {
-    /// Opens the file, and creates it where it is missing.
+    /// Opens the file of a pipeline that goes on.
     pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
         let db = Connection::open(path)?;
         db.busy_timeout(BUSY_MAX)?;
-        // A small part touches five pages, a large one is many: this serves both. In a new file only.
-        db.pragma_update(None, "page_size", PAGE_BYTES)?;
+        // It is so already ([`super::place`]), unless someone has put it back from a dump.
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES_MAX)?;
         // A commit is on the disk before it returns: what was acknowledged survives a power cut.
         db.pragma_update(None, "synchronous", "FULL")?;
         let db = Self(db);
-        if db.is_begun()? {
-            let format = db.meta("format")?.unwrap_or_default();
-            if format == FORMAT_1 {
-                let sql = format!(
-                    "BEGIN; {FORMAT_2} UPDATE meta SET value = '{FORMAT}' WHERE key = 'format'; COMMIT;"
-                );
-                db.0.execute_batch(&sql)?;
-            } else if format != FORMAT {
-                return Err(JournalError::Format { path: path.to_owned(), format });
-            }
-            // What was proposed and not taken along is computed again.
-            db.0.execute("DELETE FROM restated WHERE id NOT IN (SELECT id FROM restatements)", [])?;
-        } else {
-            db.create()?;
-            fail::fail_point!("journal-created");
+        let format = db.meta("format")?.unwrap_or_default();
+        if format == FORMAT_1 {
+            let sql = format!(
+                "BEGIN; {FORMAT_2} UPDATE meta SET value = '{FORMAT}' WHERE key = 'format'; COMMIT;"
+            );
+            db.0.execute_batch(&sql)?;
+        } else if format != FORMAT {
+            return Err(JournalError::Format { path: path.to_owned(), format });
         }
+        // What was proposed and not taken along is computed again.
+        db.0.execute("DELETE FROM restated WHERE id NOT IN (SELECT id FROM restatements)", [])?;
         Ok(db)
     }
 
     /// Creates a file that nobody relies on before it is whole: without a log, and without flushes.
     pub(super) fn create_part(path: &Path) -> Result<Self, JournalError> {
         let db = Connection::open(path)?;
+        // A small part touches five pages, a large one is many: this serves both.
         db.pragma_update(None, "page_size", PAGE_BYTES)?;
         db.pragma_update(None, "journal_mode", "OFF")?;
         db.pragma_update(None, "synchronous", "OFF")?;
-        let db = Self(db);
-        db.create()?;
-        Ok(db)
-    }
-
-    fn create(&self) -> Result<(), JournalError> {
         let sql = format!(
             "BEGIN; {SCHEMA} {FORMAT_2} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;"
         );
-        Ok(self.0.execute_batch(&sql)?)
+        db.execute_batch(&sql)?;
+        Ok(Self(db))
     }
 
-    /// Whether anything is in it: a process may have ended while it created the file.
-    fn is_begun(&self) -> Result<bool, JournalError> {
-        let sql = "SELECT count(*) FROM sqlite_master WHERE name = 'meta'";
-        Ok(self.0.query_row(sql, [], |row| row.get::<_, i64>(0))? > 0)
+    /// Makes a file that nobody uses one that `SQLite` keeps a log for.
+    pub(super) fn keep_log(path: &Path) -> Result<(), JournalError> {
+        let db = Connection::open(path)?;
+        db.pragma_update(None, "journal_mode", "OFF")?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        Ok(())
     }
 
-    /// Opens a file to look at it; `None` if it is not there, or nothing is in it.
-    pub(super) fn open_begun(path: &Path) -> Result<Option<Self>, JournalError> {
-        if !path.exists() {
-            return Ok(None);
-        }
-        let is_begun = Self(Self::connect_to_read(path)?).is_begun()?;
-        is_begun.then(|| Self::open_to_read(path)).transpose()
+    /// Opens a file to look at it; `None` if it is not there.
+    pub(super) fn open_if_there(path: &Path) -> Result<Option<Self>, JournalError> {
+        path.exists().then(|| Self::open_to_read(path)).transpose()
     }
 
-    fn connect_to_read(path: &Path) -> Result<Connection, JournalError> {
+    /// Opens an existing file to look at it.
+    pub(super) fn open_to_read(path: &Path) -> Result<Self, JournalError> {
         let db = Connection::open_with_flags(
             path,
             rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         db.busy_timeout(BUSY_MAX)?;
-        Ok(db)
-    }
-
-    /// Opens an existing file to look at it.
-    pub(super) fn open_to_read(path: &Path) -> Result<Self, JournalError> {
-        let db = Self(Self::connect_to_read(path)?);
+        let db = Self(db);
         let format = db.meta("format")?.unwrap_or_default();
         // What format 2 adds is asked for by a pipeline alone, which has raised the format before.
         if ![FORMAT_1, FORMAT].contains(&&*format) {

@@ -23,7 +23,7 @@ use plumeline_pipelines::model::{
     ActivityEntry, ActivityKey, ActivityRecord, Arrival, Calendar, Decimal, Emission,
     EmissionEntry, EmissionKey, Fact, FactorRow, FootprintEntry, FootprintKey, Gas, GwpSet, Id,
     Line, Measure, MeterKind, MeterRow, Method, NodeRow, Period, Quality, Reading, Reason,
-    RejectEvent, StampSide, Subject, Unit, Validity, Wide,
+    RejectEvent, Retain, StampSide, Subject, Unit, Validity, Wide,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -46,7 +46,7 @@ fn policy() -> Policy {
     Policy {
         period_ms: 900_000,
         grace_ms: 300_000,
-        retain_ms: 3_456_000_000,
+        retain: Retain::of(3_456_000_000),
         samples_ms: 86_400_000,
         windows_ms: vec![3_600_000],
         calendar: Calendar::default(),
@@ -56,14 +56,14 @@ fn policy() -> Policy {
 
 fn open(folder: &Path, names: &Arc<Names>) -> (Journal, Found) {
     let sources: Vec<Arc<str>> = SOURCES[..2].iter().copied().map(Arc::from).collect();
-    Journal::open(folder, "acme", &policy(), &sources, Arc::clone(names)).unwrap()
+    Journal::open(folder, "acme", &mut policy(), &sources, Arc::clone(names)).unwrap()
 }
 
 /// The values as a journal of today's code.
 fn write(folder: &Path) {
     let names = Arc::new(Names::new());
     let old = [SOURCES[2].into()];
-    drop(Journal::open(folder, "acme", &policy(), &old, Arc::clone(&names)).unwrap());
+    drop(Journal::open(folder, "acme", &mut policy(), &old, Arc::clone(&names)).unwrap());
     let (journal, _) = open(folder, &names);
     for Owned { ms, records, rejects, facts, positions } in &parts(&names) {
         journal.append(&Part { ms: *ms, records, rejects, facts, positions }).unwrap();

@@ -32,6 +32,7 @@ mod fact;
 mod frame;
 mod inspect;
 mod lock;
+mod place;
 mod reader;
 mod rebuild;
 mod restated;
@@ -52,7 +53,7 @@ use plumeline_sinks::delta::{Positions, Rows};
 use copier::guarded;
 use db::Db;
 use lock::lock;
-use settings::{FOOTPRINTS, GWP, SEMANTICS, WHOLE_HOURS, settings};
+use settings::{FOOTPRINTS, GWP, RETAIN, SEMANTICS, WHOLE_HOURS, settings};
 
 pub use codec::Torn;
 pub use copier::Copier;
@@ -61,7 +62,7 @@ pub use frame::{Frame, Naming};
 pub use inspect::{export, info, verify};
 pub use reader::Reader;
 pub use rebuild::{Rebuild, Rebuilt, Whole};
-pub use settings::{Method, SEMANTICS_VERSION};
+pub use settings::{Method, SEMANTICS_VERSION, as_committed, go_on_under, rules};
 pub(crate) use timezone::TIMEZONE;
 pub use timezone::TimezoneBefore;
 
@@ -163,18 +164,19 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal of the pipeline `name` in `folder`, or begins one.
+    /// Opens the journal of the pipeline `name` in `folder`, or begins one. `policy` goes on from that of the journal:
+    /// a longer `retain` counts from what is journaled on.
     ///
     /// # Errors
     /// If another process runs on it, or it is another pipeline's or program's.
     pub fn open(
         folder: &Path,
         name: &str,
-        policy: &Policy,
+        policy: &mut Policy,
         sources: &[Arc<str>],
         names: Arc<Names>,
     ) -> Result<(Self, Found), JournalError> {
-        Self::open_under(folder, &settings(name, policy), sources, names)
+        Self::open_under(folder, (name, policy), |_| true, sources, names)
     }
 
     /// [`Self::open`], whatever the method it was written under.
@@ -184,35 +186,42 @@ impl Journal {
     pub fn open_to_change(
         folder: &Path,
         name: &str,
-        policy: &Policy,
+        policy: &mut Policy,
         names: Arc<Names>,
     ) -> Result<(Self, Found), JournalError> {
-        let mut settings = settings(name, policy).to_vec();
-        settings.retain(|(key, _)| ![SEMANTICS, GWP].contains(key));
-        Self::open_under(folder, &settings, &[], names)
+        let is_asked = |key: &str| ![SEMANTICS, GWP].contains(&key);
+        Self::open_under(folder, (name, policy), is_asked, &[], names)
     }
 
     fn open_under(
         folder: &Path,
-        settings: &[(&'static str, String)],
+        (name, policy): (&str, &mut Policy),
+        is_asked: impl Fn(&str) -> bool,
         sources: &[Arc<str>],
         names: Arc<Names>,
     ) -> Result<(Self, Found), JournalError> {
         let lock = lock(folder)?;
         let path = folder.join(FILE);
         fail::fail_point!("journal-open");
+        if !path.exists() {
+            drop(place::begin(folder)?);
+            fail::fail_point!("journal-created");
+            place::put(folder)?;
+        }
         let db = Db::open(&path)?;
-        for (key, is) in settings {
+        let retains = settings::go_on(&db, policy)?;
+        for (key, is) in settings(name, policy).into_iter().filter(|(key, _)| is_asked(key)) {
             match db.meta(key)? {
+                Some(was) if key == RETAIN && retains && was != is => db.set_meta(key, &is)?,
                 // A journal that does not say it has whole hours.
                 None if is == WHOLE_HOURS => {}
-                None if *key == FOOTPRINTS && db.newest_ms()?.is_some() => {
+                None if key == FOOTPRINTS && db.newest_ms()?.is_some() => {
                     let was = WHOLE_HOURS.to_owned();
-                    return Err(JournalError::Setting { key, was, is: is.clone() });
+                    return Err(JournalError::Setting { key, was, is });
                 }
-                None => db.set_meta(key, is)?,
-                Some(was) if was == *is => {}
-                Some(was) => return Err(JournalError::Setting { key, was, is: is.clone() }),
+                None => db.set_meta(key, &is)?,
+                Some(was) if was == is => {}
+                Some(was) => return Err(JournalError::Setting { key, was, is }),
             }
         }
         fail::fail_point!("journal-settings");
@@ -414,29 +423,6 @@ impl Journal {
         let (names, sources) = (Arc::clone(&self.names), Arc::clone(&self.sources));
         Ok(Reader { db: Db::open_to_read(&self.path)?, names, sources })
     }
-}
-
-/// [`settings()`], as commits tell them.
-#[must_use]
-pub fn rules(name: &str, policy: &Policy) -> BTreeMap<String, String> {
-    settings(name, policy).into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-}
-
-/// Whether a pipeline can go on with what was written under `rules`; what they do not say is as it may be.
-///
-/// # Errors
-/// The first that is another.
-pub fn check_rules(
-    name: &str,
-    policy: &Policy,
-    rules: &BTreeMap<String, String>,
-) -> Result<(), JournalError> {
-    for (key, is) in settings(name, policy) {
-        if let Some(was) = rules.get(key).filter(|was| **was != is).cloned() {
-            return Err(JournalError::Setting { key, was, is });
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

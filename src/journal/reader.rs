@@ -31,7 +31,7 @@ impl Reader {
         sources: &[Arc<str>],
         names: Arc<Names>,
     ) -> Result<Option<Self>, JournalError> {
-        let Some(db) = Db::open_begun(&folder.join(FILE))? else { return Ok(None) };
+        let Some(db) = Db::open_if_there(&folder.join(FILE))? else { return Ok(None) };
         let mut all = sources.to_vec();
         all.extend(db.sources(&[])?.into_iter().filter(|known| !sources.contains(known)));
         Ok(Some(Self { db, names, sources: all.into() }))

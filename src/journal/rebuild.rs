@@ -9,10 +9,7 @@
 //!
 //! 1. The state folder is locked, and a journal that holds anything is left alone. *What it knows and the tables do
 //!    not would be lost.*
-//! 2. All is written to a file of another name, without flushes: a process that ends on the way leaves nothing that a
-//!    pipeline would take for a journal, and the next attempt begins anew.
-//! 3. The file is flushed, then renamed, then its folder is flushed. *So there is no journal, or a whole one, also
-//!    after a power cut.*
+//! 2. All is written beside its place ([`place`]), and proven by whoever made it before it is put there.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,13 +20,8 @@ use plumeline_pipelines::model::{Names, Record};
 use plumeline_sinks::delta::Rows;
 
 use super::db::Db;
-use super::lock::{at, lock};
-use super::{FILE, Frame, JournalError, Naming, Part, Reader, Restating, restated};
-
-/// What is not whole yet.
-const PART_FILE: &str = "journal.db.part";
-/// What `SQLite` may have left beside a journal that was opened and is empty.
-const LOGS: [&str; 2] = ["journal.db-wal", "journal.db-shm"];
+use super::lock::lock;
+use super::{FILE, Frame, JournalError, Naming, Part, Reader, Restating, place, restated};
 
 /// What all of a journal is under.
 #[derive(Clone, Debug)]
@@ -62,9 +54,7 @@ impl Rebuild {
         if path.exists() && !is_empty(&path) {
             return Err(JournalError::Exists(path));
         }
-        let part = folder.join(PART_FILE);
-        remove(&part)?;
-        let db = Db::create_part(&part)?;
+        let db = place::begin(folder)?;
         fail::fail_point!("rebuild-begun");
         Ok(Self { db, folder: folder.to_owned(), names, lock })
     }
@@ -127,7 +117,7 @@ impl Rebuild {
         self.db.cut_restating(ms, *id, (&entry, &recalls))
     }
 
-    /// All is said: it is flushed to the disk.
+    /// All is said.
     ///
     /// # Errors
     /// If it cannot be.
@@ -142,8 +132,6 @@ impl Rebuild {
         }
         let Self { db, folder, names, lock } = self;
         drop(db);
-        let part = folder.join(PART_FILE);
-        File::open(&part).and_then(|file| file.sync_all()).map_err(at(&part))?;
         fail::fail_point!("rebuild-finished");
         Ok(Rebuilt { folder, names, sources: sources.into(), _lock: lock })
     }
@@ -165,7 +153,7 @@ impl Rebuilt {
     /// # Errors
     /// If it cannot be opened.
     pub fn reader(&self) -> Result<Reader, JournalError> {
-        let db = Db::open_to_read(&self.folder.join(PART_FILE))?;
+        let db = Db::open_to_read(&place::part(&self.folder))?;
         Ok(Reader { db, names: Arc::clone(&self.names), sources: Arc::clone(&self.sources) })
     }
 
@@ -174,17 +162,7 @@ impl Rebuilt {
     /// # Errors
     /// If it cannot be: it may be tried again from the beginning.
     pub fn put_in_place(self) -> Result<PathBuf, JournalError> {
-        let path = self.folder.join(FILE);
-        // The log of an empty one must not be taken for that of this one.
-        remove(&path)?;
-        for log in LOGS {
-            remove(&self.folder.join(log))?;
-        }
-        fail::fail_point!("rebuild-place");
-        std::fs::rename(self.folder.join(PART_FILE), &path).map_err(at(&path))?;
-        fail::fail_point!("rebuild-placed");
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(at(&self.folder))?;
-        Ok(path)
+        place::put(&self.folder)
     }
 }
 
@@ -192,13 +170,6 @@ impl Rebuilt {
 fn is_empty(path: &Path) -> bool {
     let newest = Db::open_to_read(path).and_then(|db| db.newest_ms());
     matches!(newest, Ok(None))
-}
-
-fn remove(path: &Path) -> Result<(), JournalError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(path)(error)),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use plumeline_connectors::Position;
 use plumeline_pipelines::model::{
-    Arrival, Calendar, GwpSet, Id, Policy, Quality, Reading, Record, RejectEntry,
+    Arrival, Calendar, GwpSet, Id, Policy, Quality, Reading, Record, RejectEntry, Retain,
 };
 use tempfile::TempDir;
 
@@ -13,7 +13,7 @@ fn policy() -> Policy {
     Policy {
         period_ms: 900_000,
         grace_ms: 900_000,
-        retain_ms: 86_400_000,
+        retain: Retain::of(86_400_000),
         samples_ms: 86_400_000,
         windows_ms: Vec::new(),
         calendar: Calendar::default(),
@@ -30,7 +30,7 @@ fn sources() -> Vec<Arc<str>> {
 }
 
 fn open(folder: &TempDir, names: &Arc<Names>) -> Result<(Journal, Found), JournalError> {
-    Journal::open(folder.path(), "acme", &policy(), &sources(), Arc::clone(names))
+    Journal::open(folder.path(), "acme", &mut policy(), &sources(), Arc::clone(names))
 }
 
 fn reading(names: &Names, index: u64) -> Record {
@@ -51,7 +51,7 @@ fn part<'p>(ms: i64, records: &'p [Record], positions: &'p [(u16, Position)]) ->
 }
 
 fn whole() -> Whole {
-    Whole { rules: rules("acme", &policy()), committed_ms: Some(9_000), last_index: 50 }
+    Whole { rules: rules("acme", &mut policy()), committed_ms: Some(9_000), last_index: 50 }
 }
 
 fn rebuilt(folder: &TempDir, names: &Arc<Names>) -> Rebuilt {

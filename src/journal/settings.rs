@@ -1,9 +1,11 @@
 //! What a journal was written under.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use plumeline_pipelines::model::Policy;
 use plumeline_pipelines::model::time::HOUR_MS;
+use plumeline_pipelines::model::{Policy, Retain};
+use plumeline_sinks::delta::Proof;
 
 use super::db::Db;
 use super::{FILE, JournalError};
@@ -13,6 +15,8 @@ pub const SEMANTICS_VERSION: u32 = 1;
 
 pub(super) const SEMANTICS: &str = "semantics_version";
 pub(super) const GWP: &str = "gwp";
+/// The setting that says how far back results move, and since when.
+pub(super) const RETAIN: &str = "retain";
 /// The setting that says what footprints are kept by.
 pub(super) const FOOTPRINTS: &str = "footprints";
 /// Its value wherever no month begins within an hour.
@@ -39,9 +43,62 @@ impl Method {
     /// # Errors
     /// If it cannot be read.
     pub fn written(folder: &Path) -> Result<Option<Self>, JournalError> {
-        let Some(db) = Db::open_begun(&folder.join(FILE))? else { return Ok(None) };
+        let Some(db) = Db::open_if_there(&folder.join(FILE))? else { return Ok(None) };
         Ok(db.meta(SEMANTICS)?.zip(db.meta(GWP)?).map(|(semantics, gwp)| Self { semantics, gwp }))
     }
+}
+
+/// Has `policy` go on from what a journal was written under: a longer `retain` counts from what is journaled on, and
+/// the one before it until then. Says whether it can.
+pub(super) fn go_on(db: &Db, policy: &mut Policy) -> Result<bool, JournalError> {
+    let Some(was) = db.meta(RETAIN)?.and_then(|text| Retain::parse(&text)) else {
+        return Ok(false);
+    };
+    let until_ms = db.newest_ms()?.max(db.newest_cut_ms()?).unwrap_or(0);
+    let grown = was.grown(until_ms, policy.retain.ms());
+    if let Some(grown) = &grown {
+        policy.retain = grown.clone();
+    }
+    Ok(grown.is_some())
+}
+
+/// `policy` as it was over time up to a commit that says so: what it means for whatever looks at nothing later.
+#[must_use]
+pub fn as_committed(policy: &Policy, proof: Option<&Proof>) -> Policy {
+    let resume = proof.and_then(|proof| proof.resume.as_ref());
+    let was = resume.and_then(|resume| written(&resume.rules));
+    Policy { retain: was.unwrap_or_else(|| policy.retain.clone()), ..policy.clone() }
+}
+
+/// [`settings()`], as commits tell them.
+#[must_use]
+pub fn rules(name: &str, policy: &Policy) -> BTreeMap<String, String> {
+    settings(name, policy).into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Has `policy` go on from what was written under `rules`; what they do not say is as it may be.
+///
+/// # Errors
+/// The first that is another.
+pub fn go_on_under(
+    name: &str,
+    policy: &mut Policy,
+    rules: &BTreeMap<String, String>,
+) -> Result<(), JournalError> {
+    // A longer one counts once the pipeline runs.
+    if let Some(was) = written(rules).filter(|was| was.ms() <= policy.retain.ms()) {
+        policy.retain = was;
+    }
+    for (key, is) in settings(name, policy) {
+        if let Some(was) = rules.get(key).filter(|was| **was != is).cloned() {
+            return Err(JournalError::Setting { key, was, is });
+        }
+    }
+    Ok(())
+}
+
+fn written(rules: &BTreeMap<String, String>) -> Option<Retain> {
+    rules.get(RETAIN).and_then(|text| Retain::parse(text))
 }
 
 /// What decides results: a journal goes on only under the same.
@@ -57,7 +114,7 @@ pub(super) fn settings(name: &str, policy: &Policy) -> [(&'static str, String); 
         (SEMANTICS, SEMANTICS_VERSION.to_string()),
         ("period", format!("{} ms", policy.period_ms)),
         ("grace", format!("{} ms", policy.grace_ms)),
-        ("retain", format!("{} ms", policy.retain_ms)),
+        (RETAIN, policy.retain.to_string()),
         (GWP, policy.gwp.name().to_owned()),
         (FOOTPRINTS, footprints),
     ]

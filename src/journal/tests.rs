@@ -2,7 +2,7 @@
 
 use plumeline_connectors::FactChange;
 use plumeline_pipelines::model::{
-    Arrival, Calendar, Decimal, Fact, GwpSet, Id, NodeRow, Quality, Reading, Validity,
+    Arrival, Calendar, Decimal, Fact, GwpSet, Id, NodeRow, Quality, Reading, Retain, Validity,
 };
 
 use super::*;
@@ -11,7 +11,7 @@ fn policy() -> Policy {
     Policy {
         period_ms: 900_000,
         grace_ms: 0,
-        retain_ms: 86_400_000,
+        retain: Retain::of(86_400_000),
         samples_ms: 86_400_000,
         windows_ms: Vec::new(),
         calendar: Calendar::default(),
@@ -20,7 +20,7 @@ fn policy() -> Policy {
 }
 
 fn open(folder: &Path, names: &Arc<Names>) -> Result<(Journal, Found), JournalError> {
-    Journal::open(folder, "acme", &policy(), &["plant".into(), "erp".into()], Arc::clone(names))
+    Journal::open(folder, "acme", &mut policy(), &["plant".into(), "erp".into()], Arc::clone(names))
 }
 
 fn reading(names: &Names, index: u64) -> Record {
@@ -53,15 +53,23 @@ fn append(journal: &Journal, ms: i64, records: &[Record]) {
 }
 
 #[test]
-fn a_file_that_was_only_just_created_is_no_journal_yet() {
+fn what_is_not_in_its_place_is_no_journal_yet() {
     let folder = tempfile::tempdir().unwrap();
     let read = || {
         let reader = Reader::open(folder.path(), &[], Arc::new(Names::new())).unwrap();
         (Method::written(folder.path()).unwrap(), reader.is_some())
     };
     assert_eq!(read(), (None, false));
-    std::fs::write(folder.path().join(FILE), "").unwrap();
+    drop(place::begin(folder.path()).unwrap());
     assert_eq!(read(), (None, false));
+    // As a process leaves it that is killed while it says how the file is to be written.
+    std::fs::write(folder.path().join("journal.db.part-journal"), "what was there").unwrap();
+    drop(open(folder.path(), &Arc::new(Names::new())).unwrap());
+    let left = std::fs::read_dir(folder.path()).unwrap();
+    let mut left: Vec<_> = left.map(|file| file.unwrap().file_name()).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["journal.db", "lock"]);
+    assert!(read().0.is_some() && read().1);
 }
 
 #[test]
@@ -131,23 +139,48 @@ fn what_decides_results_cannot_change() {
     let folder = tempfile::tempdir().unwrap();
     let names = Arc::new(Names::new());
     drop(open(folder.path(), &names).unwrap());
-    let under = |policy: &Policy| {
+    let under = |policy: &mut Policy| {
         Journal::open(folder.path(), "acme", policy, &[], Arc::clone(&names)).map(drop)
     };
-    let error = under(&Policy { gwp: GwpSet::Ar5, ..policy() }).unwrap_err().to_string();
+    let error = under(&mut Policy { gwp: GwpSet::Ar5, ..policy() }).unwrap_err().to_string();
     assert_eq!(error, "the journal was written with gwp = ar6, and now it is ar5");
-    assert!(under(&Policy { retain_ms: 1, ..policy() }).is_err());
+    assert!(under(&mut Policy { retain: Retain::of(1), ..policy() }).is_err());
     // What only the live windows hold may.
-    assert!(under(&Policy { windows_ms: vec![3_600_000], ..policy() }).is_ok());
+    assert!(under(&mut Policy { windows_ms: vec![3_600_000], ..policy() }).is_ok());
+}
+
+#[test]
+fn a_longer_retain_counts_from_what_is_journaled_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = Arc::new(Names::new());
+    let under = |days: i64| {
+        let mut policy = Policy { retain: Retain::of(days * 86_400_000), ..policy() };
+        let opened = Journal::open(folder.path(), "acme", &mut policy, &[], Arc::clone(&names));
+        opened.map(|(journal, _)| (journal, policy.retain))
+    };
+    let (journal, retain) = under(1).unwrap();
+    assert_eq!(retain, Retain::of(86_400_000));
+    append(&journal, 7_000, &[]);
+    journal.cut(8_000).unwrap();
+    drop(journal);
+    let grown = retain.grown(8_000, 3 * 86_400_000).unwrap();
+    for _ in 0..2 {
+        let (journal, retain) = under(3).unwrap();
+        assert_eq!(retain, grown);
+        append(&journal, 9_000, &[]);
+    }
+    let error = under(1).unwrap_err().to_string();
+    let was = "the journal was written with retain = 86400000 ms; after 8000: 259200000 ms";
+    assert_eq!(error, format!("{was}, and now it is 86400000 ms"));
 }
 
 #[test]
 fn hours_of_footprints_stay_whole_or_split() {
     let in_zone = |folder: &tempfile::TempDir, name: &str, minute: i64| {
         let calendar = Calendar::new(name, vec![0, 60_000 * minute], vec![]);
-        let policy = Policy { calendar, ..policy() };
+        let mut policy = Policy { calendar, ..policy() };
         let names = Arc::new(Names::new());
-        Journal::open(folder.path(), "acme", &policy, &[], names).map(|(journal, _)| journal)
+        Journal::open(folder.path(), "acme", &mut policy, &[], names).map(|(journal, _)| journal)
     };
     let folder = tempfile::tempdir().unwrap();
     let zone = |name, minute| in_zone(&folder, name, minute);
@@ -185,7 +218,7 @@ fn a_source_that_is_gone_keeps_its_name() {
     append(&journal, 5, &[reading(&names, 1)]);
     drop(journal);
     let only = ["new".into()];
-    let opened = Journal::open(folder.path(), "acme", &policy(), &only, Arc::clone(&names));
+    let opened = Journal::open(folder.path(), "acme", &mut policy(), &only, Arc::clone(&names));
     let (journal, _) = opened.unwrap();
     let known: Vec<&str> = journal.sources().iter().map(|name| &**name).collect();
     assert_eq!(known, ["new", "plant", "erp"]);

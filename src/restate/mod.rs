@@ -52,6 +52,8 @@ pub use recalls::recalls;
 pub use request::{Base, Periods, Request, RestateError};
 use shares::Shares;
 
+use crate::journal::as_committed;
+
 /// Rows of a share, about: records, and entries of the ledger. Some hundred MB.
 pub const SHARE_ROWS: u64 = 2_000_000;
 /// Shares of meters and activities, at most: each is an open file.
@@ -125,6 +127,7 @@ fn restate_from(
     if reader.proof().is_some_and(|proof| proof.lacks_readings) {
         return Err(RestateError::Incomplete);
     }
+    let policy = &as_committed(policy, reader.proof());
     let (until_ms, reason) = match periods {
         Periods::Cold => (policy.horizon(known).start_ms(policy.period_ms), Reason::Restated),
         Periods::All(reason) => (policy.period_of(known.ms()).start_ms(policy.period_ms), reason),

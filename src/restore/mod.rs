@@ -45,7 +45,7 @@ use plumeline_sinks::delta::{LakeConfig, LakeError, LakeReader, Proof, Resume, T
 use thiserror::Error;
 
 use crate::config::{Pipeline, Problems};
-use crate::journal::{JournalError, Part, Rebuild, Rebuilt, TIMEZONE, Whole, check_rules, rules};
+use crate::journal::{JournalError, Part, Rebuild, Rebuilt, TIMEZONE, Whole, go_on_under, rules};
 use crate::restate::RestateError;
 use crate::runtime::{RunError, prove};
 
@@ -194,7 +194,9 @@ pub fn restore(
     let mut draft = Rebuild::begin(&pipeline.state_dir, Arc::clone(&names))?;
     let (basis, reader) = Basis::find(&config, &names)?;
     // STEP 2.
-    check_rules(&pipeline.name, &pipeline.policy, &basis.resume.rules)?;
+    let mut pipeline = pipeline.clone();
+    go_on_under(&pipeline.name, &mut pipeline.policy, &basis.resume.rules)?;
+    let pipeline = &pipeline;
     let scratch = &pipeline.state_dir;
     // STEPS 3 and 4.
     let read = readings::read(reader, &basis, (pipeline, scratch), &mut draft, told)?;

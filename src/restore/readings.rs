@@ -222,7 +222,7 @@ fn rows_by_meter(facts: &[Told], until_ms: i64) -> BTreeMap<Id, Vec<(i64, MeterR
 
 #[cfg(test)]
 mod tests {
-    use plumeline_pipelines::model::{Arrival, Calendar, Cause, GwpSet, Quality, Reading};
+    use plumeline_pipelines::model::{Arrival, Calendar, Cause, GwpSet, Quality, Reading, Retain};
 
     use super::*;
 
@@ -247,7 +247,7 @@ mod tests {
         let policy = Policy {
             period_ms: 3_600_000,
             grace_ms: 0,
-            retain_ms: DAY_MS,
+            retain: Retain::of(DAY_MS),
             samples_ms: DAY_MS,
             windows_ms: Vec::new(),
             calendar: Calendar::default(),

@@ -28,7 +28,7 @@ use super::committer::ToCommitter;
 use super::cuts::{CUTS_UNDER_WAY_MAX, Seen, is_cut};
 use super::desk::Desk;
 use super::handover::{Handover, Next, Sealed};
-use super::opening::of_restatement;
+use super::opening::{Opening, of_restatement};
 use super::patience::{MayPass, Patience, Target, insist};
 use super::restore::Slice;
 use super::seal::{Phase, Seal};
@@ -279,12 +279,10 @@ impl Feeder {
         self.note_pending(&facts, ms)?;
         let recalls = restating.as_mut().map(|r| std::mem::take(&mut r.recalls));
         let recalls = recalls.unwrap_or_default();
-        let opening = of_restatement(&self.parts.reader, &self.parts.policy, restating.as_ref())?;
+        let opening = restating.map(|restating| self.book(cut, &restating, phase)).transpose()?;
+        let opening = opening.unwrap_or_default();
         let slice = Slice { ms, facts, records, kept: Vec::new(), recalls, opening };
         self.send(slice, ends.then_some(cut), phase)?;
-        if let Some(restating) = restating {
-            self.book(cut, &restating, phase)?;
-        }
         if ends {
             self.last_cut_ms = Some(ms);
             self.under_way.push_back(cut);
@@ -323,10 +321,11 @@ impl Feeder {
         self.parts.replay_cut_ms.is_some_and(|cut_ms| ms <= cut_ms)
     }
 
-    /// Books what a restatement has found.
-    fn book(&mut self, cut: Tick, restating: &Restating, phase: Phase) -> Result<(), Stop> {
+    /// Books what a restatement has found; gives what it adds to the opening balance.
+    fn book(&mut self, cut: Tick, restating: &Restating, phase: Phase) -> Result<Opening, Stop> {
         let Restating { id, entry, .. } = restating;
         let part = self.parts.feeds.len();
+        let mut opening = Opening::default();
         let (mut restated, mut counts) = (Restated::default(), (0, 0, 0));
         for number in 0.. {
             let Some(found) = self.parts.reader.restated(*id, number)? else { break };
@@ -340,7 +339,10 @@ impl Feeder {
                             count(&mut restated, row);
                         }
                     }
-                    Rows::Footprints(rows) => counts.2 += rows.len() as u64,
+                    Rows::Footprints(rows) => {
+                        counts.2 += rows.len() as u64;
+                        of_restatement(&mut opening, &self.parts.policy, entry.known_ms, rows);
+                    }
                     _ => {}
                 }
                 self.tell(ToCommitter::Rows { cut, part, rows })?;
@@ -358,7 +360,8 @@ impl Feeder {
         if phase != Phase::Replaying || self.parts.method_ms == Some(cut.ms()) {
             self.parts.telemetry.count_restated(&restated);
         }
-        self.tell(ToCommitter::Rows { cut, part, rows: Rows::Restated(vec![*entry]) })
+        self.tell(ToCommitter::Rows { cut, part, rows: Rows::Restated(vec![*entry]) })?;
+        Ok(opening)
     }
 
     /// Puts a cut down in the journal, waiting for room on its disk.

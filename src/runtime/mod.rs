@@ -54,6 +54,7 @@ mod seal;
 mod stash;
 mod tables;
 mod telemetry;
+mod whole;
 mod worker;
 
 use std::sync::Arc;
@@ -135,7 +136,7 @@ pub async fn start(pipeline: Pipeline, clock: Arc<dyn Clock>) -> Result<Running,
 /// # Errors
 /// As [`start`].
 pub async fn start_until(
-    pipeline: Pipeline,
+    mut pipeline: Pipeline,
     clock: Arc<dyn Clock>,
     until: Until,
 ) -> Result<Running, RunError> {
@@ -144,7 +145,7 @@ pub async fn start_until(
     let (journal, found) = Journal::open(
         &pipeline.state_dir,
         &pipeline.name,
-        &pipeline.policy,
+        &mut pipeline.policy,
         &configured,
         Arc::clone(&names),
     )?;
@@ -214,7 +215,7 @@ impl Joint<'_> {
         let committer = self.committer(lake, cuts_made, &reader)?;
         crew.take_on("committer", move || Ok(committer.run(&rows_inbox)?))?;
 
-        let windows = self.start_publisher(crew)?;
+        let windows = self.start_publisher(crew, clock.is_replay())?;
 
         let (feeds, inboxes) = (0..pipeline.workers).map(|_| sync_channel(SEALS_MAX)).unzip();
         let restored = self.committed_ms.map_or(Tick::ZERO, |ms| Tick::new(ms, Cause::Cut));
@@ -296,10 +297,16 @@ impl Joint<'_> {
         Ok(Committer::new(lake, (pipeline, unbooked), made, shared)?)
     }
 
-    fn start_publisher(&self, crew: &mut Crew) -> Result<SyncSender<Changed>, RunError> {
+    fn start_publisher(
+        &self,
+        crew: &mut Crew,
+        is_replay: bool,
+    ) -> Result<SyncSender<Changed>, RunError> {
         let (changes, inbox) = sync_channel(PUBLICATIONS_MAX);
         let Self { pipeline, names, telemetry, .. } = self;
-        let publisher = Publisher::new(pipeline, Arc::clone(names), Arc::clone(telemetry));
+        let (names, telemetry) = (Arc::clone(names), Arc::clone(telemetry));
+        let has_ledger = pipeline.lake(is_replay).is_some();
+        let publisher = Publisher::new(pipeline, has_ledger, names, telemetry);
         crew.take_on("publisher", move || {
             publisher.run(&inbox);
             Ok(())

@@ -21,46 +21,36 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use plumeline_pipelines::model::{Cause, Emission, FootprintKey, Names, Policy, Tick};
+use plumeline_pipelines::model::{
+    Cause, Emission, FootprintEntry, FootprintKey, Names, Policy, Tick,
+};
 use plumeline_pipelines::reference::add;
 use plumeline_pipelines::stages::to_date::{OpeningKey, booked};
-use plumeline_sinks::delta::{LakeConfig, LakeError, LakeReader, Rows, TableName};
+use plumeline_sinks::delta::{LakeConfig, LakeError, LakeReader, TableName};
 
 use super::crew::Crew;
 use super::patience::{Patience, Target, insist};
 use super::{Joint, RunError};
-use crate::journal::{JournalError, Reader, Restating};
 
 /// An opening balance, or how it changes.
 pub(super) type Opening = BTreeMap<OpeningKey, Emission>;
 
-/// What the cut of a restatement adds.
-///
-/// # Errors
-/// If the journal cannot be read.
+/// Adds what a restatement, which knew all up to `known_ms`, has found.
 pub(super) fn of_restatement(
-    reader: &Reader,
+    opening: &mut Opening,
     policy: &Policy,
-    restating: Option<&Restating>,
-) -> Result<Opening, JournalError> {
-    let mut opening = Opening::new();
-    let Some(Restating { id, entry, .. }) = restating else { return Ok(opening) };
+    known_ms: i64,
+    found: &[FootprintEntry],
+) {
     if policy.calendar.windows().is_empty() {
-        return Ok(opening);
+        return;
     }
     // Another method restates everything; what lies above is restored under it.
-    let known = Tick::new(entry.known_ms, Cause::Cut);
+    let known = Tick::new(known_ms, Cause::Cut);
     let horizon_ms = policy.horizon(known).start_ms(policy.period_ms);
-    for number in 0.. {
-        let Some(found) = reader.restated(*id, number)? else { break };
-        for rows in found {
-            let Rows::Footprints(rows) = rows else { continue };
-            for row in rows.iter().filter(|row| row.key.start_ms < horizon_ms) {
-                put(&mut opening, policy, &row.key, &row.change);
-            }
-        }
+    for row in found.iter().filter(|row| row.key.start_ms < horizon_ms) {
+        put(opening, policy, &row.key, &row.change);
     }
-    Ok(opening)
 }
 
 fn put(opening: &mut Opening, policy: &Policy, key: &FootprintKey, change: &Emission) {

@@ -13,6 +13,7 @@ use plumeline_sinks::prometheus::{Live, LiveConfig};
 
 use super::progress::Footprint;
 use super::telemetry::Telemetry;
+use super::whole::Whole;
 use crate::config::Pipeline;
 
 /// Levels of the tree whose balances are kept for people: groups and their companies.
@@ -37,6 +38,7 @@ pub(super) struct Publisher {
     workers: usize,
     live: Option<Live>,
     upper: BTreeMap<WindowKey, Emission>,
+    whole: Whole,
     has_shown: bool,
     names: Arc<Names>,
     telemetry: Arc<Telemetry>,
@@ -45,7 +47,12 @@ pub(super) struct Publisher {
 impl Publisher {
     /// Publishes to `telemetry`.
     #[must_use]
-    pub(super) fn new(pipeline: &Pipeline, names: Arc<Names>, telemetry: Arc<Telemetry>) -> Self {
+    pub(super) fn new(
+        pipeline: &Pipeline,
+        has_ledger: bool,
+        names: Arc<Names>,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
         let mut labels = vec!["open".to_owned()];
         labels.extend(pipeline.window_labels.iter().cloned());
         let live = pipeline.prometheus.map(|prometheus| {
@@ -59,6 +66,7 @@ impl Publisher {
         });
         Self {
             policy: pipeline.policy.clone(),
+            whole: Whole::new(pipeline.policy.clone(), has_ledger),
             labels,
             workers: pipeline.workers,
             live,
@@ -78,6 +86,7 @@ impl Publisher {
             seal.1.append(&mut changes);
             if seal.0 == self.workers {
                 let (_, changes) = seals.remove(&ms).expect("just looked at");
+                let changes = self.whole.of(ms, changes);
                 self.publish(ms, &changes, is_shown);
             }
         }

@@ -1,9 +1,7 @@
 //! What the workers are given: the ticks, each worker its share.
 
-use plumeline_pipelines::hindsight::Recall;
-use plumeline_pipelines::model::{Fact, Record, Tick};
+use plumeline_pipelines::model::Tick;
 
-use super::opening::Opening;
 use super::restore::Slice;
 
 /// What a tick is to whoever sees it.
@@ -22,18 +20,8 @@ pub(super) enum Phase {
 /// A worker's share of a seal.
 #[derive(Debug)]
 pub(super) struct Seal {
-    /// The instant, ms.
-    pub ms: i64,
-    /// Facts learned (1) and taken back (-1), sub-tick by sub-tick.
-    pub facts: Vec<(Fact, i64)>,
-    /// Records.
-    pub records: Vec<Record>,
-    /// What was kept from before the horizon, at a restart.
-    pub kept: Vec<Record>,
-    /// What is to be kept in its place.
-    pub recalls: Vec<Recall>,
-    /// What a restatement adds to the opening balance.
-    pub opening: Opening,
+    /// What it is given.
+    pub slice: Slice,
     /// The seal ends a commit.
     pub cut: Option<Tick>,
     /// What it is to whoever sees it.
@@ -43,17 +31,17 @@ pub(super) struct Seal {
 impl Seal {
     /// A share for each of `workers`: what is not a record goes to the first.
     pub(super) fn shares(
-        slice: Slice,
+        mut slice: Slice,
         workers: usize,
         (cut, phase): (Option<Tick>, Phase),
     ) -> impl Iterator<Item = Self> {
-        let Slice { ms, facts, mut records, kept, recalls, opening } = slice;
-        let mut once = Some((facts, kept, recalls, opening));
+        let (ms, mut records) = (slice.ms, std::mem::take(&mut slice.records));
+        let mut first = Some(slice);
         (1..=workers).rev().map(move |workers_left| {
             let share = records.len().div_ceil(workers_left);
             let records = records.split_off(records.len() - share);
-            let (facts, kept, recalls, opening) = once.take().unwrap_or_default();
-            Self { ms, facts, records, kept, recalls, opening, cut, phase }
+            let others = first.take().unwrap_or_default();
+            Self { slice: Slice { ms, records, ..others }, cut, phase }
         })
     }
 }

@@ -26,6 +26,7 @@ use super::committer::ToCommitter;
 use super::desk::Desk;
 use super::opening::Opening;
 use super::publisher::Changed;
+use super::restore::Slice;
 use super::seal::{Phase, Seal};
 use super::stash::Stash;
 use super::telemetry::Telemetry;
@@ -195,7 +196,8 @@ struct Ended;
 
 impl Hand {
     fn work(&mut self, worker: &mut Worker, seal: Seal) -> Result<(), Ended> {
-        let Seal { ms, mut facts, records, kept, recalls, mut opening, cut, phase } = seal;
+        let Seal { slice, cut, phase } = seal;
+        let Slice { ms, mut facts, records, kept, recalls, mut opening } = slice;
         self.phase = phase;
         let moved_ms = self.policy.horizon_moved_ms(Tick::new(ms, Cause::Cut));
         if phase != Phase::Restoring && moved_ms != self.policy.horizon_moved_ms(self.last) {

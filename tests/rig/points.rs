@@ -11,9 +11,11 @@ use super::{LIMIT, Rig};
 
 /// Every point that a first run comes by, in about the order in which it does, and after how many passes it
 /// ends the process.
-pub(crate) const FIRST: [(&str, &[u32]); 34] = [
+pub(crate) const FIRST: [(&str, &[u32]); 36] = [
     ("journal-open", &[0]),
     ("journal-created", &[0]),
+    ("journal-place", &[0]),
+    ("journal-placed", &[0]),
     ("journal-settings", &[0]),
     ("facts-read", &[0]),
     ("lake-open", &[0]),
@@ -75,8 +77,8 @@ pub(crate) const REBUILDING: [&str; 6] = [
     "rebuild-append",
     "rebuild-finished",
     "rebuild-prove",
-    "rebuild-place",
-    "rebuild-placed",
+    "journal-place",
+    "journal-placed",
 ];
 /// Points that only a run comes by that merges files of the ledger.
 pub(crate) const COMPACTING: [&str; 5] =

@@ -10,6 +10,7 @@ pub mod pending;
 pub mod policy;
 pub mod quantity;
 pub mod record;
+pub mod retain;
 pub mod time;
 pub mod unit;
 
@@ -27,5 +28,6 @@ pub use pending::{PendingCause, PendingEntry, RestatedEntry};
 pub use policy::Policy;
 pub use quantity::{Emission, Measure, Rate, Wide};
 pub use record::{ActivityRecord, Arrival, Outcome, Quality, Reading, Record, Subject};
+pub use retain::Retain;
 pub use time::{Cause, Period, Tick};
 pub use unit::{Dimension, Unit, UnitError};

@@ -145,7 +145,7 @@ fn horizon_ms(policy: &Policy, ms: i64) -> i64 {
 mod tests {
     use super::*;
     use crate::model::time::DAY_MS;
-    use crate::model::{Calendar, GwpSet, NodeRow, Validity};
+    use crate::model::{Calendar, GwpSet, NodeRow, Retain, Validity};
 
     const HOUR_MS: i64 = 3_600_000;
     /// The horizon lies two days before it.
@@ -155,7 +155,7 @@ mod tests {
         Policy {
             period_ms: HOUR_MS,
             grace_ms: 0,
-            retain_ms: 2 * DAY_MS,
+            retain: Retain::of(2 * DAY_MS),
             samples_ms: DAY_MS,
             windows_ms: Vec::new(),
             calendar: Calendar::default(),

@@ -30,7 +30,8 @@ impl History {
         }
         let mut by_freezing: BTreeMap<(Tick, View), Vec<i64>> = BTreeMap::new();
         for day in days {
-            let last_live = Tick::new(day + DAY_MS + self.policy.retain_ms - 1, Cause::Cut);
+            let passed_ms = self.policy.retain.reaches_ms(day + DAY_MS);
+            let last_live = Tick::new(passed_ms - 1, Cause::Cut);
             let restated = self.restated.iter().rfind(|restated| restated.tick <= tick);
             let shown = match restated {
                 Some(restated) if restated.tick > last_live => (restated.known, View::Whole),

@@ -1,6 +1,6 @@
 //! When the horizon moves, for stages that forget what lies before it.
 //!
-//! It moves at instants of its own, a UTC day apart, whether or not anything arrives: otherwise what is told
+//! It moves at instants of its own, a UTC day apart at least, whether or not anything arrives: otherwise what is told
 //! then ([`super::notice::Notice::Kept`]) would depend on when a worker next has something to do.
 //!
 //! 1. Hold a capability where the inputs are, up to the next move. *So nothing downstream takes the move for
@@ -11,7 +11,6 @@
 use timely::dataflow::operators::Capability;
 use timely::progress::frontier::MutableAntichain;
 
-use crate::model::time::DAY_MS;
 use crate::model::{Cause, Policy, Tick};
 
 /// The moves of the horizon still to come, with capabilities of both outputs of a stage.
@@ -75,5 +74,5 @@ impl Moves {
 
 /// The first move after `tick`.
 fn after(policy: &Policy, tick: Tick) -> Tick {
-    Tick::new(policy.horizon_moved_ms(tick) + DAY_MS, Cause::Time)
+    Tick::new(policy.horizon_moves_ms(tick), Cause::Time)
 }

@@ -12,6 +12,7 @@
 pub(crate) mod audit;
 pub(crate) mod derive;
 pub(crate) mod random;
+pub(crate) mod restatements;
 pub(crate) mod story;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,8 @@ use std::collections::BTreeMap;
 use derive::Shuffle;
 use plumeline_pipelines::model::{
     ActivityRecord, Arrival, Calendar, Cause, Decimal, Fact, FactorRow, Gas, GwpSet, Id, MeterKind,
-    MeterRow, Method, NodeRow, Policy, Quality, Reading, Record, StampSide, Tick, Unit, Validity,
+    MeterRow, Method, NodeRow, Policy, Quality, Reading, Record, Retain, StampSide, Tick, Unit,
+    Validity,
 };
 use plumeline_pipelines::reference::History;
 
@@ -80,7 +82,7 @@ pub(crate) fn policy(retain_days: i64) -> Policy {
     Policy {
         period_ms: PERIOD,
         grace_ms: 15 * MINUTE,
-        retain_ms: retain_days * 24 * HOUR,
+        retain: Retain::of(retain_days * 24 * HOUR),
         samples_ms: retain_days * 24 * HOUR,
         windows_ms: vec![HOUR, 24 * HOUR],
         calendar: Calendar::default(),
@@ -146,10 +148,17 @@ pub(crate) fn reading(meter: u32, at_ms: i64, value: Option<&str>) -> Record {
 }
 
 impl Scenario {
-    /// The same under another `retain`.
+    /// The same under another `retain`, which becomes longer when the one before it did, and by as much.
     pub(crate) fn retaining(self, days: i64) -> Self {
-        let Self { policy: Policy { calendar, .. }, steps } = self;
-        Self { policy: Policy { calendar, ..policy(days) }, steps }
+        let Self { policy: Policy { calendar, retain, .. }, steps } = self;
+        let mut policy = Policy { calendar, ..policy(days) };
+        let mut last_ms = retain.first_ms();
+        for (until_ms, ms) in retain.later() {
+            let longer_ms = policy.retain.ms() + ms - last_ms;
+            policy.retain = policy.retain.grown(*until_ms, longer_ms).expect("longer, and later");
+            last_ms = *ms;
+        }
+        Self { policy, steps }
     }
 
     /// Three meters of each kind under a two-level tree, one factor each, and a morning of readings.

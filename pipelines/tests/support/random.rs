@@ -195,6 +195,11 @@ fn calendars() -> impl Strategy<Value = Calendar> {
     })
 }
 
+/// `retain`, days; and after which steps it becomes longer, by how many.
+fn retains() -> impl Strategy<Value = (i64, Vec<(prop::sample::Index, i64)>)> {
+    (1_i64..4, prop::collection::vec((any::<prop::sample::Index>(), 1_i64..3), 0..3))
+}
+
 /// Random histories of up to a dozen ticks, over hours or days.
 pub(crate) fn scenarios() -> impl Strategy<Value = Scenario> {
     histories(prop_oneof![
@@ -211,19 +216,26 @@ pub(crate) fn long_scenarios() -> impl Strategy<Value = Scenario> {
 
 fn histories(pause: impl Strategy<Value = i64>) -> impl Strategy<Value = Scenario> {
     let step = (pause, prop::collection::vec(deeds(), 0..14));
-    let begin = (any::<bool>(), 1_i64..4, calendars());
-    (begin, prop::collection::vec(step, 1..12)).prop_map(|((seeded, retain, calendar), steps)| {
+    let begin = (any::<bool>(), retains(), calendars());
+    (begin, prop::collection::vec(step, 1..12)).prop_map(|((seeded, retains, calendar), steps)| {
         let mut scenario = if seeded {
             Scenario::small()
         } else {
             Scenario { policy: policy(1), steps: Vec::new() }
         };
-        scenario.policy = Policy { calendar, ..policy(retain) };
+        let (days, longer) = retains;
+        scenario.policy = Policy { calendar, ..policy(days) };
         let mut known: Vec<Vec<Fact>> = Vec::new();
         let mut revision = 0;
         for (after_ms, deeds) in steps {
             let step = assemble(after_ms.max(1), deeds, &mut known, &mut revision);
             scenario.steps.push(step);
+        }
+        for (at, more_days) in longer {
+            let at_ms = *at.get(&scenario.instants());
+            let retain = &scenario.policy.retain;
+            let grown = retain.grown(at_ms, retain.ms() + more_days * 24 * HOUR);
+            scenario.policy.retain = grown.unwrap_or_else(|| retain.clone());
         }
         scenario.numbered()
     })

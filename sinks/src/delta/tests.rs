@@ -12,7 +12,7 @@ use plumeline_pipelines::model::{
     Emission, EmissionEntry, EmissionKey, Fact, FactorRow, FootprintEntry, FootprintKey, Gas,
     GwpSet, Id, Line, Measure, MeterKind, MeterRow, Method, Names, NodeRow, Outcome, PendingCause,
     PendingEntry, Policy, Quality, Reading, ReadingEntry, Reason, RejectEntry, RejectEvent,
-    RestatedEntry, StampSide, Subject, Tick, Unit, Validity,
+    RestatedEntry, Retain, StampSide, Subject, Tick, Unit, Validity,
 };
 use url::Url;
 
@@ -30,7 +30,7 @@ pub(super) fn policy() -> Policy {
     Policy {
         period_ms: 900_000,
         grace_ms: 900_000,
-        retain_ms: 35 * 86_400_000,
+        retain: Retain::of(35 * 86_400_000),
         samples_ms: 7 * 86_400_000,
         windows_ms: vec![3_600_000],
         calendar: Calendar::default(),

@@ -49,13 +49,6 @@ impl TableLog {
         paths.sort_unstable();
         Ok(paths)
     }
-
-    /// How many rows the table has, as its log says; where it does not, a file counts as none.
-    pub(in crate::delta) fn live_rows(&self, engine: &Engine) -> Result<u64, LakeError> {
-        let mut rows = 0;
-        self.each_file(engine, |file| rows += file.rows.unwrap_or_default())?;
-        Ok(rows)
-    }
 }
 
 /// Gathers the files of one batch of the log.

@@ -155,9 +155,11 @@ impl LakeReader {
         for table in TableName::ALL.into_iter().filter(|table| is_read(*table)) {
             let Some(log) = TableLog::find(&engine, table, &owner)? else { continue };
             tables.insert(table, log.committed());
-            rows += log.live_rows(&engine)?;
-            let paths = log.live_files(&engine, |_| true)?;
-            files.extend(paths.into_iter().map(|path| LiveFile::new(table, path)));
+            log.each_file(&engine, |file| {
+                // Where the log does not say, a file counts as none.
+                rows += file.rows.unwrap_or_default();
+                files.push(LiveFile::new(table, file.path));
+            })?;
         }
         files.sort_unstable();
         let total = files.len();

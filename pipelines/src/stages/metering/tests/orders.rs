@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{HOUR, MINUTE, T0, n, register, row, u, value};
 use crate::model::{
-    Arrival, Calendar, Decimal, GwpSet, Id, Measure, MeterKind, MeterRow, Period, Policy,
+    Arrival, Calendar, Decimal, GwpSet, Id, Measure, MeterKind, MeterRow, Period, Policy, Retain,
 };
 use crate::stages::metering::{Booking, Changes, Meter, Offered, Piece1, Value};
 
@@ -15,7 +15,7 @@ fn policy() -> Policy {
     Policy {
         period_ms: 15 * MINUTE,
         grace_ms: 0,
-        retain_ms: 40 * 24 * HOUR,
+        retain: Retain::of(40 * 24 * HOUR),
         samples_ms: 40 * 24 * HOUR,
         windows_ms: Vec::new(),
         calendar: Calendar::default(),
