@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use plumeline_pipelines::model::{
     ActivityEntry, ActivityKey, Arrival, Calendar, Cause, Decimal, Emission, EmissionEntry,
     EmissionKey, FootprintEntry, FootprintKey, Gas, GwpSet, Line, Measure, Method, Names, Outcome,
-    Period, Policy, Quality, Reading, ReadingEntry, Reason, Retain, Subject, Tick, Unit,
+    Period, Policy, Quality, Reading, ReadingEntry, Reason, Retain, Sources, Subject, Tick, Unit,
 };
 use plumeline_sinks::delta::{Compression, Lake, LakeConfig, Rows};
 
@@ -61,7 +61,7 @@ fn config(url: &str) -> LakeConfig {
             calendar: Calendar::default(),
             gwp: GwpSet::Ar6,
         },
-        source_names: vec!["plant".into()],
+        sources: Sources::new(["plant"]),
         readings: true,
         replay_clock: false,
         workers: 1,

@@ -16,7 +16,8 @@ use plumeline_fixtures::random::SplitMix64;
 use plumeline_pipelines::model::{
     ActivityEntry, ActivityKey, Arrival, Calendar, Cause, Decimal, Emission, EmissionEntry,
     EmissionKey, FootprintEntry, FootprintKey, Gas, GwpSet, Id, Line, Measure, Method, Names,
-    Outcome, Period, Policy, Quality, Reading, ReadingEntry, Reason, Retain, Subject, Tick, Unit,
+    Outcome, Period, Policy, Quality, Reading, ReadingEntry, Reason, Retain, Sources, Subject,
+    Tick, Unit,
 };
 use plumeline_sinks::delta::{
     Compression, Lake, LakeConfig, LakeReader, Rows, TableName, views_script,
@@ -83,7 +84,7 @@ fn config(url: &str) -> LakeConfig {
             calendar: Calendar::default(),
             gwp: GwpSet::Ar6,
         },
-        source_names: vec!["plant".into()],
+        sources: Sources::new(["plant"]),
         readings: true,
         replay_clock: false,
         workers: 2,

@@ -9,9 +9,12 @@
 //!
 //! * `POST /restate`: what is pending below the horizon is to be restated now.
 //! * `POST /facts/apply`: an edit of the tables that waits, since it touches much, is to be applied.
+//! * `POST /backfill`: files of history are to be taken in: the pipeline's name, then a path a line.
+//! * `GET /backfill`: how far they have come, as JSON.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +51,7 @@ pub async fn serve(
     let orders = Router::new()
         .route("/restate", post(restate))
         .route("/facts/apply", post(apply_facts))
+        .route("/backfill", get(imports).post(backfill))
         .layer(from_fn(move |request, next| from_here(bound, request, next)));
     let pages = Router::new()
         .route("/metrics", get(metrics))
@@ -65,21 +69,35 @@ pub async fn serve(
     Ok((bound, serving))
 }
 
-/// Asks the pipeline that listens at `address` to do something; what it answers.
+/// Asks the pipeline that listens at `address` to do something; what it answers, which may be why it does not.
 ///
 /// # Errors
-/// If nobody answers, or says no.
+/// If nobody answers, or another program does.
 pub fn ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    send(address, ("POST", path), "")?.map_err(std::io::Error::other)
+}
+
+/// Asks for something that comes with a text; what is answered, or why not.
+///
+/// # Errors
+/// If nobody answers, or another program does.
+pub fn send(
+    address: SocketAddr,
+    (method, path): (&str, &str),
+    text: &str,
+) -> std::io::Result<Result<String, String>> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\n{HEADER}: yes\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{HEADER}: yes\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+        text.len()
     );
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     match answer.split_once("\r\n\r\n") {
-        Some((head, body)) if head.starts_with("HTTP/1.1 202") => Ok(body.to_owned()),
+        Some((head, body)) if head.starts_with("HTTP/1.1 20") => Ok(Ok(body.to_owned())),
+        Some((head, body)) if head.starts_with("HTTP/1.1 409") => Ok(Err(body.to_owned())),
         _ => Err(std::io::Error::other("another program listens there")),
     }
 }
@@ -110,6 +128,26 @@ async fn apply_facts(State(telemetry): State<Arc<Telemetry>>) -> impl IntoRespon
         "no edit of the tables waits\n"
     };
     (StatusCode::ACCEPTED, told)
+}
+
+async fn backfill(State(telemetry): State<Arc<Telemetry>>, text: String) -> impl IntoResponse {
+    let mut lines = text.lines();
+    if lines.next() != Some(telemetry.pipeline()) {
+        let told =
+            format!("the pipeline \"{}\" runs there, and not this one", telemetry.pipeline());
+        return (StatusCode::CONFLICT, told);
+    }
+    if !telemetry.takes_imports() {
+        let told = "the pipeline has no tables of readings: nothing can be booked below retain";
+        return (StatusCode::CONFLICT, told.to_owned());
+    }
+    telemetry.imports().ask(lines.map(PathBuf::from));
+    (StatusCode::ACCEPTED, "the files are taken in, behind the live input\n".to_owned())
+}
+
+async fn imports(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
+    let told = serde_json::to_string(&telemetry.import_progress()).unwrap_or_default();
+    ([(header::CONTENT_TYPE, "application/json")], told)
 }
 
 async fn ready(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use plumeline_pipelines::model::{
     ActivityEntry, ActivityKey, Calendar, Cause, Emission, EmissionEntry, EmissionKey,
     FootprintEntry, FootprintKey, Gas, GwpSet, Line, Measure, Method, Names, Period, Policy,
-    Reason, RejectEntry, RejectEvent, Retain, Subject, Tick, Unit,
+    Reason, RejectEntry, RejectEvent, Retain, Sources, Subject, Tick, Unit,
 };
 use plumeline_sinks::delta::{Compression, Lake, LakeConfig, Rows, views_script};
 
@@ -42,7 +42,7 @@ fn config(folder: &Path, compression: Compression) -> LakeConfig {
             calendar: Calendar::default(),
             gwp: GwpSet::Ar6,
         },
-        source_names: vec!["plant".into()],
+        sources: Sources::new(["plant"]),
         readings: true,
         replay_clock: false,
         workers: 2,

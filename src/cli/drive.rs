@@ -107,7 +107,7 @@ impl Import {
     }
 }
 
-fn permille(done: u64, total: u64) -> usize {
+pub(super) fn permille(done: u64, total: u64) -> usize {
     usize::try_from(u128::from(done) * 1000 / u128::from(total.max(1))).unwrap_or(1000)
 }
 

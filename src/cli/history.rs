@@ -5,13 +5,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use plumeline::config::{Pipeline, SourceEntry};
-use plumeline::runtime::Until;
+use plumeline::runtime::{Until, history};
 use plumeline::upgrade::Change;
 use plumeline::{chain, http, restate};
-use plumeline_connectors::SourceConfig;
-use plumeline_connectors::config::{Carries, FileSource};
 use plumeline_pipelines::model::Names;
 
+use super::importing;
 use super::preview::preview;
 use super::upgrade::drive;
 use crate::{load, say};
@@ -84,18 +83,19 @@ fn dry_run(pipeline: &Pipeline, change: Option<&Change>) -> Result<ExitCode, Str
 /// Takes in files that reach back as far as they like.
 pub(crate) fn backfill(path: &Path, files: &[PathBuf]) -> Result<ExitCode, String> {
     let pipeline = load(path)?;
-    let mut sources = Vec::new();
-    for file in files {
-        let failed = |error| format!("{} cannot be read: {error}", file.display());
-        // Its name in tables, and where a second attempt goes on.
-        let path = file.canonicalize().map_err(failed)?;
-        let name = format!("backfill {}", path.display());
-        let carries = Carries::Readings;
-        let config = SourceConfig::File(FileSource { path, follow: false, carries });
-        let id = Some(name.clone());
-        sources.push(SourceEntry { name, id, line: 0, config });
+    let failed = |file: &Path, error| format!("{} cannot be read: {error}", file.display());
+    let files = files.iter().map(|file| file.canonicalize().map_err(|error| failed(file, error)));
+    let files = files.collect::<Result<Vec<_>, _>>()?;
+    let order = importing::order(&pipeline.name, &files)?;
+    match http::send(pipeline.http, ("POST", "/backfill"), &order) {
+        Ok(Ok(answer)) => {
+            say(&mut std::io::stdout(), answer.trim_end());
+            importing::look_on(&pipeline)
+        }
+        Ok(Err(why)) => Err(why),
+        // Nobody is there: then it is done here. If somebody is, the state folder is locked.
+        Err(_) => import(pipeline, files.iter().map(|file| history(file)).collect()),
     }
-    import(pipeline, sources)
 }
 
 /// Runs the pipeline with these sources alone, until nothing is left to restate.

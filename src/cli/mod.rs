@@ -3,6 +3,7 @@
 mod drive;
 pub(super) mod facts;
 mod history;
+mod importing;
 mod preview;
 mod upgrade;
 
@@ -69,7 +70,8 @@ pub(super) enum Command {
         pipeline: PathBuf,
     },
     /// Take in files of readings and activities that reach back as far as they like, and book them below `retain`,
-    /// too. The pipeline must not run meanwhile; started again, it goes on where it was.
+    /// too: by the pipeline that runs on this machine, behind its live input, or else by this process. Given again,
+    /// it goes on where it was.
     Backfill {
         /// The pipeline file.
         #[arg(value_name = "PIPELINE.toml")]

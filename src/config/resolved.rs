@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 use plumeline_connectors::SourceConfig;
-use plumeline_pipelines::model::Policy;
+use plumeline_pipelines::model::{Policy, Sources};
 use plumeline_sinks::delta::{Compression, LakeConfig};
 
 use super::problem::Problem;
@@ -62,7 +62,7 @@ impl Pipeline {
             pipeline: self.name.clone(),
             timezone: self.timezone.clone(),
             policy: self.policy.clone(),
-            source_names: self.sources.iter().map(|source| source.key().to_owned()).collect(),
+            sources: Sources::new(self.sources.iter().map(SourceEntry::key)),
             readings: delta.readings,
             replay_clock,
             workers: self.workers,

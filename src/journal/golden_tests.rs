@@ -174,7 +174,8 @@ fn journals_of_all_formats_can_be_read() {
             method_ms: None,
         };
         assert_eq!(found, expected, "format {format}");
-        let sources: Vec<&str> = journal.sources().iter().map(|name| &**name).collect();
+        let sources = journal.sources().all();
+        let sources: Vec<&str> = sources.iter().map(|name| &**name).collect();
         assert_eq!(sources, SOURCES, "format {format}");
         assert_ticks(&journal, &names, &format);
         assert_positions(&journal);

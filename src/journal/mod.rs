@@ -47,7 +47,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plumeline_connectors::{FactChange, Position};
 use plumeline_pipelines::hindsight::Recall;
-use plumeline_pipelines::model::{Id, Names, Policy, Record, RejectEntry, RestatedEntry};
+use plumeline_pipelines::model::{Id, Names, Policy, Record, RejectEntry, RestatedEntry, Sources};
 use plumeline_sinks::delta::{Positions, Rows};
 
 use copier::guarded;
@@ -156,7 +156,7 @@ pub struct Journal {
     db: Mutex<Db>,
     path: PathBuf,
     names: Arc<Names>,
-    sources: Arc<[Arc<str>]>,
+    sources: Sources,
     /// An error that does not pass has come: nothing is written, nor acknowledged, after it.
     has_failed: Arc<AtomicBool>,
     /// Holds the lock until the process ends.
@@ -237,18 +237,24 @@ impl Journal {
             method_ms: db.meta(db::METHOD_CUT)?.and_then(|ms| ms.parse().ok()),
         };
         let (db, has_failed) = (Mutex::new(db), Arc::new(AtomicBool::new(false)));
-        let journal = Self { db, path, names, sources: all.into(), has_failed, _lock: lock };
+        let journal = Self { db, path, names, sources: Sources::new(all), has_failed, _lock: lock };
         Ok((journal, found))
     }
 
-    /// The names of all sources: those of the pipeline file, then those it no longer has.
+    /// The names of all sources: those of the pipeline file, those it no longer has, then those added since.
     #[must_use]
-    pub fn sources(&self) -> &[Arc<str>] {
+    pub fn sources(&self) -> &Sources {
         &self.sources
     }
 
-    fn naming(&self) -> Naming<'_> {
-        Naming { names: &self.names, sources: &self.sources }
+    /// The number of the source called `name`, which is put down where it is new.
+    ///
+    /// # Errors
+    /// If it cannot be.
+    pub fn add_source(&self, name: &str) -> Result<u16, JournalError> {
+        // First, so that whatever carries the number is read with its name.
+        self.write(|db| db.sources(&[Arc::from(name)]))?;
+        Ok(self.sources.number(name))
     }
 
     fn db(&self) -> MutexGuard<'_, Db> {
@@ -287,7 +293,9 @@ impl Journal {
     pub fn append(&self, part: &Part<'_>) -> Result<(), JournalError> {
         fail::fail_point!("journal-append");
         fail::fail_point!("journal-full", |_| Err(JournalError::full()));
-        self.write(|db| db.append(part, self.naming()))?;
+        let sources = self.sources.all();
+        let naming = Naming { names: &self.names, sources: &sources };
+        self.write(|db| db.append(part, naming))?;
         fail::fail_point!("journal-appended");
         Ok(())
     }
@@ -365,7 +373,9 @@ impl Journal {
     /// # Errors
     /// Transient where the disk is full.
     pub fn keep(&self, moved_ms: i64, parts: &[Vec<Record>]) -> Result<(), JournalError> {
-        let encoded = |records: &Vec<Record>| Frame::encode(records, &[], self.naming());
+        let sources = self.sources.all();
+        let naming = Naming { names: &self.names, sources: &sources };
+        let encoded = |records: &Vec<Record>| Frame::encode(records, &[], naming);
         let parts: Vec<_> = parts.iter().map(encoded).collect();
         fail::fail_point!("journal-keep");
         fail::fail_point!("journal-full", |_| Err(JournalError::full()));
@@ -420,7 +430,7 @@ impl Journal {
     /// # Errors
     /// If it cannot be opened.
     pub fn reader(&self) -> Result<Reader, JournalError> {
-        let (names, sources) = (Arc::clone(&self.names), Arc::clone(&self.sources));
+        let (names, sources) = (Arc::clone(&self.names), self.sources.clone());
         Ok(Reader { db: Db::open_to_read(&self.path)?, names, sources })
     }
 }

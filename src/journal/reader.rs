@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use plumeline_pipelines::hindsight::Recall;
-use plumeline_pipelines::model::{Names, Subject};
+use plumeline_pipelines::model::{Names, Sources, Subject};
 use plumeline_sinks::delta::Rows;
 
 use super::db::Db;
@@ -17,7 +17,7 @@ use super::{FILE, FactLine, JournalError, Kept, Restating, Stored, restated};
 pub struct Reader {
     pub(super) db: Db,
     pub(super) names: Arc<Names>,
-    pub(super) sources: Arc<[Arc<str>]>,
+    pub(super) sources: Sources,
 }
 
 impl Reader {
@@ -34,11 +34,7 @@ impl Reader {
         let Some(db) = Db::open_if_there(&folder.join(FILE))? else { return Ok(None) };
         let mut all = sources.to_vec();
         all.extend(db.sources(&[])?.into_iter().filter(|known| !sources.contains(known)));
-        Ok(Some(Self { db, names, sources: all.into() }))
-    }
-
-    fn naming(&self) -> Naming<'_> {
-        Naming { names: &self.names, sources: &self.sources }
+        Ok(Some(Self { db, names, sources: Sources::new(all) }))
     }
 
     /// The next tick after `after_ms`, up to `until_ms`, without what it holds.
@@ -54,7 +50,8 @@ impl Reader {
     /// # Errors
     /// If the journal cannot be read.
     pub fn tick(&self, ms: i64) -> Result<Stored, JournalError> {
-        let naming = self.naming();
+        let sources = self.sources.all();
+        let naming = Naming { names: &self.names, sources: &sources };
         let mut frame = Frame::default();
         for body in self.db.frames(ms)? {
             let Frame { records, rejects } = Frame::decode(&body, naming)?;
@@ -71,7 +68,8 @@ impl Reader {
     /// # Errors
     /// If the journal cannot be read.
     pub fn facts_until(&self, ms: i64) -> Result<Vec<FactLine>, JournalError> {
-        self.db.facts(i64::MIN, ms, self.naming())
+        let sources = self.sources.all();
+        self.db.facts(i64::MIN, ms, Naming { names: &self.names, sources: &sources })
     }
 
     /// When the first fact was learned, ms.
@@ -96,7 +94,8 @@ impl Reader {
     /// # Errors
     /// If the journal cannot be read.
     pub fn kept(&self, moved_ms: i64, cut_ms: i64) -> Result<Option<Kept>, JournalError> {
-        let naming = self.naming();
+        let sources = self.sources.all();
+        let naming = Naming { names: &self.names, sources: &sources };
         let (bodies, recalls) = (self.db.kept(moved_ms)?, self.db.recalls(moved_ms, cut_ms)?);
         if bodies.is_none() && recalls.is_empty() {
             return Ok(None);

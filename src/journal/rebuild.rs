@@ -16,7 +16,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plumeline_pipelines::model::{Names, Record};
+use plumeline_pipelines::model::{Names, Record, Sources};
 use plumeline_sinks::delta::Rows;
 
 use super::db::Db;
@@ -133,7 +133,7 @@ impl Rebuild {
         let Self { db, folder, names, lock } = self;
         drop(db);
         fail::fail_point!("rebuild-finished");
-        Ok(Rebuilt { folder, names, sources: sources.into(), _lock: lock })
+        Ok(Rebuilt { folder, names, sources: Sources::new(sources.iter().cloned()), _lock: lock })
     }
 }
 
@@ -142,7 +142,7 @@ impl Rebuild {
 pub struct Rebuilt {
     folder: PathBuf,
     names: Arc<Names>,
-    sources: Arc<[Arc<str>]>,
+    sources: Sources,
     /// Holds the lock until it is in its place.
     _lock: File,
 }
@@ -154,7 +154,7 @@ impl Rebuilt {
     /// If it cannot be opened.
     pub fn reader(&self) -> Result<Reader, JournalError> {
         let db = Db::open_to_read(&place::part(&self.folder))?;
-        Ok(Reader { db, names: Arc::clone(&self.names), sources: Arc::clone(&self.sources) })
+        Ok(Reader { db, names: Arc::clone(&self.names), sources: self.sources.clone() })
     }
 
     /// Puts it in its place; says where that is.

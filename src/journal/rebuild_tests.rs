@@ -51,7 +51,7 @@ fn part<'p>(ms: i64, records: &'p [Record], positions: &'p [(u16, Position)]) ->
 }
 
 fn whole() -> Whole {
-    Whole { rules: rules("acme", &mut policy()), committed_ms: Some(9_000), last_index: 50 }
+    Whole { rules: rules("acme", &policy()), committed_ms: Some(9_000), last_index: 50 }
 }
 
 fn rebuilt(folder: &TempDir, names: &Arc<Names>) -> Rebuilt {

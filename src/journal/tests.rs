@@ -220,10 +220,18 @@ fn a_source_that_is_gone_keeps_its_name() {
     let only = ["new".into()];
     let opened = Journal::open(folder.path(), "acme", &mut policy(), &only, Arc::clone(&names));
     let (journal, _) = opened.unwrap();
-    let known: Vec<&str> = journal.sources().iter().map(|name| &**name).collect();
+    let known = journal.sources().all();
+    let known: Vec<&str> = known.iter().map(|name| &**name).collect();
     assert_eq!(known, ["new", "plant", "erp"]);
     let stored = journal.reader().unwrap().tick(5).unwrap();
     assert_eq!(stored.frame.records[0].arrival().source, 2);
+    // One that is added meanwhile is known to whoever reads already.
+    let reader = journal.reader().unwrap();
+    assert_eq!([journal.add_source("late").unwrap(), journal.add_source("erp").unwrap()], [3, 2]);
+    let Record::Reading(mut late) = reading(&names, 2) else { panic!("it is a reading") };
+    late.arrival.source = 3;
+    append(&journal, 6, &[Record::Reading(late)]);
+    assert_eq!(reader.tick(6).unwrap().frame.records[0].arrival().source, 3);
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(super) fn renamed(pipeline: &Pipeline, journal: &Journal) -> Result<(), Jour
         if !journal.positions(source.key())?.is_empty() {
             continue;
         }
-        for gone in journal.sources().iter().filter(|known| !is_there(known)) {
+        for gone in journal.sources().all().iter().filter(|known| !is_there(known)) {
             if journal.positions(gone)?.iter().any(|at| goes_on_from(&source.config, at)) {
                 let (was, name) = (gone.to_string(), source.name.clone());
                 return Err(JournalError::Renamed { name, was });

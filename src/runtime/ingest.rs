@@ -115,6 +115,7 @@ impl Ingest {
                 self.intake.poll_files();
                 next_files = monotonic() + FILES_EVERY;
             }
+            self.intake.start_imports();
             match gathered.and(self.commit().await) {
                 Ok(()) => {}
                 Err(error) => break Err(error),
@@ -148,7 +149,8 @@ impl Ingest {
                 tokio::time::sleep(pause).await;
                 continue;
             }
-            match tokio::time::timeout(pause, self.intake.receive()).await {
+            let may_import = self.handover.has_room() && !self.telemetry.rows_wait();
+            match tokio::time::timeout(pause, self.intake.receive(may_import)).await {
                 Ok(Some(batch)) => {
                     let now_ms = self.clock.now_ms();
                     self.intake.take(batch, now_ms);
@@ -193,7 +195,7 @@ impl Ingest {
         if insist(&self.journal, &part, patience).await?.is_err() {
             return Ok(());
         }
-        read_on(&mut self.positions, &positions, self.journal.sources());
+        read_on(&mut self.positions, &positions, &self.journal.sources().all());
         open.records.extend(records);
         open.facts.extend(facts);
         open.rejects.extend(rejects);
@@ -213,6 +215,7 @@ impl Ingest {
         self.last_ms = sealed.ms;
         // All parts up to here are of this tick, or of an earlier one.
         sealed.positions = Some(Arc::clone(&self.positions));
+        self.intake.note_imports(sealed.ms);
         self.telemetry.note_seal(sealed.ms);
         fail::fail_point!("seal");
         let has_feeder = self.handover.push(sealed);

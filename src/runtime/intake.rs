@@ -1,19 +1,25 @@
 //! What comes in between two commits of the journal: records, facts and rejects, with the receipts to give
 //! back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use plumeline_connectors::{Batch, FactChange, Receipt, SourceHandle};
 use plumeline_pipelines::model::{Fact, Outcome, Record, RejectEntry, RejectEvent};
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::handover::weight;
+use super::imports::history;
 use super::parked::Parked;
+use super::starter::Starter;
 use super::tables::Facts;
 use super::telemetry::Telemetry;
 use crate::config::Pipeline;
 use crate::journal::Learned;
+
+/// Batches of files of history that may wait: they are in no hurry.
+const IMPORTED_BATCHES_MAX: usize = 4;
 
 /// What is committed to the journal together.
 #[derive(Debug, Default)]
@@ -42,7 +48,10 @@ impl OpenPart {
 pub(super) struct Intake {
     facts: Facts,
     inbox: Receiver<Batch>,
-    sources: Vec<SourceHandle>,
+    sources: BTreeMap<u16, SourceHandle>,
+    starter: Starter,
+    /// Batches of files of history, and where those send them.
+    imports: (Sender<Batch>, Receiver<Batch>),
     parked: Parked,
     last_index: u64,
     open: OpenPart,
@@ -50,13 +59,13 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// Takes in what `sources` send to `inbox`; the newest record so far has number `last_index`.
+    /// Takes in what `sources` send to `inbox`, and those that `starter` adds; the newest record so far has number
+    /// `last_index`.
     #[must_use]
     pub(super) fn new(
         pipeline: &Pipeline,
         (mut facts, last_index): (Facts, u64),
-        inbox: Receiver<Batch>,
-        sources: Vec<SourceHandle>,
+        (inbox, sources, starter): (Receiver<Batch>, BTreeMap<u16, SourceHandle>, Starter),
         telemetry: Arc<Telemetry>,
     ) -> Self {
         facts.tell(&telemetry);
@@ -64,17 +73,24 @@ impl Intake {
         let mut parked = Parked::new(pipeline.max_parked);
         facts.store().meters().for_each(|meter| parked.register(meter));
         let open = OpenPart::default();
-        let mut intake = Self { facts, inbox, sources, parked, last_index, open, telemetry };
+        let imports = channel(IMPORTED_BATCHES_MAX);
+        let mut intake =
+            Self { facts, inbox, sources, starter, imports, parked, last_index, open, telemetry };
         intake.learn(None, first);
         intake
     }
 
-    /// The next batch; `None` when all sources have let go.
+    /// The next batch: a live one if there is one; `None` when all sources have let go.
     ///
     /// # Cancel safety
     /// Nothing is lost if it is dropped.
-    pub(super) async fn receive(&mut self) -> Option<Batch> {
-        self.inbox.recv().await
+    pub(super) async fn receive(&mut self, may_import: bool) -> Option<Batch> {
+        tokio::select! {
+            biased;
+            Some(batch) = self.inbox.recv() => Some(batch),
+            Some(batch) = self.imports.1.recv(), if may_import => Some(batch),
+            else => None,
+        }
     }
 
     /// What has come already.
@@ -107,6 +123,33 @@ impl Intake {
             self.open.records.push(record);
         }
         self.open.receipts.push((source, batch.receipt));
+    }
+
+    /// Starts with files of history that were asked for. *A disk of the journal that is full refuses one, too: it may
+    /// be asked for again.*
+    pub(super) fn start_imports(&mut self) {
+        let imports = self.telemetry.imports();
+        for path in imports.take_asked() {
+            let source = history(&path);
+            let started = self.starter.add(&source, &self.imports.0).map(|(number, handle)| {
+                tracing::info!(source = source.name, "a file of history is taken in");
+                self.telemetry.name_source(number, &source.name);
+                let status = Arc::clone(&handle.status);
+                // One that was read before has nothing more to acknowledge.
+                drop(self.sources.insert(number, handle));
+                status
+            });
+            imports.started(path, started.map_err(|error| crate::chain(&error)));
+        }
+    }
+
+    /// Notes where no file of history is being read, and all of those that were is taken in by the tick at `ms`.
+    pub(super) fn note_imports(&self, ms: i64) {
+        let imports = self.telemetry.imports();
+        // The last batch of a file is sent before it says so: looked at in this order, none is missed.
+        if imports.are_read() && self.imports.1.is_empty() {
+            imports.note_end(ms);
+        }
     }
 
     /// Looks whether files of tables have changed.
@@ -163,7 +206,7 @@ impl Intake {
     /// Gives receipts back.
     pub(super) fn acknowledge(&mut self, receipts: Vec<(u16, Receipt)>) {
         for (source, receipt) in receipts {
-            if let Some(source) = self.sources.get(usize::from(source)) {
+            if let Some(source) = self.sources.get(&source) {
                 source.ack(receipt);
             }
         }
@@ -173,15 +216,16 @@ impl Intake {
     #[must_use]
     pub(super) fn has_ended(&self) -> bool {
         // The last batch of a source is sent before it says so: looked at in this order, none is missed.
-        self.sources.iter().all(|source| source.status.ended.load(Ordering::Acquire))
+        self.sources.values().all(|source| source.status.ended.load(Ordering::Acquire))
             && self.facts.have_settled()
             && self.inbox.is_empty()
+            && self.imports.1.is_empty()
     }
 
     /// Stops all sources, at the same time; acknowledgements given before still go out.
     pub(super) async fn stop(&mut self) {
         let mut stopping = tokio::task::JoinSet::new();
-        for source in self.sources.drain(..) {
+        for source in std::mem::take(&mut self.sources).into_values() {
             stopping.spawn(source.stop());
         }
         while let Some(stopped) = stopping.join_next().await {

@@ -40,6 +40,7 @@ mod digests;
 mod error;
 mod feeder;
 mod handover;
+mod imports;
 mod ingest;
 mod intake;
 mod opening;
@@ -51,25 +52,28 @@ mod publisher;
 mod restater;
 mod restore;
 mod seal;
+mod starter;
 mod stash;
 mod tables;
 mod telemetry;
 mod whole;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use plumeline_connectors::{Context, SourceHandle};
+use plumeline_connectors::SourceHandle;
 use plumeline_pipelines::model::{Cause, Names, Tick};
 use plumeline_sinks::delta::{Lake, LakeConfig};
 use tokio::runtime::Handle;
 
 pub use clock::{Clock, WallClock, monotonic};
 pub use error::RunError;
+pub use imports::{Imports, Progress as ImportProgress, history};
 pub use progress::{Footprint, Progress};
 pub use proving::{Proven, prove};
 pub use telemetry::Telemetry;
@@ -88,6 +92,7 @@ use ingest::Ingest;
 use intake::Intake;
 use publisher::{Changed, Publisher};
 use restater::Restater;
+use starter::Starter;
 use tables::Facts;
 
 /// Batches that may wait for the ingest: a few thousand readings each, so some MB.
@@ -166,12 +171,15 @@ pub async fn start_until(
     }
     let desk = open_desk(&pipeline, restated.clone(), &names, &telemetry).await?;
     let (batches, inbox) = tokio::sync::mpsc::channel(BATCHES_MAX);
-    let sources = start_sources(&pipeline, &journal, &names, &clock, &batches)?;
+    let starter = Starter::new(&pipeline, &journal, &names, &clock);
+    let sources = start_sources(&pipeline, &starter, &batches, &telemetry)?;
     drop(batches);
-    telemetry.watch(&sources);
+    if restated.is_some() {
+        telemetry.take_imports();
+    }
 
-    let intake =
-        Intake::new(&pipeline, (facts, found.last_index), inbox, sources, Arc::clone(&telemetry));
+    let sources = (inbox, sources, starter);
+    let intake = Intake::new(&pipeline, (facts, found.last_index), sources, Arc::clone(&telemetry));
     let mut crew = Crew::default();
     let stop = Arc::clone(&crew.stop);
     let pipeline = &pipeline;
@@ -361,7 +369,7 @@ async fn open_lake(
     is_replay: bool,
 ) -> Result<Option<Lake>, RunError> {
     let Some(mut config) = pipeline.lake(is_replay) else { return Ok(None) };
-    config.source_names = journal.sources().iter().map(ToString::to_string).collect();
+    config.sources = journal.sources().clone();
     let names = Arc::clone(names);
     let opened = tokio::task::spawn_blocking(move || Lake::open(config, names)).await;
     Ok(Some(opened.map_err(|_| RunError::Ended("opening the ledger"))??))
@@ -383,29 +391,15 @@ async fn open_desk(
 
 fn start_sources(
     pipeline: &Pipeline,
-    journal: &Journal,
-    names: &Arc<Names>,
-    clock: &Arc<dyn Clock>,
+    starter: &Starter,
     batches: &tokio::sync::mpsc::Sender<plumeline_connectors::Batch>,
-) -> Result<Vec<SourceHandle>, RunError> {
-    let mut handles = Vec::new();
+    telemetry: &Telemetry,
+) -> Result<BTreeMap<u16, SourceHandle>, RunError> {
+    let mut handles = BTreeMap::new();
     for (index, source) in (0..).zip(&pipeline.sources) {
-        let clock = Arc::clone(clock);
-        let context = Context {
-            pipeline: pipeline.name.clone(),
-            name: source.name.clone(),
-            names: Arc::clone(names),
-            index,
-            out: batches.clone(),
-            clock: Arc::new(move || clock.now_ms()),
-            max_ahead_ms: pipeline.max_ahead_ms,
-            timezone: pipeline.timezone.clone(),
-            period_ms: pipeline.policy.period_ms,
-            resume: journal.positions(source.key())?,
-        };
-        let started = plumeline_connectors::start(source.config.clone(), context);
-        let cause = |cause| RunError::Source { name: source.name.clone(), cause };
-        handles.push(started.map_err(cause)?);
+        let handle = starter.start(source, index, batches)?;
+        telemetry.watch(index, &handle);
+        handles.insert(index, handle);
     }
     Ok(handles)
 }

@@ -11,6 +11,7 @@ use plumeline_sinks::delta::{CommitStats, Compacted};
 use plumeline_sinks::prometheus::{Metrics, Published, render};
 
 use super::clock::monotonic;
+use super::imports::{Imports, Progress as ImportProgress};
 use super::progress::{Footprint, Progress};
 use super::stash::{Restated, Sums};
 use crate::config::Pipeline;
@@ -26,8 +27,12 @@ const SEALS_NOTED_MAX: usize = 4096;
 pub struct Telemetry {
     /// The program's metrics.
     pub metrics: Metrics,
-    source_names: Vec<String>,
-    sources: Mutex<Vec<Arc<SourceStatus>>>,
+    pipeline: String,
+    source_names: Mutex<BTreeMap<u16, String>>,
+    sources: Mutex<BTreeMap<u16, Arc<SourceStatus>>>,
+    /// Whether files of history are taken in, and which.
+    takes_imports: AtomicBool,
+    imports: Imports,
     published: Mutex<Option<Arc<Published>>>,
     progress: Mutex<Progress>,
     restated: Mutex<Sums>,
@@ -52,16 +57,19 @@ impl Telemetry {
     #[must_use]
     pub fn new(pipeline: &Pipeline) -> Self {
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let source_names: Vec<String> = pipeline.sources.iter().map(|s| s.name.clone()).collect();
-        for source in &source_names {
+        for source in &pipeline.sources {
             for outcome in Outcome::ALL {
-                metrics.readings_total(source, outcome).inc_by(0);
+                metrics.readings_total(&source.name, outcome).inc_by(0);
             }
         }
+        let names = (0..).zip(pipeline.sources.iter().map(|source| source.name.clone()));
         Self {
             metrics,
-            source_names,
-            sources: Mutex::new(Vec::new()),
+            pipeline: pipeline.name.clone(),
+            source_names: Mutex::new(names.collect()),
+            sources: Mutex::new(BTreeMap::new()),
+            takes_imports: AtomicBool::new(false),
+            imports: Imports::default(),
             published: Mutex::new(None),
             progress: Mutex::new(Progress::default()),
             restated: Mutex::new(Sums::default()),
@@ -78,16 +86,54 @@ impl Telemetry {
         }
     }
 
-    /// Shows how these sources do from now on.
-    pub fn watch(&self, sources: &[SourceHandle]) {
-        *lock(&self.sources) = sources.iter().map(|source| Arc::clone(&source.status)).collect();
+    /// The pipeline's name.
+    #[must_use]
+    pub fn pipeline(&self) -> &str {
+        &self.pipeline
+    }
+
+    /// Shows how a source does from now on.
+    pub fn watch(&self, number: u16, source: &SourceHandle) {
+        lock(&self.sources).insert(number, Arc::clone(&source.status));
+    }
+
+    /// What is counted of a source is shown under this name.
+    pub fn name_source(&self, number: u16, name: &str) {
+        lock(&self.source_names).insert(number, name.to_owned());
+    }
+
+    /// Files of history are taken in from now on.
+    pub fn take_imports(&self) {
+        self.takes_imports.store(true, Ordering::Release);
+    }
+
+    /// Files of history.
+    pub fn imports(&self) -> &Imports {
+        &self.imports
+    }
+
+    /// Whether files of history are taken in: where there are tables of readings.
+    #[must_use]
+    pub fn takes_imports(&self) -> bool {
+        self.takes_imports.load(Ordering::Acquire)
+    }
+
+    /// How far files of history have come.
+    #[must_use]
+    pub fn import_progress(&self) -> ImportProgress {
+        ImportProgress {
+            pending: self.pending(),
+            permille: self.restating(),
+            records: self.progress().outcomes.values().sum(),
+            ..self.imports.progress(self.committed_ms())
+        }
     }
 
     /// Bytes that sources have read of their files.
     #[must_use]
     pub fn read_bytes(&self) -> u64 {
         let sources = lock(&self.sources);
-        sources.iter().map(|source| source.read_bytes.load(Ordering::Relaxed)).sum()
+        sources.values().map(|source| source.read_bytes.load(Ordering::Relaxed)).sum()
     }
 
     /// Counts elements of a source.
@@ -95,7 +141,7 @@ impl Telemetry {
         if count == 0 {
             return;
         }
-        if let Some(name) = self.source_names.get(usize::from(source)) {
+        if let Some(name) = lock(&self.source_names).get(&source) {
             self.metrics.readings_total(name, outcome).inc_by(count);
         }
         *lock(&self.progress).outcomes.entry(outcome.name()).or_default() += count;
@@ -301,18 +347,26 @@ impl Telemetry {
         lock(&self.progress).clone()
     }
 
+    fn named_sources(&self) -> Vec<(String, Arc<SourceStatus>)> {
+        let (names, sources) = (lock(&self.source_names), lock(&self.sources));
+        let pair = |(number, status): (&u16, &Arc<SourceStatus>)| {
+            Some((names.get(number)?.clone(), Arc::clone(status)))
+        };
+        sources.iter().filter_map(pair).collect()
+    }
+
     /// The page of `/metrics`.
     #[must_use]
     pub fn metrics_page(&self) -> String {
-        for (name, status) in self.source_names.iter().zip(lock(&self.sources).iter()) {
+        for (name, status) in self.named_sources() {
             let connected = status.connected.load(Ordering::Relaxed);
-            self.metrics.source_connected(name).set(i64::from(connected));
+            self.metrics.source_connected(&name).set(i64::from(connected));
             let last_ms = status.last_message_ms.load(Ordering::Relaxed);
             if last_ms > 0 {
-                self.metrics.source_last_message_timestamp(name).set(seconds(last_ms));
+                self.metrics.source_last_message_timestamp(&name).set(seconds(last_ms));
             }
             for (partition, records) in status.lag() {
-                self.metrics.kafka_lag(name, &partition.to_string()).set(records);
+                self.metrics.kafka_lag(&name, &partition.to_string()).set(records);
             }
         }
         let published = lock(&self.published).clone();
@@ -324,7 +378,7 @@ impl Telemetry {
     pub fn readiness(&self) -> (bool, String) {
         let mut body = String::new();
         let mut is_ready = true;
-        for (name, status) in self.source_names.iter().zip(lock(&self.sources).iter()) {
+        for (name, status) in self.named_sources() {
             let ended = status.ended.load(Ordering::Acquire);
             if let Some(problem) = status.problem() {
                 is_ready = false;

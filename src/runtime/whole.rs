@@ -72,7 +72,7 @@ fn covers(policy: &Policy, has_ledger: bool, window: u8, ms: i64) -> bool {
 #[cfg(test)]
 mod tests {
     use plumeline_pipelines::model::time::DAY_MS;
-    use plumeline_pipelines::model::{Calendar, Gas, GwpSet, Id, Method, Retain};
+    use plumeline_pipelines::model::{Calendar, Gas, GwpSet, Id, Method, Retain, ToDate, Wide};
 
     use super::*;
 
@@ -86,11 +86,7 @@ mod tests {
             retain: retain.expect("it is longer"),
             samples_ms: DAY_MS,
             windows_ms: vec![DAY_MS, 30 * DAY_MS],
-            calendar: Calendar::new(
-                "UTC",
-                months_ms,
-                vec![plumeline_pipelines::model::ToDate::Month],
-            ),
+            calendar: Calendar::new("UTC", months_ms, vec![ToDate::Month]),
             gwp: GwpSet::Ar6,
         }
     }
@@ -104,8 +100,7 @@ mod tests {
             method: Method::Any,
             gas: Gas::Co2e,
         };
-        let mut change = Emission::default();
-        change.co2e = plumeline_pipelines::model::Wide::new(kg);
+        let change = Emission { co2e: Wide::new(kg), ..Emission::default() };
         WindowEntry { key, tick: Tick::ZERO, change }
     }
 

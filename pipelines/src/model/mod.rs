@@ -11,6 +11,7 @@ pub mod policy;
 pub mod quantity;
 pub mod record;
 pub mod retain;
+pub mod sources;
 pub mod time;
 pub mod unit;
 
@@ -29,5 +30,6 @@ pub use policy::Policy;
 pub use quantity::{Emission, Measure, Rate, Wide};
 pub use record::{ActivityRecord, Arrival, Outcome, Quality, Reading, Record, Subject};
 pub use retain::Retain;
+pub use sources::Sources;
 pub use time::{Cause, Period, Tick};
 pub use unit::{Dimension, Unit, UnitError};

@@ -18,7 +18,7 @@ use arrow::array::{
 use arrow::datatypes::Int32Type;
 use jiff::tz::TimeZone;
 use plumeline_pipelines::model::time::DAY_MS;
-use plumeline_pipelines::model::{Id, Names, Policy, Tick};
+use plumeline_pipelines::model::{Id, Names, Policy, Sources, Tick};
 
 use super::error::LakeError;
 use super::table::{Kind, TableName};
@@ -81,7 +81,7 @@ fn slot(id: u32) -> usize {
 pub(super) struct Encoder {
     pub(super) ranks: Ranks,
     pub(super) policy: Policy,
-    pub(super) source_names: Vec<String>,
+    pub(super) sources: Sources,
     pub(super) cut: Tick,
     days: Days,
     /// By id: its dictionary key in the column at hand, or [`UNSEEN`].
@@ -91,11 +91,11 @@ pub(super) struct Encoder {
 const UNSEEN: i32 = -1;
 
 impl Encoder {
-    pub(super) fn new(policy: Policy, timezone: TimeZone, source_names: Vec<String>) -> Self {
+    pub(super) fn new(policy: Policy, timezone: TimeZone, sources: Sources) -> Self {
         Self {
             ranks: Ranks::default(),
             policy,
-            source_names,
+            sources,
             cut: Tick::ZERO,
             days: Days::new(timezone),
             keys: Vec::new(),
@@ -325,7 +325,7 @@ mod tests {
         let names = Names::new();
         let [a, b, c] = ["a", "b", "c"].map(|name| names.intern(name));
         let policy = super::super::tests::policy();
-        let mut encoder = Encoder::new(policy, TimeZone::UTC, Vec::new());
+        let mut encoder = Encoder::new(policy, TimeZone::UTC, Sources::default());
         encoder.ranks.refresh(&names);
         for ids in [vec![c, a, c], vec![b], vec![]] {
             let array = encoder.names(ids.iter().copied());

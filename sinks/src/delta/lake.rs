@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::tz::TimeZone;
-use plumeline_pipelines::model::{Names, Policy, Tick};
+use plumeline_pipelines::model::{Names, Policy, Sources, Tick};
 
 use super::cut::CutWriter;
 use super::encoder::Encoder;
@@ -33,7 +33,7 @@ pub struct LakeConfig {
     /// Length of a period, and the GWP set.
     pub policy: Policy,
     /// By source index: the column `source`.
-    pub source_names: Vec<String>,
+    pub sources: Sources,
     /// Whether rows for `readings` are written; the table exists in any case.
     pub readings: bool,
     /// Whether ticks come from a replay clock. Tables are marked with it, and the other kind's are
@@ -151,8 +151,7 @@ impl Lake {
         fail::fail_point!("lake-opened");
         let proof = logs[&TableName::Activity].proof(&engine)?;
         let lacks_readings = !config.readings || proof.is_some_and(|proof| proof.lacks_readings);
-        let LakeConfig { compression, pipeline, timezone, policy, source_names, readings, .. } =
-            config;
+        let LakeConfig { compression, pipeline, timezone, policy, sources, readings, .. } = config;
         Ok(Self {
             shared: Arc::new(Shared {
                 engine,
@@ -160,10 +159,7 @@ impl Lake {
                 options: FileOptions { compression, pipeline },
                 has_readings: readings,
                 lacks_readings,
-                state: Mutex::new(State {
-                    logs,
-                    encoder: Encoder::new(policy, timezone, source_names),
-                }),
+                state: Mutex::new(State { logs, encoder: Encoder::new(policy, timezone, sources) }),
                 vacuum: Mutex::new(Some(Vacuum::default())),
             }),
         })

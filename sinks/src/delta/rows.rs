@@ -292,14 +292,15 @@ impl Row for RejectEntry {
     }
 
     fn columns(rows: &[Self], encoder: &mut Encoder) -> Result<Vec<ArrayRef>, LakeError> {
-        let ids = rows
-            .iter()
-            .map(|row| format!("{}/{}/{}", source(encoder, row.source), row.position, row.element));
+        let sources = encoder.sources.all();
+        let ids = rows.iter().map(|row| {
+            format!("{}/{}/{}", source(&sources, row.source), row.position, row.element)
+        });
         Ok(vec![
             encoder.recorded_at(rows.len()),
             Arc::new(StringArray::from_iter_values(ids)),
             labels(rows.iter().map(|row| row.event.name())),
-            labels(rows.iter().map(|row| source(encoder, row.source))),
+            labels(rows.iter().map(|row| source(&sources, row.source))),
             longs(rows.iter().map(|row| position(row.position))),
             longs(rows.iter().map(|row| row.element.into())),
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.reason))),
@@ -353,8 +354,9 @@ fn arrival_columns<R>(
     encoder: &Encoder,
 ) -> [ArrayRef; 5] {
     let arrivals = || rows.iter().map(|row| arrival(&row.record));
+    let sources = encoder.sources.all();
     [
-        labels(arrivals().map(|arrival| source(encoder, arrival.source))),
+        labels(arrivals().map(|arrival| source(&sources, arrival.source))),
         longs(arrivals().map(|arrival| position(arrival.position))),
         labels(rows.iter().map(|row| row.outcome.name())),
         times(rows.iter().map(|row| row.received_ms)),
@@ -367,8 +369,8 @@ fn mass(gas: Gas, mass: i128) -> Option<i128> {
     gas.has_mass().then_some(mass)
 }
 
-fn source(encoder: &Encoder, index: u16) -> &str {
-    encoder.source_names.get(usize::from(index)).map_or("", String::as_str)
+fn source(sources: &[Arc<str>], index: u16) -> &str {
+    sources.get(usize::from(index)).map_or("", |name| name)
 }
 
 /// Kafka offsets are 63 bits and counts never get there.

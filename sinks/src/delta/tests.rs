@@ -12,7 +12,7 @@ use plumeline_pipelines::model::{
     Emission, EmissionEntry, EmissionKey, Fact, FactorRow, FootprintEntry, FootprintKey, Gas,
     GwpSet, Id, Line, Measure, MeterKind, MeterRow, Method, Names, NodeRow, Outcome, PendingCause,
     PendingEntry, Policy, Quality, Reading, ReadingEntry, Reason, RejectEntry, RejectEvent,
-    RestatedEntry, Retain, StampSide, Subject, Tick, Unit, Validity,
+    RestatedEntry, Retain, Sources, StampSide, Subject, Tick, Unit, Validity,
 };
 use url::Url;
 
@@ -45,7 +45,7 @@ pub(super) fn config(url: &str) -> LakeConfig {
         pipeline: "acme".into(),
         timezone: TimeZone::UTC,
         policy: policy(),
-        source_names: vec!["plant".into(), "erp".into()],
+        sources: Sources::new(["plant", "erp"]),
         readings: true,
         replay_clock: false,
         workers: 2,

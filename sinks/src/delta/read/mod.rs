@@ -165,7 +165,7 @@ impl LakeReader {
         let total = files.len();
         let (files, merged): (Vec<_>, Vec<_>) =
             files.into_iter().partition(LiveFile::is_of_one_cut);
-        let sources = RefCell::new(config.source_names.clone());
+        let sources = RefCell::new(config.sources.all().iter().map(ToString::to_string).collect());
         Ok(Self {
             engine,
             config,
