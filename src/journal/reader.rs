@@ -37,7 +37,7 @@ impl Reader {
         Ok(Some(Self { db, names, sources: all.into() }))
     }
 
-    fn naming(&self) -> Naming<'_> {
+    pub(super) fn naming(&self) -> Naming<'_> {
         Naming { names: &self.names, sources: &self.sources }
     }
 

@@ -188,6 +188,7 @@ impl Ingest {
             rejects: &rejects,
             facts: &facts,
             positions: &positions,
+            aliases: None,
         };
         let patience = Patience::new(Target::Journal, &self.telemetry, &self.stop);
         if insist(&self.journal, &part, patience).await?.is_err() {
