@@ -89,7 +89,7 @@ fn append_old(pipeline: &Pipeline) {
         };
         let records: Vec<_> = (0..a_frame).map(reading).collect();
         let (rejects, facts, positions) = (&[], &[], &[]);
-        let part = Part { ms, records: &records, rejects, facts, positions };
+        let part = Part { ms, records: &records, rejects, facts, positions, aliases: None };
         journal.append(&part).expect("the disk has room");
     }
 }

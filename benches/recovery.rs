@@ -165,7 +165,7 @@ impl History {
                 due -= size;
                 let records: Vec<_> = (0..size).map(|_| self.next(start_ms)).collect();
                 let (rejects, facts, positions) = (&[], &[], &[]);
-                let part = Part { ms, records: &records, rejects, facts, positions };
+                let part = Part { ms, records: &records, rejects, facts, positions, aliases: None };
                 self.journal.append(&part).expect("the disk has room");
             }
             if left == 0 || (ms - start_ms) % CUT_MS == 0 {

@@ -19,7 +19,7 @@ use plumeline_sinks::delta::Rows;
 use thiserror::Error;
 
 use crate::config::{Pipeline, Problems};
-use crate::facts::{FactStore, Reach, Terms, read_tables};
+use crate::facts::{AliasChange, Applied, FactStore, Reach, Terms, read_tables};
 use crate::journal::{JournalError, Learned, Reader};
 use crate::restate::{Base, Periods, Request, RestateError, SHARE_ROWS, restate};
 
@@ -44,6 +44,8 @@ pub enum ReviewError {
 pub struct Edit {
     /// What it touches, by table.
     pub reach: Vec<Reach>,
+    /// Other names of meters that are new, or are none any more.
+    pub aliases: Vec<AliasChange>,
     /// What is probably not meant so.
     pub warnings: Problems,
     /// Facts that are learned (1) and taken back (-1).
@@ -66,6 +68,7 @@ impl Edit {
             let Learned { source, change } = line.learned;
             store.recall(source, &change);
         }
+        store.recall_aliases(&reader.aliases()?.meters);
         let (timezone, period_ms) = (&pipeline.timezone, pipeline.policy.period_ms);
         let before = reader.timezone_before(timezone.iana_name().unwrap_or("UTC"))?;
         let before = before.and_then(|before| TimeZone::get(&before.name).ok());
@@ -73,15 +76,16 @@ impl Edit {
         let files = read_tables(&pipeline.tables, terms, before.as_ref());
         let files = files.map_err(ReviewError::Tables)?;
         let applied = store.plan(&files).map_err(ReviewError::Tables)?.applied;
-        let reach = Reach::of(&store, &applied.changes);
-        let changes = applied.changes.into_iter().map(FactChange::diff).collect();
-        Ok(Self { reach, warnings: applied.warnings, changes })
+        let reach = Reach::of(&store, &applied);
+        let Applied { changes, aliases, warnings } = applied;
+        let changes = changes.into_iter().map(FactChange::diff).collect();
+        Ok(Self { reach, aliases, warnings, changes })
     }
 
     /// Whether nothing was edited.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        self.changes.is_empty()
+        self.changes.is_empty() && self.aliases.is_empty()
     }
 
     /// What it would change of all that has settled by the newest commit goes to `give`; says how many entries. Memory

@@ -117,6 +117,34 @@ fn rows_of_tables_restate() {
 }
 
 #[test]
+fn aliases_of_a_meter_restate() {
+    // That all of it is booked, and once, is `tests/aliases.rs`.
+    let follow = FILE_SOURCE.to_owned() + "follow = true\n";
+    let rig = Rig::plain(&follow, "1s");
+    rig.write("readings.jsonl", lines(0..20).replace("m-3", "renamed"));
+    let running = rig.run();
+    running.wait_for("history", "booked", 15);
+    running.wait_for("history", "parked", 5);
+    let meters = std::fs::read_to_string(rig.path("meters.csv")).unwrap();
+    let aliased = meters.replace("withdrawn\n", "withdrawn,aliases\n").replace("1,\n", "1,,\n");
+    rig.write(
+        "meters.csv",
+        aliased.replace(
+            "m-3,plant,interval,kWh,1m,grid,2020-01-01,,1,,",
+            "m-3,plant,interval,kWh,1m,grid,2020-01-01,,1,,renamed",
+        ),
+    );
+    let labels = [("org_node", "acme"), ("window", "7d"), ("scope", "2")];
+    let grams = (energy(20) * 500).to_string();
+    wait_until("what waited to be booked", LIMIT, || {
+        running.metric("ghg_emissions_co2e_grams", &labels).as_ref() == Some(&grams)
+    });
+    running.stop();
+    rig.verify();
+    assert_chain(&rig);
+}
+
+#[test]
 fn another_timezone_moves_the_dates_of_tables_and_restates_what_differs() {
     assert_timezone_restates(|_| {});
     // Also where the state folder was lost meanwhile.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use plumeline::facts::AliasChange;
 use plumeline::review::Edit;
 use plumeline::runtime::Until;
 use plumeline::{chain, http};
@@ -30,6 +31,18 @@ pub(crate) fn diff(path: &Path) -> Result<ExitCode, String> {
             ""
         };
         say(out, &format!("{reach}{waits}"));
+    }
+    for AliasChange { meter, alias, withdrawn } in &edit.aliases {
+        let [meter, alias] = [meter, alias].map(|id| names.name(*id));
+        let told = if *withdrawn {
+            format!("`{alias}` is no name of meter `{meter}` any more: what came under it stays")
+        } else {
+            // What it books is known once it is taken in: it is not among the kg below.
+            format!(
+                "`{alias}` is a name of meter `{meter}`: what came under it within retain is booked as well"
+            )
+        };
+        say(out, &told);
     }
     if !edit.warnings.is_empty() {
         say(out, edit.warnings.to_string().trim_end());

@@ -140,7 +140,7 @@ pub(super) const TABLES: Section = Section {
             Path,
             Means("meters come from a Kafka topic, or there are none"),
             "\"meters.csv\"",
-            "Which meter counts what, and for whom.",
+            "Which meter counts what, and for whom. Its column `aliases`, which files alone have, holds other names that readings of the meter come under, such as `m-100;m-101`: of a device that was renamed.",
         ),
         key(
             "factors",

@@ -34,12 +34,17 @@ const fn line(key: &'static str, change: Change, words: &'static str) -> Line {
 const ANEW: &str = "put the old value back, or begin anew under another name, state_dir and url";
 
 /// The table.
-pub const LINES: [Line; 15] = [
+pub const LINES: [Line; 16] = [
     line("workers", Change::Free, "the same entries, whatever their number"),
     line("windows", Change::Free, "the new ones are there once the state is restored"),
     line("listen", Change::Free, "with the next start"),
     line("commit_every", Change::Free, "cuts follow at the new pace"),
     line("rows of tables", Change::Restates, "from their validity on, while the pipeline runs"),
+    line(
+        "aliases of a meter",
+        Change::Restates,
+        "what came under a new one within `retain` is booked as the meter's; one that goes takes nothing along",
+    ),
     line(
         "timezone",
         Change::Restates,

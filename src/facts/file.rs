@@ -2,7 +2,7 @@
 //!
 //! Comma-separated, UTF-8, with a header line; quotes as in RFC 4180. Columns may stand in any order,
 //! optional ones may be left out, and an empty cell is an absent one. What a cell means is told by the same
-//! function that reads facts from topics.
+//! function that reads facts from topics; the column `aliases` is a file's alone ([`super::aliases`]).
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -11,9 +11,9 @@ use std::sync::Arc;
 use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Trim};
 use jiff::tz::TimeZone;
 use plumeline_connectors::decode::fact::{columns, fact_from_fields};
-use plumeline_pipelines::model::Names;
+use plumeline_pipelines::model::{Id, Names};
 
-use super::{FactChange, Table, table_name};
+use super::{FactChange, Table, aliases, key_of, table_name};
 use crate::config::{Problem, Problems, nearest};
 
 /// Bytes of a table's file; a larger one belongs on a topic.
@@ -26,6 +26,8 @@ pub struct ReadRow {
     pub change: FactChange,
     /// The line it starts on.
     pub line: usize,
+    /// Other names of its meter.
+    pub aliases: Vec<Id>,
 }
 
 /// A table's file, each row good by itself.
@@ -120,7 +122,10 @@ fn header<'a>(
             return None;
         }
     };
-    let known = columns(table);
+    let mut known = columns(table).to_vec();
+    if table == Table::Meters {
+        known.push(aliases::COLUMN);
+    }
     let mut wrong = |message: String, remedy: String| {
         problems.push(Problem::error(file, message, remedy).at(1).about("header"));
     };
@@ -181,11 +186,25 @@ fn row(
         let index = header.columns.iter().position(|column| column == name)?;
         record.get(index).filter(|cell| !cell.is_empty()).map(Cow::Borrowed)
     };
-    match fact_from_fields(header.table, &cell, terms.names, terms.timezone, terms.period_ms) {
-        Ok(change) => Some(ReadRow { change, line }),
+    let mut wrong = |column: String, message: String, remedy: String| {
+        problems.push(Problem::error(header.file, message, remedy).at(line).about(column));
+    };
+    let read = fact_from_fields(header.table, &cell, terms.names, terms.timezone, terms.period_ms);
+    let change = match read {
+        Ok(change) => change,
         Err(error) => {
-            let problem = Problem::error(header.file, error.message, error.remedy).at(line);
-            problems.push(problem.about(error.column));
+            wrong(error.column, error.message, error.remedy);
+            return None;
+        }
+    };
+    let aliases = cell(aliases::COLUMN).map_or_else(
+        || Ok(Vec::new()),
+        |text| aliases::names_in(&text, key_of(&change.fact), terms.names),
+    );
+    match aliases {
+        Ok(aliases) => Some(ReadRow { change, line, aliases }),
+        Err((message, remedy)) => {
+            wrong(aliases::COLUMN.to_owned(), message, remedy);
             None
         }
     }

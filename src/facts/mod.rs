@@ -5,12 +5,14 @@
 //! factors.csv ┼─► file ─► store ─► changes for the dataflow
 //! nodes.csv ──┘    rows    rules: within a table
 //!    watch                 joins: between tables
+//!                          aliases: other names of meters
 //! topics ─────────────────►
 //! ```
 //!
 //! A table is checked as a whole and with the others, and applied as a whole or not at all: the last good
 //! rows stay. What is wrong is told by file and line, all at once.
 
+mod aliases;
 mod file;
 mod joins;
 mod reach;
@@ -23,6 +25,7 @@ mod watch;
 
 use std::path::PathBuf;
 
+pub use aliases::AliasChange;
 pub use file::{FILE_BYTES_MAX, ReadRow, TableFile, Terms, read_bytes, read_file};
 pub use joins::{Books, Setting, joins};
 pub use plumeline_connectors::decode::fact::{FactChange, Table};

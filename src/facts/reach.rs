@@ -5,7 +5,7 @@ use std::fmt;
 
 use plumeline_pipelines::model::{Fact, Id};
 
-use super::{FactChange, FactStore, TABLES, Table, table_name};
+use super::{Applied, FactStore, TABLES, Table, table_name};
 
 /// Keys that any edit may touch, whatever their share: small tables are edited by hand.
 const KEYS_FREE: usize = 10;
@@ -28,14 +28,18 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// What `changes` do to each table of `store`, which does not know them yet; tables they leave alone are left
-    /// out.
+    /// What `applied` does to each table of `store`, which does not know it yet; tables it leaves alone are left out.
+    /// *Another name of a meter moves readings to it, which nothing takes back: it touches its key.*
     #[must_use]
-    pub fn of(store: &FactStore, changes: &[FactChange]) -> Vec<Self> {
+    pub fn of(store: &FactStore, applied: &Applied) -> Vec<Self> {
+        let Applied { changes, aliases, .. } = applied;
         let counts = store.counts();
         let reach = |table: Table| {
             let of_table = || changes.iter().filter(move |change| table_of(&change.fact) == table);
-            let ids: BTreeSet<_> = of_table().map(|change| key_of(&change.fact)).collect();
+            let mut ids: BTreeSet<_> = of_table().map(|change| key_of(&change.fact)).collect();
+            if table == Table::Meters {
+                ids.extend(aliases.iter().map(|change| change.meter));
+            }
             let touched = ids.iter().filter(|id| store.has_key(table, **id)).count();
             let keys = match table {
                 Table::Meters => counts[0],

@@ -23,6 +23,9 @@ use jiff::tz::TimeZone;
 use plumeline_connectors::config::Carries;
 use plumeline_pipelines::model::{Fact, GwpSet, Id, Names, NodeRow};
 
+use super::aliases::{
+    Alias, AliasChange, Aliases, differences as alias_differences, is_taken, of_file,
+};
 use super::file::TableFile;
 use super::joins::{Books, Setting, joins};
 use super::reach::table_of;
@@ -45,6 +48,8 @@ pub struct FactStore {
     carriers: Vec<(u16, Table)>,
     sources: Vec<Arc<str>>,
     books: Books,
+    /// Other names of meters.
+    aliases: Aliases,
 }
 
 /// What applying files did.
@@ -52,6 +57,8 @@ pub struct FactStore {
 pub struct Applied {
     /// Rows to insert and to take back, withdrawals first.
     pub changes: Vec<FactChange>,
+    /// Other names of meters that are new, or are none any more.
+    pub aliases: Vec<AliasChange>,
     /// What is probably not meant so.
     pub warnings: Problems,
 }
@@ -60,6 +67,7 @@ pub struct Applied {
 #[derive(Clone, Debug)]
 pub struct Plan {
     books: Books,
+    aliases: Aliases,
     /// The changes and warnings.
     pub applied: Applied,
 }
@@ -84,6 +92,7 @@ impl FactStore {
             come_later: carried.filter_map(Carries::table).collect(),
             sources: pipeline.sources.iter().map(|source| Arc::from(&*source.name)).collect(),
             books: Books::default(),
+            aliases: Aliases::new(),
         }
     }
 
@@ -157,6 +166,19 @@ impl FactStore {
         carriers.next().is_none().then_some(Origin::Source(*index))
     }
 
+    /// Takes in other names of meters that were known before a restart.
+    pub fn recall_aliases(&mut self, meters: &BTreeMap<Id, Id>) {
+        let place = || Place { file: "the journal".into(), line: None, origin: Origin::File };
+        let alias = |(alias, meter): (&Id, &Id)| (*alias, Alias { meter: *meter, place: place() });
+        self.aliases = meters.iter().map(alias).collect();
+    }
+
+    /// Other names of meters, each with its meter.
+    #[must_use]
+    pub fn aliases(&self) -> BTreeMap<Id, Id> {
+        self.aliases.iter().map(|(alias, Alias { meter, .. })| (*alias, *meter)).collect()
+    }
+
     /// The meters that have rows.
     pub fn meters(&self) -> impl Iterator<Item = Id> {
         self.books.meters.keys().copied()
@@ -186,6 +208,10 @@ impl FactStore {
                 Table::Nodes => self.replace(&mut next.nodes, file, &mut problems),
             }
         }
+        let mut aliases = self.aliases.clone();
+        for file in files.iter().filter(|file| file.table == Table::Meters) {
+            aliases = of_file(file, &next.meters, self.words(), &mut problems);
+        }
         self.rules(&next, &mut problems);
         if problems.errors() > 0 {
             return Err(problems);
@@ -196,12 +222,18 @@ impl FactStore {
             differences(&self.books.meters, &next.meters, takes_back, &mut changes);
             differences(&self.books.factors, &next.factors, takes_back, &mut changes);
         }
-        Ok(Plan { books: next, applied: Applied { changes, warnings: problems } })
+        let applied = Applied {
+            changes,
+            aliases: alias_differences(&self.aliases, &aliases),
+            warnings: problems,
+        };
+        Ok(Plan { books: next, aliases, applied })
     }
 
     /// Does what was planned, if nothing was applied since.
     pub fn accept(&mut self, plan: Plan) -> Applied {
         self.books = plan.books;
+        self.aliases = plan.aliases;
         plan.applied
     }
 
@@ -217,8 +249,8 @@ impl FactStore {
     /// empty if that says nothing new.
     ///
     /// # Errors
-    /// If its key belongs to a file or another source, it contradicts a row of equal revision, or it
-    /// closes a cycle of nodes.
+    /// If its key belongs to a file or another source or is another name of a meter, it contradicts a row of
+    /// equal revision, or it closes a cycle of nodes.
     pub fn apply_change(
         &mut self,
         source: u16,
@@ -232,7 +264,12 @@ impl FactStore {
         let words = Words { names: &names, timezone: &timezone };
         let withdrawn = change.withdrawn;
         match &change.fact {
-            Fact::Meter(row) => one(&mut self.books.meters, row, withdrawn, &place, words),
+            Fact::Meter(row) => {
+                if let Some(alias) = self.aliases.get(&row.meter).filter(|_| !withdrawn) {
+                    return Err(is_taken(row, &place, alias, words));
+                }
+                one(&mut self.books.meters, row, withdrawn, &place, words)
+            }
             Fact::Factor(row) => one(&mut self.books.factors, row, withdrawn, &place, words),
             Fact::Node(row) => {
                 let before = self.books.nodes.get(&row.node).cloned();

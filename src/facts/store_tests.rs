@@ -44,6 +44,7 @@ fn file(changes: &[&FactChange]) -> TableFile {
     let row = |(index, change): (usize, &&FactChange)| ReadRow {
         change: (*change).clone(),
         line: index + 2,
+        aliases: Vec::new(),
     };
     let rows = changes.iter().enumerate().map(row).collect();
     TableFile { table: Table::Nodes, file: "n.csv".into(), rows, before: Vec::new() }

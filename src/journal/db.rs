@@ -1,5 +1,6 @@
 //! The journal's file: what is in it, and the only statements that touch it.
 
+mod again;
 mod proposals;
 
 use std::path::Path;
@@ -11,6 +12,7 @@ use plumeline_pipelines::model::Record;
 use plumeline_sinks::delta::Positions;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::aliases::ALIASES;
 use super::fact;
 use super::frame::{Frame, Naming};
 use super::{FactLine, JournalError, Learned, Part};
@@ -187,7 +189,7 @@ impl Db {
         part: &Part<'_>,
         naming: Naming<'_>,
     ) -> Result<(), JournalError> {
-        let Part { ms, records, rejects, facts, positions } = *part;
+        let Part { ms, records, rejects, facts, positions, aliases } = *part;
         let body = (!records.is_empty() || !rejects.is_empty())
             .then(|| Frame::encode(records, rejects, naming));
         let transaction = self.0.transaction()?;
@@ -226,6 +228,10 @@ impl Db {
             transaction
                 .prepare("INSERT OR REPLACE INTO positions VALUES (?1, ?2, ?3)")?
                 .execute(params![source, stream, at])?;
+        }
+        if let Some(aliases) = aliases {
+            let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";
+            transaction.execute(sql, [ALIASES, &aliases.write(naming.names)])?;
         }
         fail::fail_point!("journal-append-open");
         transaction.commit()?;

@@ -80,11 +80,30 @@ impl Frame {
     /// # Errors
     /// If they are not what [`Self::encode`] made.
     pub fn decode(bytes: &[u8], naming: Naming<'_>) -> Result<Self, Torn> {
-        let mut plain = Vec::new();
-        let read = FrameDecoder::new(bytes).take(FRAME_BYTES_MAX).read_to_end(&mut plain);
-        read.map_err(|_| Torn("they do not decompress, or not to what was compressed"))?;
+        let plain = decompressed(bytes)?;
         let mut bytes = In(&plain);
-        let texts = (0..bytes.length()?).map(|_| bytes.text()).collect::<Result<Vec<_>, _>>()?;
+        let texts = texts(&mut bytes)?;
+        Self::read(bytes, texts, naming)
+    }
+
+    /// [`Self::decode`], if any of its names `is_wanted`.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn decode_if(
+        bytes: &[u8],
+        naming: Naming<'_>,
+        is_wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Option<Self>, Torn> {
+        let plain = decompressed(bytes)?;
+        let mut bytes = In(&plain);
+        let texts = texts(&mut bytes)?;
+        let is_wanted = texts.iter().any(|text| is_wanted(text));
+        is_wanted.then(|| Self::read(bytes, texts, naming)).transpose()
+    }
+
+    /// What follows the dictionary.
+    fn read(mut bytes: In<'_>, texts: Vec<&[u8]>, naming: Naming<'_>) -> Result<Self, Torn> {
         let meanings = Meanings::new(texts, naming)?;
         let mut records = read_readings(&mut bytes, &meanings)?;
         let activities = read_activities(&mut bytes, &meanings)?;
@@ -98,6 +117,18 @@ impl Frame {
         }
         Ok(Self { records, rejects })
     }
+}
+
+fn decompressed(bytes: &[u8]) -> Result<Vec<u8>, Torn> {
+    let mut plain = Vec::new();
+    let read = FrameDecoder::new(bytes).take(FRAME_BYTES_MAX).read_to_end(&mut plain);
+    read.map_err(|_| Torn("they do not decompress, or not to what was compressed"))?;
+    Ok(plain)
+}
+
+/// The dictionary.
+fn texts<'b>(bytes: &mut In<'b>) -> Result<Vec<&'b [u8]>, Torn> {
+    (0..bytes.length()?).map(|_| bytes.text()).collect()
 }
 
 /// Numbers texts in the order of first use.

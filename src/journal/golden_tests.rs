@@ -66,7 +66,9 @@ fn write(folder: &Path) {
     drop(Journal::open(folder, "acme", &mut policy(), &old, Arc::clone(&names)).unwrap());
     let (journal, _) = open(folder, &names);
     for Owned { ms, records, rejects, facts, positions } in &parts(&names) {
-        journal.append(&Part { ms: *ms, records, rejects, facts, positions }).unwrap();
+        journal
+            .append(&Part { ms: *ms, records, rejects, facts, positions, aliases: None })
+            .unwrap();
     }
     // One that a later one supersedes.
     journal.keep(MOVED_MS - 1, &[Vec::new()]).unwrap();

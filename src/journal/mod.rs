@@ -24,6 +24,7 @@
 //! Errors: a full disk passes ([`JournalError::is_transient`]); whatever else `SQLite` says about its file
 //! is the end of the process, since nobody knows what a failed flush has left on the disk.
 
+mod aliases;
 mod codec;
 mod copier;
 mod db;
@@ -55,6 +56,7 @@ use db::Db;
 use lock::lock;
 use settings::{FOOTPRINTS, GWP, RETAIN, SEMANTICS, WHOLE_HOURS, settings};
 
+pub use aliases::{Again, Aliases};
 pub use codec::Torn;
 pub use copier::Copier;
 pub use error::JournalError;
@@ -70,7 +72,7 @@ pub use timezone::TimezoneBefore;
 pub const FILE: &str = "journal.db";
 
 /// Something that is committed at once.
-#[derive(Copy, Clone, Debug)]
+#[derive(Copy, Clone, Debug, Default)]
 pub struct Part<'p> {
     /// The instant it will be sealed under, ms.
     pub ms: i64,
@@ -82,6 +84,8 @@ pub struct Part<'p> {
     pub facts: &'p [Learned],
     /// Where sources are read on.
     pub positions: &'p [(u16, Position)],
+    /// Other names of meters, if something about them has changed.
+    pub aliases: Option<&'p Aliases>,
 }
 
 /// A fact, and who said it.

@@ -47,7 +47,7 @@ fn reading(names: &Names, index: u64) -> Record {
 }
 
 fn part<'p>(ms: i64, records: &'p [Record], positions: &'p [(u16, Position)]) -> Part<'p> {
-    Part { ms, records, rejects: &[], facts: &[], positions }
+    Part { ms, records, rejects: &[], facts: &[], positions, aliases: None }
 }
 
 fn whole() -> Whole {

@@ -49,7 +49,7 @@ fn node(names: &Names) -> Learned {
 
 fn append(journal: &Journal, ms: i64, records: &[Record]) {
     let (rejects, facts, positions) = (&[], &[], &[]);
-    journal.append(&Part { ms, records, rejects, facts, positions }).unwrap();
+    journal.append(&Part { ms, records, rejects, facts, positions, aliases: None }).unwrap();
 }
 
 #[test]
@@ -87,6 +87,7 @@ fn what_was_appended_is_there_for_the_next_process() {
             rejects: &[],
             facts: &[node(&names)],
             positions: &[(1, position(at))],
+            aliases: None,
         };
         journal.append(&part).unwrap();
     }

@@ -214,11 +214,11 @@ pub fn restore(
     let mut warnings = BTreeSet::new();
     for (ms, changes) in &told_facts {
         let learned = homes.learned(changes, &mut warnings);
-        let part = Part { ms: *ms, records: &[], rejects: &[], facts: &learned, positions: &[] };
+        let part = Part { ms: *ms, facts: &learned, ..Part::default() };
         draft.append(&part, &sources)?;
     }
     let positions = positions(&basis.resume, &sources);
-    let part = Part { ms: 0, records: &[], rejects: &[], facts: &[], positions: &positions };
+    let part = Part { positions: &positions, ..Part::default() };
     draft.append(&part, &sources)?;
     // STEP 6.
     for cut in [basis.until(), basis.unfinished].into_iter().flatten() {

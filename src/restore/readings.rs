@@ -150,7 +150,7 @@ impl Read {
         for (ms, records) in ticks {
             self.records += records.len() as u64;
             for records in records.chunks(FRAME_RECORDS) {
-                let part = Part { ms, records, rejects: &[], facts: &[], positions: &[] };
+                let part = Part { ms, records, ..Part::default() };
                 draft.append(&part, &self.sources)?;
             }
         }

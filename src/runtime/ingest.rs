@@ -3,6 +3,7 @@
 //! 1. Take a batch, and what else has come by then. The first one opens a tick: the clock's instant, or one
 //!    millisecond after the last if the clock has not moved. *So ticks strictly increase, also when the
 //!    machine's clock steps back.*
+//!    Nothing is taken while what came before its meter's name was known is taken in again ([`super::door`]).
 //! 2. Commit it to the journal as a part of that tick, then acknowledge it. *So a source waits for a disk,
 //!    and neither for the seal nor for the dataflow.*
 //! 3. When the seal interval has passed, or enough has come, hand the seal over. *All of it is in the
@@ -110,9 +111,9 @@ impl Ingest {
     pub(super) async fn run(mut self) -> Result<(), JournalError> {
         let mut next_files = monotonic();
         let outcome = loop {
-            let gathered = self.gather().await;
-            if monotonic() >= next_files {
-                self.intake.poll_files();
+            let mut gathered = self.gather().await;
+            if gathered.is_ok() && monotonic() >= next_files {
+                gathered = self.intake.poll_files();
                 next_files = monotonic() + FILES_EVERY;
             }
             self.intake.start_imports();
@@ -145,7 +146,15 @@ impl Ingest {
                 return Ok(());
             }
             let pause = (deadline - now).min(PAUSE_MAX);
-            if self.is_patient && !self.handover.has_room() {
+            if self.intake.is_taking_again() {
+                fail::fail_point!("again");
+                self.intake.take_again(self.clock.now_ms().max(self.last_ms))?;
+                fail::fail_point!("again-read");
+                self.commit().await?;
+                continue;
+            }
+            let may_wait = self.is_patient && !self.handover.has_room();
+            if may_wait || self.intake.awaits_tables() {
                 tokio::time::sleep(pause).await;
                 continue;
             }
@@ -173,7 +182,7 @@ impl Ingest {
     /// Commits what was taken in as a part of the open tick, and acknowledges it.
     async fn commit(&mut self) -> Result<(), JournalError> {
         let Some(part) = self.intake.take_part() else { return Ok(()) };
-        let OpenPart { records, facts, rejects, receipts } = part;
+        let OpenPart { records, facts, rejects, receipts, aliases } = part;
         let (clock, last_ms) = (&self.clock, self.last_ms);
         let open = self.open.get_or_insert_with(|| Sealed {
             ms: clock.now_ms().max(last_ms + 1),
@@ -190,6 +199,7 @@ impl Ingest {
             rejects: &rejects,
             facts: &facts,
             positions: &positions,
+            aliases: aliases.as_ref(),
         };
         let patience = Patience::new(Target::Journal, &self.telemetry, &self.stop);
         if insist(&self.journal, &part, patience).await?.is_err() {

@@ -1,14 +1,18 @@
 //! What comes in between two commits of the journal: records, facts and rejects, with the receipts to give
-//! back.
+//! back. Readings come under the name of their meter, or another one of it: see [`super::door`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use plumeline_connectors::{Batch, FactChange, Receipt, SourceHandle};
-use plumeline_pipelines::model::{Fact, Outcome, Record, RejectEntry, RejectEvent};
+use plumeline_pipelines::model::{
+    Fact, Id, Names, Outcome, Reading, Record, RejectEntry, RejectEvent,
+};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use super::about;
+use super::door::Door;
 use super::handover::weight;
 use super::imports::history;
 use super::parked::Parked;
@@ -16,7 +20,10 @@ use super::starter::Starter;
 use super::tables::Facts;
 use super::telemetry::Telemetry;
 use crate::config::Pipeline;
-use crate::journal::Learned;
+use crate::journal::{Aliases, JournalError, Learned};
+
+/// Other names of meters that a line of the log tells at most.
+const NAMES_TOLD_MAX: usize = 10;
 
 /// Batches of files of history that may wait: they are in no hurry.
 const IMPORTED_BATCHES_MAX: usize = 4;
@@ -32,6 +39,8 @@ pub(super) struct OpenPart {
     pub rejects: Vec<RejectEntry>,
     /// What to give back once all of it is committed.
     pub receipts: Vec<(u16, Receipt)>,
+    /// Other names of meters, if something about them has changed.
+    pub aliases: Option<Aliases>,
 }
 
 impl OpenPart {
@@ -40,6 +49,7 @@ impl OpenPart {
             && self.facts.is_empty()
             && self.rejects.is_empty()
             && self.receipts.is_empty()
+            && self.aliases.is_none()
     }
 }
 
@@ -47,6 +57,7 @@ impl OpenPart {
 #[derive(Debug)]
 pub(super) struct Intake {
     facts: Facts,
+    door: Door,
     inbox: Receiver<Batch>,
     sources: BTreeMap<u16, SourceHandle>,
     starter: Starter,
@@ -61,23 +72,36 @@ pub(super) struct Intake {
 impl Intake {
     /// Takes in what `sources` send to `inbox`, and those that `starter` adds; the newest record so far has number
     /// `last_index`.
-    #[must_use]
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
     pub(super) fn new(
         pipeline: &Pipeline,
-        (mut facts, last_index): (Facts, u64),
+        (mut facts, door, last_index): (Facts, Door, u64),
         (inbox, sources, starter): (Receiver<Batch>, BTreeMap<u16, SourceHandle>, Starter),
         telemetry: Arc<Telemetry>,
-    ) -> Self {
+    ) -> Result<Self, JournalError> {
         facts.tell(&telemetry);
         let first = facts.take_first();
         let mut parked = Parked::new(pipeline.max_parked);
         facts.store().meters().for_each(|meter| parked.register(meter));
         let open = OpenPart::default();
         let imports = channel(IMPORTED_BATCHES_MAX);
-        let mut intake =
-            Self { facts, inbox, sources, starter, imports, parked, last_index, open, telemetry };
+        let mut intake = Self {
+            facts,
+            door,
+            inbox,
+            sources,
+            starter,
+            imports,
+            parked,
+            last_index,
+            open,
+            telemetry,
+        };
         intake.learn(None, first);
-        intake
+        intake.learn_aliases()?;
+        Ok(intake)
     }
 
     /// The next batch: a live one if there is one; `None` when all sources have let go.
@@ -111,12 +135,13 @@ impl Intake {
         }
         self.open.records.reserve(batch.records.len());
         for mut record in batch.records {
-            if let Record::Reading(reading) = &record
-                && !self.parked.admit(reading.meter)
-            {
-                telemetry.count(source, Outcome::Rejected, 1);
-                self.open.rejects.push(too_many_parked(&record));
-                continue;
+            if let Record::Reading(reading) = &mut record {
+                reading.meter = self.door.meter_of(reading.meter);
+                if !self.parked.admit(reading.meter) {
+                    telemetry.count(source, Outcome::Rejected, 1);
+                    self.open.rejects.push(too_many_parked(&record));
+                    continue;
+                }
             }
             self.last_index += 1;
             record.arrival_mut().index = self.last_index;
@@ -152,10 +177,69 @@ impl Intake {
         }
     }
 
-    /// Looks whether files of tables have changed.
-    pub(super) fn poll_files(&mut self) {
+    /// Looks whether files of tables have changed; they wait while something is taken in again.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub(super) fn poll_files(&mut self) -> Result<(), JournalError> {
+        if self.is_taking_again() {
+            return Ok(());
+        }
         let changes = self.facts.poll(&self.telemetry);
         self.learn(None, changes);
+        self.learn_aliases()
+    }
+
+    /// Whether batches have to wait for the tables that they come under.
+    #[must_use]
+    pub(super) fn awaits_tables(&self) -> bool {
+        self.facts.are_awaited()
+    }
+
+    /// Whether something is left that came before its name was known: batches wait for it.
+    #[must_use]
+    pub(super) fn is_taking_again(&self) -> bool {
+        self.door.is_taking_again()
+    }
+
+    /// Takes in again some of what came before its name was known; `now_ms` is the clock's.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub(super) fn take_again(&mut self, now_ms: i64) -> Result<(), JournalError> {
+        let names = self.facts.store().names();
+        let readings = self.door.next(now_ms)?;
+        if readings.is_empty() && self.is_taking_again() {
+            // How far that was need not be known: it is looked at once more.
+            return Ok(());
+        }
+        for mut reading in readings {
+            let meter = self.door.meter_of(reading.meter);
+            self.open.rejects.push(no_longer_parked(&reading, meter, &names));
+            self.last_index += 1;
+            (reading.meter, reading.arrival.index) = (meter, self.last_index);
+            self.open.records.push(Record::Reading(reading));
+        }
+        self.open.aliases = Some(self.door.aliases().clone());
+        Ok(())
+    }
+
+    fn learn_aliases(&mut self) -> Result<(), JournalError> {
+        let Some(meters) = self.facts.take_aliases() else { return Ok(()) };
+        let (count, names) = (meters.len(), self.facts.store().names());
+        for alias in meters.keys() {
+            self.parked.release(*alias);
+        }
+        let new = self.door.learn(meters)?;
+        self.open.aliases = Some(self.door.aliases().clone());
+        tracing::info!(names = count, new, "other names of meters have changed");
+        if let Some(again) = &self.door.aliases().again {
+            let told = again.names.iter().take(NAMES_TOLD_MAX).map(|id| names.name(*id));
+            let told = told.collect::<Vec<_>>().join(", ");
+            tracing::info!("what the journal holds under new ones is taken in again: {told}");
+        }
+        fail::fail_point!("aliases-known");
+        Ok(())
     }
 
     fn learn_from(&mut self, source: u16, change: &FactChange) {
@@ -218,6 +302,8 @@ impl Intake {
         // The last batch of a source is sent before it says so: looked at in this order, none is missed.
         self.sources.values().all(|source| source.status.ended.load(Ordering::Acquire))
             && self.facts.have_settled()
+            && !self.awaits_tables()
+            && !self.is_taking_again()
             && self.inbox.is_empty()
             && self.imports.1.is_empty()
     }
@@ -244,6 +330,20 @@ fn too_many_parked(record: &Record) -> RejectEntry {
         element: arrival.element,
         event: RejectEvent::Rejected,
         reason: "meter not registered, and max_parked readings wait already".to_owned(),
+        raw: Vec::new(),
+    }
+}
+
+/// Ends what was said of a reading that waited under another name of its meter.
+fn no_longer_parked(reading: &Reading, meter: Id, names: &Names) -> RejectEntry {
+    let Reading { at_ms, arrival, .. } = *reading;
+    let about = about(&names.name(reading.meter), at_ms);
+    RejectEntry {
+        source: arrival.source,
+        position: arrival.position,
+        element: arrival.element,
+        event: RejectEvent::Resolved,
+        reason: format!("{about}taken in as a reading of `{}`", names.name(meter)),
         raw: Vec::new(),
     }
 }

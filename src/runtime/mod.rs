@@ -37,6 +37,7 @@ mod crew;
 mod cuts;
 mod desk;
 mod digests;
+mod door;
 mod error;
 mod feeder;
 mod handover;
@@ -86,6 +87,7 @@ use cold::Cold;
 use committer::Committer;
 use crew::{Crew, Failure};
 use desk::Desk;
+use door::Door;
 use feeder::Feeder;
 use handover::Handover;
 use ingest::Ingest;
@@ -158,7 +160,8 @@ pub async fn start_until(
     belong::renamed(&pipeline, &journal)?;
     let before = journal.change_timezone(pipeline.timezone.iana_name().unwrap_or("UTC"))?;
     let journaled = journal.reader()?.facts_until(i64::MAX)?;
-    let facts = Facts::load(&pipeline, &names, (&journaled, before))?;
+    let aliases = journal.aliases()?.meters;
+    let facts = Facts::load(&pipeline, &names, (&journaled, before), &aliases)?;
     let telemetry = Arc::new(Telemetry::new(&pipeline));
     let (http_address, http) = crate::http::serve(pipeline.http, Arc::clone(&telemetry)).await?;
     let is_replay = clock.is_replay();
@@ -179,7 +182,9 @@ pub async fn start_until(
     }
 
     let sources = (inbox, sources, starter);
-    let intake = Intake::new(&pipeline, (facts, found.last_index), sources, Arc::clone(&telemetry));
+    let door = Door::open(journal.reader()?, &pipeline.policy)?;
+    let facts = (facts, door, found.last_index);
+    let intake = Intake::new(&pipeline, facts, sources, Arc::clone(&telemetry))?;
     let mut crew = Crew::default();
     let stop = Arc::clone(&crew.stop);
     let pipeline = &pipeline;

@@ -41,6 +41,11 @@ impl Parked {
         self.total -= self.waiting.remove(&meter).unwrap_or(0);
     }
 
+    /// The name is one of another meter: no reading waits under it any more.
+    pub(super) fn release(&mut self, alias: Id) {
+        self.total -= self.waiting.remove(&alias).unwrap_or(0);
+    }
+
     /// Takes in a reading of `meter`; says no where too many wait already.
     pub(super) fn admit(&mut self, meter: Id) -> bool {
         let index = usize::try_from(meter.0).expect("an id fits a usize");
@@ -74,5 +79,16 @@ mod tests {
         parked.register(Id(1));
         assert!(parked.admit(Id(1)) && parked.total() == 1);
         assert!(parked.admit(Id(3)) && !parked.admit(Id(3)));
+    }
+
+    #[test]
+    fn a_name_of_another_meter_makes_room_and_is_no_meter() {
+        let mut parked = Parked::new(2);
+        assert!(parked.admit(Id(1)) && parked.admit(Id(1)));
+        parked.release(Id(1));
+        parked.release(Id(2));
+        assert_eq!(parked.total(), 0);
+        // It is another's no more: what comes under it waits again.
+        assert!(parked.admit(Id(1)) && parked.admit(Id(1)) && !parked.admit(Id(1)));
     }
 }

@@ -5,13 +5,18 @@
 //! 2. An edit that touches more of a table than [`Pipeline::max_fact_change`] waits until somebody says so, or until
 //!    the files are edited again. *An accident with a spreadsheet must not restate a year by itself.* What holds
 //!    goes on to hold; a restart finds the files edited, and waits again.
+//! 3. A restart that finds other names of meters in the file than it knows applies the file before anything is taken
+//!    in ([`super::door`]). *What comes from below the horizon under such a name would stay parked.*
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use plumeline_connectors::FactChange;
-use plumeline_pipelines::model::Names;
+use plumeline_pipelines::model::{Id, Names};
 
 use super::telemetry::Telemetry;
 use crate::config::{Pipeline, Problem, Problems, Tables};
@@ -37,7 +42,14 @@ pub(super) struct Facts {
     first: Vec<FactChange>,
     /// Tables whose edited files wait.
     held: BTreeSet<Table>,
+    /// Other names of meters have changed since somebody asked.
+    are_aliases_new: bool,
+    /// Polls after which nothing waits any more for files that were edited while nothing ran.
+    polls_left: u32,
 }
+
+/// Polls that a start waits at most for a file to settle: each is a second.
+const POLLS_MAX: u32 = 5;
 
 /// What came of files that were read.
 enum Outcome {
@@ -57,6 +69,7 @@ impl Facts {
         pipeline: &Pipeline,
         names: &Arc<Names>,
         (journaled, before): (&[FactLine], Option<TimezoneBefore>),
+        aliases: &BTreeMap<Id, Id>,
     ) -> Result<Self, Problems> {
         let is_first = journaled.is_empty();
         let mut facts = Self {
@@ -74,18 +87,49 @@ impl Facts {
             watcher: Watcher::new(&pipeline.tables, is_first),
             first: Vec::new(),
             held: BTreeSet::new(),
+            are_aliases_new: false,
+            polls_left: 0,
         };
+        facts.store.recall_aliases(aliases);
         for FactLine { learned: Learned { source, change }, .. } in journaled {
             facts.store.recall(*source, change);
         }
         if !is_first {
+            if facts.has_other_aliases() {
+                facts.polls_left = POLLS_MAX;
+            }
             return Ok(facts);
         }
         let files = read_tables(&facts.tables, facts.terms(names), facts.before.as_ref())?;
         fail::fail_point!("facts-read");
         let applied = facts.store.apply_files(&files)?;
         facts.first = applied.changes;
+        facts.are_aliases_new = !applied.aliases.is_empty();
         Ok(facts)
+    }
+
+    /// Whether the file of meters, as it is now, gives them other names than those that are known.
+    fn has_other_aliases(&self) -> bool {
+        let path = table_path(&self.tables, Table::Meters);
+        // A large table is not read for nothing.
+        let may_have =
+            |path: &PathBuf| first_line(path).is_some_and(|line| line.contains("aliases"));
+        if self.store.aliases().is_empty() && !path.is_some_and(may_have) {
+            return false;
+        }
+        let (mut files, _) = self.read([Table::Meters]);
+        let plan = files.pop().and_then(|file| self.store.plan(&[file]).ok());
+        plan.is_some_and(|plan| !plan.applied.aliases.is_empty())
+    }
+
+    /// Whether nothing may be taken in yet.
+    pub(super) fn are_awaited(&self) -> bool {
+        self.polls_left > 0
+    }
+
+    /// The other names of meters, each with its meter, if they have changed since somebody asked.
+    pub(super) fn take_aliases(&mut self) -> Option<BTreeMap<Id, Id>> {
+        std::mem::take(&mut self.are_aliases_new).then(|| self.store.aliases())
     }
 
     /// The facts that hold.
@@ -127,6 +171,10 @@ impl Facts {
     pub(super) fn poll(&mut self, telemetry: &Telemetry) -> Vec<FactChange> {
         let is_asked = telemetry.take_facts_asked();
         let mut tables: BTreeSet<Table> = self.watcher.poll().iter().map(|c| c.table).collect();
+        self.polls_left = self.polls_left.saturating_sub(1);
+        if tables.contains(&Table::Meters) {
+            self.polls_left = 0;
+        }
         if is_asked || !tables.is_empty() {
             tables.append(&mut self.held);
         }
@@ -199,13 +247,14 @@ impl Facts {
     /// Applies files, unless they touch too much and nobody `is_asked` to apply them all the same.
     fn apply(&mut self, files: &[TableFile], is_asked: bool) -> Result<Outcome, Problems> {
         let plan = self.store.plan(files)?;
-        let reach = Reach::of(&self.store, &plan.applied.changes);
+        let reach = Reach::of(&self.store, &plan.applied);
         let is_moved = |file: &TableFile| self.moved.contains(&file.table);
         let may_be_held = !is_asked && !files.iter().all(is_moved);
         if may_be_held && reach.iter().any(|reach| reach.is_beyond(self.max_change)) {
             return Ok(Outcome::Held(reach));
         }
         let applied = self.store.accept(plan);
+        self.are_aliases_new |= !applied.aliases.is_empty();
         self.moved.retain(|table| files.iter().all(|file| file.table != *table));
         Ok(Outcome::Applied(applied.changes))
     }
@@ -246,6 +295,14 @@ impl Facts {
         }
         (files, problems)
     }
+}
+
+fn first_line(path: &Path) -> Option<String> {
+    let mut line = String::new();
+    // A header has a few hundred bytes.
+    let mut start = BufReader::new(File::open(path).ok()?.take(4096));
+    start.read_line(&mut line).ok()?;
+    Some(line)
 }
 
 fn not_applied(table: Table, problems: &Problems, telemetry: &Telemetry) {

@@ -71,6 +71,16 @@ pub(crate) const UPGRADING: [&str; 5] = [
     "journal-method-open",
     "journal-method-done",
 ];
+/// Points that only a run comes by to which other names of a meter become known, after it has run without them, and
+/// after how many passes they end it.
+pub(crate) const ALIASING: [End; 6] = [
+    ("aliases-known", 0),
+    ("journal-append-open", 0),
+    ("again", 0),
+    ("again-read", 0),
+    ("again", 1),
+    ("again-read", 1),
+];
 /// Points that only a restore comes by, in the order in which it does.
 pub(crate) const REBUILDING: [&str; 6] = [
     "rebuild-begun",
