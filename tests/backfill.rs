@@ -91,8 +91,6 @@ fn files_are_taken_in_between_live_readings_and_booked() {
     };
     let of_file = "SELECT count(*) FROM readings WHERE source LIKE 'backfill %older.jsonl'";
     assert_eq!(ledger::one(&rig, &python, of_file), "30");
-    let reasons = "SELECT string_agg(DISTINCT reason, ',') FROM activity";
-    assert_eq!(ledger::one(&rig, &python, reasons), "backfill");
 }
 
 #[test]
