@@ -98,6 +98,7 @@ pub(crate) fn footprints<'scope>(
         policy: options.policy.clone(),
         keep_readings: options.keep_readings,
         restored: options.restored,
+        tells_heard: options.known_ms == 0,
     });
     let metered =
         metering::metering(readings, meters, recalled_meters, Arc::clone(&metering_options));
