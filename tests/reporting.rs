@@ -23,7 +23,7 @@ const RATIO: &str = "ghg_reporting_ratio";
 const AS_OF: &str = "plumeline_as_of_timestamp_seconds";
 const NODES: [&str; 3] = ["acme", "north", "south"];
 /// A window that a test can wait for, and one that it does not see the end of.
-const WINDOWS: [&str; 2] = ["20s", "1h"];
+const WINDOWS: [&str; 2] = ["10s", "1h"];
 
 fn meter(number: i64, node: &str, expected_every: &str) -> String {
     format!("m-{number},{node},interval,kWh,1m,{expected_every},grid,2020-01-01,,1,\n")

@@ -37,8 +37,9 @@
 //!    which windows then need not be kept in order for each window.*
 //! 4. Only what differs is handed out, so that publishing costs what changed.
 //!
-//! Cost: counting 100,000 meters of 1,000 sites anew takes some 15 ms, a period once (`cargo bench --bench parts`);
-//! a meter that is heard of, half a microsecond. Memory: some 100 bytes a meter row, and one entry a (window, node).
+//! Cost, of 100,000 meters of 1,000 sites in three windows: 9 to 13 ms to count anew, once a period (`cargo bench --bench
+//! parts`); 0.1 us a meter that is heard of, 1 us where it was silent. Memory: some 100 bytes a meter row, and one entry
+//! a (window, node).
 //!
 //! Rejected: doing so in the dataflow, as a window of presences that enter and leave. It would hold each meter once a
 //! window in arrangements and be told of each meter in each period, for a number that nothing is booked by.
@@ -124,7 +125,8 @@ impl Reporting {
 
     /// Takes in facts that are learned (1) and taken back (-1) at a tick, in any order.
     pub fn learn(&mut self, facts: impl IntoIterator<Item = (Fact, i64)>) {
-        let (mut meters, mut nodes): (Vec<(MeterRow, i64)>, Vec<(NodeRow, i64)>) = <_>::default();
+        let mut meters: Vec<(MeterRow, i64)> = Vec::new();
+        let mut nodes: Vec<(NodeRow, i64)> = Vec::new();
         for (fact, diff) in facts {
             match fact {
                 Fact::Meter(row) => meters.push((row, diff)),

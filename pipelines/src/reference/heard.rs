@@ -29,19 +29,17 @@ impl History {
         let mut shares: BTreeMap<ShareKey, Share> = BTreeMap::new();
         for (meter, rows) in self.meter_rows(tick) {
             let Some(row) = rows.at(tick.ms()) else { continue };
-            let spans = (1_u8..).zip(&self.policy.windows_ms);
-            let spans = spans.map(|(window, span_ms)| (window, self.running_ms(tick) - span_ms));
-            let months = (1 + self.policy.windows_ms.len()..).zip(self.policy.calendar.windows());
-            let months = months.filter_map(|(window, to_date)| {
-                let running_ms = self.running_ms(tick);
-                let (begins_ms, _) = self.policy.calendar.around(*to_date, running_ms)?;
-                Some((u8::try_from(window).expect("windows are few"), begins_ms))
-            });
-            for (window, begins_ms) in spans.chain(months) {
+            let running_ms = self.running_ms(tick);
+            let rolling = self.policy.windows_ms.iter().map(|span_ms| Some(running_ms - span_ms));
+            let to_date = self.policy.calendar.windows().iter();
+            let to_date =
+                to_date.map(|window| Some(self.policy.calendar.around(*window, running_ms)?.0));
+            for (window, begins_ms) in (1_u8..).zip(rolling.chain(to_date)) {
+                let Some(begins_ms) = begins_ms else { continue };
                 let is_heard = heard.get(&meter).is_some_and(|at_ms| {
                     self.is_in(*at_ms, begins_ms) || self.is_due(*at_ms, row, tick)
                 });
-                for (node, depth) in tree.path(row.node, self.running_ms(tick)) {
+                for (node, depth) in tree.path(row.node, running_ms) {
                     let share = shares.entry(ShareKey { window, node }).or_default();
                     share.depth = depth;
                     share.expected += 1;

@@ -12,7 +12,7 @@
 //! Remembers one balance a (window, node, depth, scope, method, gas) that is not empty: the size of the
 //! tree times the windows, whatever the readings.
 //!
-//! Of meters heard of, the ratio alone is shown. Each level of the tree has its own, so there is nothing for PromQL to
+//! Of meters heard of, the ratio alone is shown. Each level of the tree has its own, so there is nothing for `PromQL` to
 //! add up; two counts would be three times the series for what can be asked of the ledger.
 
 use std::collections::BTreeMap;
