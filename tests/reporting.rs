@@ -50,15 +50,13 @@ fn rig() -> Rig {
 /// Meters report, now.
 fn report(rig: &Rig, meters: std::ops::Range<i64>) {
     let at_ms = now_ms();
-    let lines: String = meters
-        .map(|n| {
-            format!(
-                "{{\"meter\":\"m-{n}\",\"observed_at_ms\":{at_ms},\"value\":1,\"unit\":\"kWh\"}}\n"
-            )
-        })
-        .collect();
+    let mut lines = Vec::new();
+    for n in meters {
+        let value = format!("\"observed_at_ms\":{at_ms},\"value\":1,\"unit\":\"kWh\"");
+        writeln!(lines, "{{\"meter\":\"m-{n}\",{value}}}").unwrap();
+    }
     let mut file = File::options().append(true).open(rig.path("readings.jsonl")).unwrap();
-    file.write_all(lines.as_bytes()).unwrap();
+    file.write_all(&lines).unwrap();
 }
 
 /// Of the company, the north and the south.

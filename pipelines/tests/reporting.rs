@@ -68,8 +68,11 @@ proptest! {
     }
 }
 
-/// A meter, and what is said of it: hours from the start, and readings by their hour.
-fn told(row: MeterRow, steps: &[(i64, &[(i64, Option<&str>)])]) -> Scenario {
+/// Readings by their hour from the start; `None` takes back.
+type Said<'s> = &'s [(i64, Option<&'s str>)];
+
+/// A meter, and what is said of it at which hours from the start.
+fn told(row: MeterRow, steps: &[(i64, Said<'_>)]) -> Scenario {
     let learned = Step { facts: vec![(Fact::Meter(row), 1)], ..Step::default() };
     let mut scenario = Scenario { policy: support::policy(2), steps: vec![learned] };
     let mut last = 0;
