@@ -172,9 +172,12 @@ enum Stage {
 
 impl Stage {
     fn new(policy: &Policy, subject: Subject) -> Self {
-        let options =
-            Options { policy: policy.clone(), keep_readings: false, restored: Tick::ZERO };
-        let options = Arc::new(options);
+        let options = Arc::new(Options {
+            policy: policy.clone(),
+            keep_readings: false,
+            restored: Tick::ZERO,
+            tells_heard: false,
+        });
         match subject {
             Subject::Meter(_) => Self::Metering(Meters::new(options)),
             Subject::Activity(_) => Self::Activities(Book::new(options)),
@@ -200,9 +203,9 @@ impl Stage {
 
     fn recall(&mut self, recall: Recall) {
         match self {
-            Self::Metering(meters) => meters.recall(&[recall]),
-            Self::Activities(book) => book.recall(&[recall]),
-        };
+            Self::Metering(meters) => drop(meters.recall(&[recall])),
+            Self::Activities(book) => drop(book.recall(&[recall])),
+        }
     }
 
     /// The horizon moves: what is kept.

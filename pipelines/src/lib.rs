@@ -7,6 +7,7 @@
 //! audit       the same, cut by cut, for long ledgers: what `plumeline verify` compares with
 //! hindsight   what the ledger would say had all been known from the beginning
 //! kept        what a live dataflow has kept from before the horizon, told again
+//! reporting   which share of the meters that are expected was heard of
 //! digest      128 bits that stand for all balances
 //! reference   the same answers from plain loops over everything; the oracle of every test
 //! ```
@@ -21,4 +22,5 @@ pub mod hindsight;
 pub mod kept;
 pub mod model;
 pub mod reference;
+pub mod reporting;
 pub mod stages;

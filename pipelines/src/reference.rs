@@ -16,6 +16,7 @@
 //! anything being late or forgotten.
 
 mod days;
+mod heard;
 mod told;
 mod windows;
 

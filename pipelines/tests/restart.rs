@@ -7,7 +7,8 @@
 //! 3. The digests of what the second has derived up to S are those of the first, for periods that the horizon
 //!    of S has not passed: a process that restarts can prove that its tables are what its journal leads to.
 //! 4. Both go on from S. Everything derived after S is the same: entries, their reasons and ticks, notices
-//!    (so that no `resolved` is told twice or never), and the windows.
+//!    (so that no `resolved` is told twice or never), and the windows. When each meter was last heard of is known at
+//!    S already.
 //!
 //! Without `Kept` a register would lose its baseline, and an activity of long ago its first version.
 
@@ -196,6 +197,12 @@ fn assert_goes_on(scenario: &Scenario, count: usize) {
         instants[count - 1..].iter().map(at).collect::<BTreeMap<_, _>>()
     };
     assert_eq!(windows(&whole), windows(&second), "windows");
+    let heard = |out: &Outbox| {
+        let mut derived = Derived::default();
+        derived.out.notices.clone_from(&out.notices);
+        derived.heard(tick)
+    };
+    assert_eq!(heard(&whole), heard(&second), "when meters were last heard of");
     let policy = &scenario.policy;
     assert_eq!(digests(&whole, policy, tick), digests(&second, policy, tick), "digests");
     let (whole, second) = (after(whole, tick), after(second, tick));

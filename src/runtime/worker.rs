@@ -4,7 +4,7 @@
 //! 2. Step until the whole dataflow has passed the seal, handing on what was derived. *All workers have the
 //!    same seals, so none waits for one that has stopped stepping.*
 //! 3. At the end of a cut hand its rows to the committer; at the end of every seal its window changes to the
-//!    publisher.
+//!    publisher, with the meters heard of and the facts that say which are expected.
 //! 4. When the feeder has let go, close the inputs: what lies ahead of time is discarded.
 
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use plumeline_pipelines::digest::Digester;
 use plumeline_pipelines::engine::{Engine, EngineOptions, Outbox, window_entry};
 use plumeline_pipelines::model::{
-    ActivityDataEntry, Cause, Names, PendingEntry, Policy, ReadingEntry, Record, RejectEntry,
-    RejectEvent, Tick, WindowEntry,
+    ActivityDataEntry, Cause, Fact, Names, PendingEntry, Policy, ReadingEntry, Record, RejectEntry,
+    RejectEvent, Tick,
 };
 use plumeline_pipelines::stages::notice::Notice;
 use plumeline_sinks::delta::Rows;
@@ -25,7 +25,7 @@ use timely::worker::Worker;
 use super::committer::ToCommitter;
 use super::desk::Desk;
 use super::opening::Opening;
-use super::publisher::Changed;
+use super::publisher::{Changed, News};
 use super::restore::Slice;
 use super::seal::{Phase, Seal};
 use super::stash::Stash;
@@ -99,7 +99,7 @@ pub(super) fn run(wiring: Wiring) {
             digester: Digester::new(Arc::clone(&names), &options.policy),
             restored,
             opening: lock(&opening).take(),
-            windows_changed: Vec::new(),
+            news: News::default(),
             readings: Vec::new(),
             activity_data: Vec::new(),
             rejects: Vec::new(),
@@ -173,7 +173,7 @@ struct Hand {
     restored: Tick,
     /// Where the opening balance comes from, on one worker.
     opening: Option<Receiver<Opening>>,
-    windows_changed: Vec<WindowEntry>,
+    news: News,
     readings: Vec<ReadingEntry>,
     activity_data: Vec<ActivityDataEntry>,
     rejects: Vec<RejectEntry>,
@@ -206,6 +206,9 @@ impl Hand {
         }
         facts.sort_by_key(|(fact, diff)| (fact.cause(), *diff));
         for (fact, diff) in facts {
+            if !matches!(fact, Fact::Factor(_)) {
+                self.news.facts.push((fact.clone(), diff));
+            }
             self.engine.fact(ms, fact, diff);
         }
         self.engine.records(ms, records);
@@ -257,17 +260,22 @@ impl Hand {
             || self.readings.len() + self.activity_data.len() + self.pending.len() > READINGS_MAX
             || self.rejects.len() > READINGS_MAX;
         self.telemetry.set_rows_wait(self.index, is_full);
-        let changes = std::mem::take(&mut self.windows_changed);
+        let news = std::mem::take(&mut self.news);
         let is_shown = phase == Phase::Live;
-        self.windows.send(Changed { ms, changes, is_shown }).map_err(|_| Ended)
+        self.windows.send(Changed { ms, news, is_shown }).map_err(|_| Ended)
     }
 
     fn take(&mut self, mut derived: Outbox) {
-        self.windows_changed
-            .extend(std::mem::take(&mut derived.windows).into_iter().map(window_entry));
+        let windows = std::mem::take(&mut derived.windows);
+        self.news.windows.extend(windows.into_iter().map(window_entry));
         if self.phase == Phase::Restoring {
             // All of it is in the tables, which is proven by its digests.
             self.digest(&derived);
+            for (_, notice) in derived.notices {
+                if let Notice::Heard { meter, newest } = notice {
+                    self.news.heard.push((meter, newest));
+                }
+            }
             return;
         }
         let is_counted = self.phase != Phase::Replaying;
@@ -284,6 +292,7 @@ impl Hand {
                     self.desk.note(&entry);
                     self.pending.push(entry);
                 }
+                Notice::Heard { meter, newest } => self.news.heard.push((meter, newest)),
                 Notice::Reading(entry) => self.readings.push(entry),
                 Notice::ActivityData(entry) => self.activity_data.push(entry),
                 Notice::Kept(mut record) => {

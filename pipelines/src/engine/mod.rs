@@ -94,11 +94,7 @@ pub(crate) fn footprints<'scope>(
         opening,
     } = inputs;
     let policy = Arc::new(options.policy.clone());
-    let metering_options = Arc::new(Options {
-        policy: options.policy.clone(),
-        keep_readings: options.keep_readings,
-        restored: options.restored,
-    });
+    let metering_options = Arc::new(metering_options(options));
     let metered =
         metering::metering(readings, meters, recalled_meters, Arc::clone(&metering_options));
     let spread = activities::activities(activities, recalled_activities, metering_options);
@@ -158,6 +154,16 @@ pub(crate) fn footprints<'scope>(
         },
         windows,
         notices,
+    }
+}
+
+/// How meters and activities are measured.
+fn metering_options(options: &EngineOptions) -> Options {
+    Options {
+        policy: options.policy.clone(),
+        keep_readings: options.keep_readings,
+        restored: options.restored,
+        tells_heard: options.known_ms == 0,
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    ActivityDataEntry, Arrival, Id, Outcome, PendingEntry, ReadingEntry, Record, RejectEvent,
+    ActivityDataEntry, Arrival, Id, Outcome, PendingEntry, Period, ReadingEntry, Record,
+    RejectEvent,
 };
 
 /// A notice of a tick.
@@ -22,6 +23,13 @@ pub enum Notice {
     /// The horizon has moved, and this still counts although it lies before it (a register's baseline), or
     /// may have come at any time (an activity). In the order in which it has to be said again.
     Kept(Record),
+    /// A meter was heard of in another period than before ([`super::metering::newest`]).
+    Heard {
+        /// The meter.
+        meter: Id,
+        /// The period that holds the newest instant of which a usable value is known; `None` where none is any more.
+        newest: Option<Period>,
+    },
     /// A reading that cannot be booked under the facts known now, or no longer is such.
     Waiting {
         /// `Parked` or `Rejected`, later perhaps `Resolved`.

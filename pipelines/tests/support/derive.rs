@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use plumeline_pipelines::engine::{Engine, EngineOptions, Outbox};
-use plumeline_pipelines::model::{Cause, Reason, Tick};
+use plumeline_pipelines::model::{Cause, Id, Period, Reason, Tick};
 use plumeline_pipelines::reference::{Balances, History, add};
+use plumeline_pipelines::stages::notice::Notice;
 use timely::worker::Worker;
 
 use super::Scenario;
@@ -64,6 +65,20 @@ impl Derived {
         self.out.emissions.retain(|(_, tick, _)| is_wanted(*tick));
         self.out.footprints.retain(|(_, tick, _)| is_wanted(*tick));
         self.out.windows.retain(|(_, tick, _)| is_wanted(*tick));
+    }
+
+    /// When each meter was last heard of, as told up to `tick`.
+    pub(crate) fn heard(&self, tick: Tick) -> BTreeMap<Id, Period> {
+        let mut heard = BTreeMap::new();
+        let until = self.out.notices.iter().filter(|(at, _)| *at <= tick);
+        for (_, notice) in until {
+            match notice {
+                Notice::Heard { meter, newest: Some(period) } => heard.insert(*meter, *period),
+                Notice::Heard { meter, newest: None } => heard.remove(meter),
+                _ => None,
+            };
+        }
+        heard
     }
 
     /// Balances of all entries up to `tick`.
@@ -174,6 +189,9 @@ pub(crate) fn assert_agrees_with(derived: &Derived, scenario: &Scenario, history
         assert_same("emissions", tick, &found.emissions, &expected.emissions);
         assert_same("footprints", tick, &found.footprints, &expected.footprints);
         assert_same("windows", tick, &found.windows, &expected.windows);
+        let period = |(meter, at_ms)| (meter, scenario.policy.period_of(at_ms));
+        let heard = history.heard(tick).into_iter().map(period).collect();
+        assert_same("heard", tick, &derived.heard(tick), &heard);
     }
 }
 

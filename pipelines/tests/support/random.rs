@@ -64,6 +64,7 @@ fn meter_rows() -> impl Strategy<Value = MeterRow> {
             max_hold_ms: if powers == 0 { HOUR } else { 15 * MINUTE },
             modulus: (moduli == 0).then(|| n("1000")),
             max_power: (powers == 1).then(|| n("40")),
+            expected_every_ms: [None, Some(36 * HOUR), Some(50 * MINUTE)][usize::from(moduli)],
             factor: if factor == FACTORS { Id::NONE } else { factor_id(factor) },
             validity,
             ..meter_row(meter, kind)

@@ -185,6 +185,12 @@ pub(super) const GASES: Definition = define(
     &["org_node", "scope", "method", "window", "gas"],
     "Mass of the gas that the node and all below it emitted in the window.",
 );
+pub(super) const REPORTING: Definition = define(
+    "ghg_reporting_ratio",
+    Kind::Gauge,
+    &["org_node", "window"],
+    "Meters of the node and all below it that were heard of in the window, or as lately as their `expected_every` asks for, over those expected: 1 if all were.",
+);
 pub(super) const WINDOW_END: Definition = define(
     "ghg_window_end_timestamp_seconds",
     Kind::Gauge,
@@ -222,6 +228,7 @@ pub const CATALOGUE: &[Definition] = &[
     RESTATED,
     CO2E,
     GASES,
+    REPORTING,
     WINDOW_END,
     AS_OF,
 ];

@@ -3,6 +3,7 @@
 //! ```text
 //! WindowEntry ──► balances by WindowKey ──► series {node, scope, method, window (, gas)} ──► lines
 //!                 vanish at zero             sum over what no label tells: gases, depths
+//! shares of meters heard of ──────────────► series {node, window} ─────────────────────────► lines
 //! ```
 //!
 //! A series is rewritten only when a balance behind it changed; publishing shares the other lines with
@@ -10,15 +11,20 @@
 //!
 //! Remembers one balance a (window, node, depth, scope, method, gas) that is not empty: the size of the
 //! tree times the windows, whatever the readings.
+//!
+//! Of meters heard of, the ratio alone is shown. Each level of the tree has its own, so there is nothing for `PromQL` to
+//! add up; two counts would be three times the series for what can be asked of the ledger.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use differential_dataflow::difference::{IsZero, Semigroup};
 use plumeline_pipelines::model::{Emission, Gas, Id, Method, Names, Tick, WindowEntry, WindowKey};
+use plumeline_pipelines::reporting::{Share, ShareKey};
 
-use super::catalogue::{AS_OF, CO2E, Definition, GASES, WINDOW_END};
-use super::text::{grams, seconds, series, write_head};
+use super::catalogue::{AS_OF, CO2E, Definition, GASES, REPORTING, WINDOW_END};
+use super::family::{Family, Key, Value};
+use super::text::{grams, line, ratio, seconds, series, write_head};
 
 /// What is shown of the live balances.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +45,9 @@ pub struct Live {
     config: LiveConfig,
     names: Arc<Names>,
     balances: BTreeMap<WindowKey, Emission>,
-    co2e: Family,
-    gases: Family,
+    co2e: Family<MassKey, Mass>,
+    gases: Family<MassKey, Mass>,
+    reporting: Family<ShareKey, Share>,
     /// The deepest level that fits; `None` if not even the roots do.
     shown: Option<u8>,
 }
@@ -52,6 +59,7 @@ pub struct Published {
     window_ends: Vec<(String, i64)>,
     co2e: Arc<[Arc<str>]>,
     gases: Arc<[Arc<str>]>,
+    reporting: Arc<[Arc<str>]>,
     /// Series dropped since the start, by metric.
     dropped: Vec<(&'static str, u64)>,
 }
@@ -66,6 +74,7 @@ impl Live {
             balances: BTreeMap::new(),
             co2e: Family::new(&CO2E),
             gases: Family::new(&GASES),
+            reporting: Family::new(&REPORTING),
             shown: None,
         }
     }
@@ -81,11 +90,28 @@ impl Live {
                 self.balances.remove(key);
             }
             let keys = i64::from(was_empty) - i64::from(is_empty);
-            self.co2e.change(series_of(key, None), key.depth, change.co2e.get(), keys);
+            let (level, co2e) = ((key.depth, keys), change.co2e.get());
+            self.co2e.change(MassKey::of(key, None), level, |mass| mass.add(co2e));
             // The mass behind `co2e` is unknown: it has no series that could only show a zero.
             if self.config.gases && key.gas != Gas::Co2e {
-                let mass = change.mass.get();
-                self.gases.change(series_of(key, Some(key.gas)), key.depth, mass, keys);
+                let change = change.mass.get();
+                let key = MassKey::of(key, Some(key.gas));
+                self.gases.change(key, level, |mass| mass.add(change));
+            }
+        }
+    }
+
+    /// Replaces shares of meters that were heard of; `None` where none is expected any more.
+    pub fn report(&mut self, changes: impl IntoIterator<Item = (ShareKey, Option<Share>)>) {
+        for (key, share) in changes {
+            let known = self.reporting.value(&key).map(|share| share.depth);
+            let depth = share.map(|share| share.depth);
+            if let Some(known) = known.filter(|known| Some(*known) != depth) {
+                self.reporting.change(key, (known, -1), |_| ());
+            }
+            if let Some(share) = share {
+                let keys = i64::from(known != depth);
+                self.reporting.change(key, (share.depth, keys), |shown| *shown = share);
             }
         }
     }
@@ -96,19 +122,19 @@ impl Live {
         let shown = self.deepest_level_that_fits();
         let relevel = shown != self.shown;
         self.shown = shown;
-        for family in [&mut self.co2e, &mut self.gases] {
-            family.refresh(shown, relevel, &self.config, &self.names);
-        }
+        self.co2e.refresh(shown, relevel, &self.config, &self.names);
+        self.gases.refresh(shown, relevel, &self.config, &self.names);
+        self.reporting.refresh(shown, relevel, &self.config, &self.names);
         let ends = window_ends_ms.iter();
         Arc::new(Published {
             as_of,
             window_ends: ends.map(|&(window, ms)| (self.config.label(window), ms)).collect(),
-            co2e: Arc::clone(&self.co2e.lines),
-            gases: Arc::clone(&self.gases.lines),
-            dropped: [&self.co2e, &self.gases]
+            co2e: self.co2e.lines(),
+            gases: self.gases.lines(),
+            reporting: self.reporting.lines(),
+            dropped: [self.co2e.dropped(), self.gases.dropped(), self.reporting.dropped()]
                 .into_iter()
-                .filter(|family| family.dropped_total > 0)
-                .map(|family| (family.definition.name, family.dropped_total))
+                .filter(|(_, dropped)| *dropped > 0)
                 .collect(),
         })
     }
@@ -117,8 +143,7 @@ impl Live {
         let mut series = 0;
         let mut deepest = None;
         for level in 0..self.config.depth {
-            let count = |family: &Family| family.levels.get(&level).copied().unwrap_or(0);
-            series += count(&self.co2e) + count(&self.gases);
+            series += self.co2e.at(level) + self.gases.at(level) + self.reporting.at(level);
             if series > self.config.max_series {
                 break;
             }
@@ -129,7 +154,7 @@ impl Live {
 }
 
 impl LiveConfig {
-    fn label(&self, window: u8) -> String {
+    pub(super) fn label(&self, window: u8) -> String {
         let label = self.windows.get(usize::from(window));
         label.map_or_else(|| window.to_string(), Clone::clone)
     }
@@ -145,7 +170,7 @@ impl Published {
     /// How many series there are.
     #[must_use]
     pub fn series(&self) -> usize {
-        self.co2e.len() + self.gases.len()
+        self.co2e.len() + self.gases.len() + self.reporting.len()
     }
 
     /// Series dropped since the start, by metric.
@@ -154,7 +179,8 @@ impl Published {
     }
 
     pub(super) fn write(&self, text: &mut String) {
-        for (definition, lines) in [(&CO2E, &self.co2e), (&GASES, &self.gases)] {
+        let families = [(&CO2E, &self.co2e), (&GASES, &self.gases), (&REPORTING, &self.reporting)];
+        for (definition, lines) in families {
             if lines.is_empty() {
                 continue;
             }
@@ -172,12 +198,8 @@ impl Published {
     }
 }
 
-fn line(series: &str, value: &str) -> String {
-    format!("{series} {value}\n")
-}
-
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct SeriesKey {
+struct MassKey {
     window: u8,
     node: Id,
     scope: u8,
@@ -185,127 +207,50 @@ struct SeriesKey {
     gas: Option<Gas>,
 }
 
-fn series_of(key: &WindowKey, gas: Option<Gas>) -> SeriesKey {
-    let &WindowKey { window, node, scope, method, .. } = key;
-    SeriesKey { window, node, scope, method, gas }
+impl MassKey {
+    fn of(key: &WindowKey, gas: Option<Gas>) -> Self {
+        let &WindowKey { window, node, scope, method, .. } = key;
+        Self { window, node, scope, method, gas }
+    }
 }
 
-/// The series of one metric.
-#[derive(Debug)]
-struct Family {
-    definition: &'static Definition,
-    series: BTreeMap<SeriesKey, Series>,
-    changed: BTreeSet<SeriesKey>,
-    /// How many series each level of the tree has.
-    levels: BTreeMap<u8, usize>,
-    lines: Arc<[Arc<str>]>,
-    dropped: usize,
-    dropped_total: u64,
+impl Key for MassKey {
+    fn series(self, definition: &Definition, config: &LiveConfig, names: &Names) -> String {
+        let Self { window, node, scope, method, gas } = self;
+        let (node, scope, window) = (names.name(node), scope.to_string(), config.label(window));
+        let values = [&*node, scope.as_str(), method.name(), window.as_str()];
+        series(definition, values.into_iter().chain(gas.map(Gas::name)))
+    }
 }
 
+/// 1e-21 kg.
 #[derive(Debug, Default)]
-struct Series {
-    /// 1e-21 kg.
-    balance: i128,
-    /// How many balances lie behind it at each depth: a node that moved is at two for a while.
-    keys_by_depth: BTreeMap<u8, i64>,
-    labels: String,
-    line: Option<Arc<str>>,
-}
+struct Mass(i128);
 
-impl Series {
-    /// The level it is shown or dropped with: the highest its node has.
-    fn level(&self) -> Option<u8> {
-        self.keys_by_depth.keys().next().copied()
+impl Mass {
+    fn add(&mut self, change: i128) {
+        let sum = self.0.checked_add(change);
+        self.0 = sum.expect("bounds checked at the border keep every balance inside its integer");
     }
 }
 
-impl Family {
-    fn new(definition: &'static Definition) -> Self {
-        Self {
-            definition,
-            series: BTreeMap::new(),
-            changed: BTreeSet::new(),
-            levels: BTreeMap::new(),
-            lines: Arc::from([]),
-            dropped: 0,
-            dropped_total: 0,
-        }
-    }
-
-    /// Adds `change` to a series behind which `keys` more balances lie than before.
-    fn change(&mut self, key: SeriesKey, depth: u8, change: i128, keys: i64) {
-        let series = self.series.entry(key).or_default();
-        let before = series.level();
-        series.balance = series
-            .balance
-            .checked_add(change)
-            .expect("bounds checked at the border keep every balance inside its integer");
-        if keys != 0 {
-            let count = series.keys_by_depth.entry(depth).or_default();
-            *count += keys;
-            if *count == 0 {
-                series.keys_by_depth.remove(&depth);
-            }
-        }
-        let after = series.level();
-        if after.is_none() {
-            self.series.remove(&key);
-        }
-        if before != after {
-            self.count(before, after);
-        }
-        self.changed.insert(key);
-    }
-
-    fn count(&mut self, before: Option<u8>, after: Option<u8>) {
-        if let Some(level) = before
-            && let Some(count) = self.levels.get_mut(&level)
-        {
-            *count -= 1;
-        }
-        if let Some(level) = after {
-            *self.levels.entry(level).or_default() += 1;
-        }
-    }
-
-    /// Rewrites the lines of what changed, and the list of lines if it did.
-    fn refresh(&mut self, shown: Option<u8>, relevel: bool, config: &LiveConfig, names: &Names) {
-        let changed = std::mem::take(&mut self.changed);
-        if changed.is_empty() && !relevel {
-            return;
-        }
-        for key in changed {
-            let Some(series) = self.series.get_mut(&key) else {
-                continue;
-            };
-            if series.labels.is_empty() {
-                series.labels = labels(self.definition, key, config, names);
-            }
-            series.line = Some(line(&series.labels, &grams(series.balance)).into());
-        }
-        let is_shown = |series: &Series| series.level() <= shown && series.level().is_some();
-        let lines = self.series.values().filter(|series| is_shown(series));
-        self.lines = lines.filter_map(|series| series.line.as_ref().map(Arc::clone)).collect();
-        // What `depth` leaves out was not asked for; what `max_series` leaves out is counted.
-        let wanted: usize = self.levels.range(..config.depth).map(|(_, count)| count).sum();
-        let dropped = wanted - self.lines.len();
-        let newly = u64::try_from(dropped.saturating_sub(self.dropped)).unwrap_or(u64::MAX);
-        self.dropped_total = self.dropped_total.saturating_add(newly);
-        self.dropped = dropped;
+impl Value for Mass {
+    fn text(&self) -> String {
+        grams(self.0)
     }
 }
 
-fn labels(
-    definition: &'static Definition,
-    key: SeriesKey,
-    config: &LiveConfig,
-    names: &Names,
-) -> String {
-    let (node, scope, window) =
-        (names.name(key.node), key.scope.to_string(), config.label(key.window));
-    let values = [&*node, scope.as_str(), key.method.name(), window.as_str()];
-    series(definition, values.into_iter().chain(key.gas.map(Gas::name)))
+impl Key for ShareKey {
+    fn series(self, definition: &Definition, config: &LiveConfig, names: &Names) -> String {
+        let Self { window, node } = self;
+        series(definition, [&*names.name(node), config.label(window).as_str()])
+    }
+}
+
+impl Value for Share {
+    fn text(&self) -> String {
+        ratio(self.heard, self.expected)
+    }
 }
 
 #[cfg(test)]

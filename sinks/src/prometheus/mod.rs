@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! window changes ──► Live::apply ──► exact balances ──► Live::publish ──► Published (immutable)
-//!                                       (i128)       once a tick, changed series only    │
+//! shares of meters ─► Live::report       (i128)       once a tick, changed series only    │
 //! counters, gauges ──► Metrics ──────────────────────────────────────────────────────────┴─► render
 //! ```
 //!
@@ -15,6 +15,7 @@
 //! 5. **Withheld** (`None`) while the program replays: old balances would look like new ones.
 
 mod catalogue;
+mod family;
 mod live;
 mod metrics;
 mod text;

@@ -8,12 +8,19 @@ use super::catalogue::Definition;
 const GRAM_DECIMALS: usize = 18;
 /// Decimals of a second in an instant.
 const SECOND_DECIMALS: usize = 3;
+/// Decimals of a ratio: more than there are meters, so that one of them shows.
+const RATIO_DECIMALS: usize = 9;
 
 /// Appends the `# HELP` and `# TYPE` lines.
 pub(super) fn write_head(text: &mut String, definition: &Definition) {
     let Definition { name, kind, help, .. } = definition;
     // Writing to a `String` cannot fail.
     writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}", kind.name()).unwrap_or_default();
+}
+
+/// A line of a series and its value.
+pub(super) fn line(series: &str, value: &str) -> String {
+    format!("{series} {value}\n")
 }
 
 /// `name{a="x",b="y"}`, values escaped.
@@ -52,6 +59,12 @@ pub(super) fn seconds(ms: i64) -> String {
     decimal(ms.into(), SECOND_DECIMALS)
 }
 
+/// `part / whole`, rounded down: it is 1 only if nothing is missing. `whole` is not 0.
+pub(super) fn ratio(part: u64, whole: u64) -> String {
+    let units = i128::from(part) * 10_i128.pow(9) / i128::from(whole);
+    decimal(units, RATIO_DECIMALS)
+}
+
 fn decimal(value: i128, decimals: usize) -> String {
     let sign = if value < 0 { "-" } else { "" };
     let digits = format!("{:0>width$}", value.unsigned_abs(), width = decimals + 1);
@@ -79,6 +92,20 @@ mod tests {
             assert_eq!(grams(mass), text);
         }
         assert_eq!(seconds(1_767_225_600_123), "1767225600.123");
+    }
+
+    #[test]
+    fn a_ratio_is_1_only_if_nothing_is_missing() {
+        for ((part, whole), text) in [
+            ((0, 4), "0"),
+            ((4, 4), "1"),
+            ((1, 2), "0.5"),
+            ((2, 3), "0.666666666"),
+            ((99_999_999, 100_000_000), "0.99999999"),
+            ((9_999_999_999, 10_000_000_000), "0.999999999"),
+        ] {
+            assert_eq!(ratio(part, whole), text);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 
+use super::newest::Newest;
 use super::pieces::{Piece, book_span};
 use super::rows::Rows;
 use super::samples::Samples;
@@ -26,6 +27,7 @@ pub struct Meter {
     samples: Samples,
     /// Values that cannot be booked under the rows known now, and where each came from.
     waiting: BTreeMap<i64, Arrival>,
+    newest: Newest,
 }
 
 /// What became of a reading offered to a meter.
@@ -75,6 +77,12 @@ impl Meter {
         self.waiting.len()
     }
 
+    /// When it was last heard of.
+    #[must_use]
+    pub fn newest(&self) -> Newest {
+        self.newest
+    }
+
     /// Values kept.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -110,7 +118,7 @@ impl Meter {
         told: &mut impl FnMut(&Reading, Offered),
         give: &mut impl FnMut(Piece),
     ) -> i64 {
-        let Self { rows, samples, waiting } = self;
+        let Self { rows, samples, waiting, newest } = self;
         let mut since_ms = i64::MAX;
         let mut scan = Scan::new(rows);
         if let Some((at_ms, Some(value), _)) = samples.last() {
@@ -129,7 +137,10 @@ impl Meter {
             });
             samples.push(at_ms, value, matches!(taken, Ok(true)));
             let offered = match taken {
-                Ok(_) => Offered::Booked,
+                Ok(_) => {
+                    newest.hear(at_ms);
+                    Offered::Booked
+                }
                 Err(why) => {
                     waiting.insert(at_ms, reading.arrival);
                     Offered::Waits(why)
@@ -190,11 +201,16 @@ impl Meter {
             walk.run(&self.samples, &changes.0, give);
             walk.marks
         };
+        let mut is_gone = false;
         for Change { at_ms, claims, .. } in changes.0.drain(..) {
+            is_gone |= self.newest.change(at_ms, claims.current(), &self.rows);
             self.samples.put(at_ms, claims, false);
         }
         for (at_ms, clean) in marks {
             self.samples.mark(at_ms, clean);
+        }
+        if is_gone {
+            self.newest = Newest::of(&self.rows, &self.samples);
         }
     }
 
@@ -221,6 +237,7 @@ impl Meter {
         for (at_ms, clean) in marks {
             self.samples.mark(at_ms, clean);
         }
+        self.newest = Newest::of(&self.rows, &self.samples);
         self.settle_waiting()
     }
 
@@ -298,7 +315,7 @@ impl Meter {
         booking: Booking<'_>,
         give: &mut impl FnMut(Piece),
     ) {
-        let Self { rows, samples, .. } = self;
+        let Self { rows, samples, newest, .. } = self;
         let mut scan = Scan::new(rows);
         for (at_ms, value) in samples.after(0, true) {
             scan.step(at_ms, &value, &mut |span| give_span(-1, booking, rows, &span, give));
@@ -336,6 +353,7 @@ impl Meter {
         for (at_ms, clean) in marks {
             recalled.mark(at_ms, clean);
         }
+        *newest = Newest::of(rows, &recalled);
         *samples = recalled;
     }
 

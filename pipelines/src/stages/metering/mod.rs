@@ -10,7 +10,8 @@
 //! 2. When both frontiers have passed a tick, take its changes, ticks in order: rows first, then readings
 //!    sorted by (meter, instant, arrival). *So batching and the number of workers cannot matter.*
 //! 3. For each meter walk old and new values side by side and hand out the difference alone (`meter`).
-//!    *So downstream sees one small update an active meter-period and tick.*
+//!    *So downstream sees one small update an active meter-period and tick.* Tell when it was last heard of, where
+//!    that has changed by a period ([`newest`]).
 //! 4. When the horizon has moved, take back what lies below it and forget it; tell what is kept of it. *So
 //!    that memory is bounded, and a restart need not know what was forgotten.*
 //! 5. A recall replaces what is known from before the horizon, once somebody has computed it from everything that
@@ -24,6 +25,7 @@
 //! (over 80 bytes) and re-read a whole day of them for each new one.
 
 pub mod meter;
+pub mod newest;
 pub mod pieces;
 pub mod rows;
 pub mod samples;
@@ -43,6 +45,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, InputCapability};
 
 pub use meter::{Booking, Changes, Meter, Offered};
+pub use newest::Newest;
 pub use pieces::{Piece, Stretch, book_span};
 pub use rows::Rows;
 pub use spans::{Scan, Span, Unusable, Value, usable};
@@ -76,6 +79,8 @@ pub struct Options {
     pub keep_readings: bool,
     /// At a restart: the newest tick of what is restored. The horizon is that of no earlier tick.
     pub restored: Tick,
+    /// Whether it is told when meters were last heard of: what is computed in hindsight has no live series.
+    pub tells_heard: bool,
 }
 
 impl Options {
@@ -150,8 +155,7 @@ pub fn metering<'scope>(
                         let Stash { capabilities, readings, rows, recalls } = stash;
                         give(&capabilities, tick, meters.close(tick, readings, rows));
                         // STEP 5.
-                        let pieces = meters.recall(&recalls);
-                        give(&capabilities, tick, (pieces, Vec::new()));
+                        give(&capabilities, tick, meters.recall(&recalls));
                     }
                     (None, None) => break,
                 }
@@ -252,9 +256,10 @@ impl Meters {
         (pieces, told.into_notices())
     }
 
-    /// Replaces what is known of meters from before the horizon; hands out the activity that changes by it.
-    pub fn recall(&mut self, recalls: &[Recall]) -> Vec<Piece> {
-        let mut pieces = Vec::new();
+    /// Replaces what is known of meters from before the horizon; hands out the activity that changes by it, and which
+    /// of them were heard of in another period.
+    pub fn recall(&mut self, recalls: &[Recall]) -> (Vec<Piece>, Vec<Notice>) {
+        let (mut pieces, mut told) = (Vec::new(), Told::default());
         let horizon_ms = self.first.start_ms(self.options.policy.period_ms);
         for Recall { subject, records } in recalls {
             let readings: Vec<Reading> = records
@@ -266,14 +271,15 @@ impl Meters {
                 .collect();
             let id = subject.id();
             let mut meter = self.meters.remove(&id).unwrap_or_default();
-            let give = &mut |piece| add(&mut pieces, piece);
+            let (give, newest) = (&mut |piece| add(&mut pieces, piece), meter.newest());
             meter.recall(&readings, horizon_ms, self.booking(id), give);
+            told.hear(id, (newest, meter.newest()), &self.options);
             if !meter.is_empty() {
                 self.meters.insert(id, meter);
             }
         }
         consolidate(&mut pieces);
-        pieces
+        (pieces, told.into_notices())
     }
 
     /// Values that wait for a row that fits.
@@ -314,6 +320,7 @@ impl Meters {
     ) {
         let id = changed[0].0.meter;
         let mut meter = self.meters.remove(&id).unwrap_or_default();
+        let newest = meter.newest();
         let cured = meter.change_rows(changed, self.booking(id), &mut |piece| pieces.push(piece));
         for (at_ms, arrival) in cured {
             told.notices.push(Notice::Waiting {
@@ -324,6 +331,7 @@ impl Meters {
                 why: None,
             });
         }
+        told.hear(id, (newest, meter.newest()), &self.options);
         if !meter.is_empty() {
             self.meters.insert(id, meter);
         }
@@ -344,6 +352,7 @@ impl Meters {
         }
         let booking = Booking { meter, policy, first: *first };
         let state = meters.entry(meter).or_default();
+        let newest = state.newest();
         let is_live = |reading: &Reading| is_kept || policy.period_of(reading.at_ms - 1) >= *first;
         if is_live(&group[0]) && state.is_news(group) {
             let tell = &mut |reading: &Reading, offered| told.take(reading, said(offered), keep);
@@ -354,6 +363,7 @@ impl Meters {
             if is_kept {
                 state.stop_waiting_until(first.start_ms(policy.period_ms));
             }
+            told.hear(meter, (newest, state.newest()), options);
             return;
         }
         for reading in group {
@@ -371,6 +381,7 @@ impl Meters {
         if is_kept {
             state.stop_waiting_until(first.start_ms(policy.period_ms));
         }
+        told.hear(meter, (newest, state.newest()), options);
     }
 }
 
@@ -454,6 +465,17 @@ impl Told {
             if let Some(entry) = PendingEntry::of(policy, about, (since_ms, horizon_ms), self.ms) {
                 self.pending.entry(meter).and_modify(|sum| sum.merge(&entry)).or_insert(entry);
             }
+        }
+    }
+
+    /// Notes when a meter was last heard of, before and now.
+    fn hear(&mut self, meter: Id, (before, now): (Newest, Newest), options: &Options) {
+        if before == now || !options.tells_heard {
+            return;
+        }
+        let newest = now.period(&options.policy);
+        if newest != before.period(&options.policy) {
+            self.notices.push(Notice::Heard { meter, newest });
         }
     }
 

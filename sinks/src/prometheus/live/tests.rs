@@ -38,6 +38,15 @@ fn entry(
     }
 }
 
+fn share(
+    names: &Names,
+    (node, depth): (&str, u8),
+    (heard, expected): (u64, u64),
+) -> (ShareKey, Option<Share>) {
+    let key = ShareKey { window: 1, node: names.intern(node) };
+    (key, Some(Share { depth, heard, expected }))
+}
+
 fn publish(live: &mut Live) -> Arc<Published> {
     let end_ms = NOW_MS - NOW_MS % 3_600_000;
     live.publish(Tick::new(NOW_MS, Cause::Cut), &[(1, end_ms)])
@@ -69,7 +78,7 @@ fn gases_add_up_exactly_and_a_key_without_data_disappears() {
     let back = |entry: WindowEntry| WindowEntry { change: entry.change.negated(), ..entry };
     live.apply(&[back(first), back(second)]);
     assert_eq!(publish(&mut live).series(), 0);
-    assert!(live.balances.is_empty() && live.co2e.series.is_empty());
+    assert!(live.balances.is_empty() && live.co2e.at(0) == 0);
     assert_eq!(published.series(), 1, "what was published before stays as it was");
 }
 
@@ -124,6 +133,28 @@ fn a_node_that_moved_to_another_level_is_one_series() {
 }
 
 #[test]
+fn shares_of_meters_are_shown_by_level_and_vanish_with_what_is_expected() {
+    let names = Arc::new(Names::new());
+    let limited = LiveConfig { depth: 2, max_series: 2, ..config() };
+    let mut live = Live::new(limited, Arc::clone(&names));
+    live.report([share(&names, ("acme", 0), (2, 3)), share(&names, ("site", 1), (0, 1))]);
+    let text = business(&publish(&mut live));
+    assert!(text.contains("ratio{org_node=\"acme\",window=\"1h\"} 0.666666666\n"), "{text}");
+    assert!(text.contains("ratio{org_node=\"site\",window=\"1h\"} 0\n"), "{text}");
+    // It moves to the root's level, and another comes that does not fit.
+    live.report([share(&names, ("site", 0), (1, 1)), share(&names, ("yard", 1), (1, 1))]);
+    let published = publish(&mut live);
+    let text = business(&published);
+    assert!(text.contains("ratio{org_node=\"site\",window=\"1h\"} 1\n"), "{text}");
+    assert!(!text.contains("yard"), "{text}");
+    assert_eq!(published.dropped(), [("ghg_reporting_ratio", 1)]);
+    let keys = ["acme", "site", "yard"].map(|node| share(&names, (node, 0), (0, 1)).0);
+    live.report(keys.map(|key| (key, None)));
+    assert_eq!(publish(&mut live).series(), 0);
+    assert_eq!((live.reporting.at(0), live.reporting.at(1)), (0, 0));
+}
+
+#[test]
 fn any_order_of_batches_publishes_the_same() {
     let names = Arc::new(Names::new());
     let entries: Vec<_> = (0..200_i64)
@@ -154,6 +185,7 @@ fn exposition() -> String {
         entry(&names, ("ac\"me\\", 0), Gas::Co2, -GRAM / 3, 1),
         entry(&names, ("site", 1), Gas::Ch4, GRAM, 1),
     ]);
+    live.report([share(&names, ("ac\"me\\", 0), (2, 3)), share(&names, ("site", 1), (0, 1))]);
     let metrics = Metrics::new("0.1.0");
     metrics.readings_total("plant", Outcome::Booked).inc_by(5);
     metrics.source_connected("plant").set(1);
