@@ -23,6 +23,8 @@
 //! 4. Values are looked through, latest first, only where the newest one itself is taken back, or where rows have
 //!    changed. *Else a meter whose values all wait would be walked over with each reading.*
 
+use std::ops::Range;
+
 use super::rows::Rows;
 use super::samples::Samples;
 use super::spans::{Value, usable};
@@ -61,6 +63,12 @@ impl Newest {
             self.0 = Some(at_ms);
         }
         !is_usable && self.0 == Some(at_ms)
+    }
+
+    /// Whether it lies in this stretch, ms.
+    #[must_use]
+    pub fn is_in(self, stretch: &Range<i64>) -> bool {
+        self.0.is_some_and(|at_ms| stretch.contains(&at_ms))
     }
 
     /// The period that holds it: it begins at or before it.
