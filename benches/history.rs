@@ -1,8 +1,8 @@
 //! Years of history: how fast files of it are taken in below the horizon, and what a revised factor costs afterwards,
 //! while readings come.
 //!
-//! `cargo bench --bench history`; METERS (30), DAYS (365), `EVERY_S` (900), LIVE (1,000 readings a second) from the
-//! environment. `TMPDIR` says on which disk.
+//! `cargo bench --bench history`; METERS (30), DAYS (365), `EVERY_S` (900), LIVE (1,000 readings a second), BESIDE (0;
+//! 1 takes the history in by a pipeline that runs) from the environment. `TMPDIR` says on which disk.
 //!
 //! 1. A file of JSON lines is taken in as `plumeline backfill` does, into a ledger whose horizon lies a week back:
 //!    read, journaled, parked, committed, then booked by a restatement.
@@ -14,10 +14,11 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use plumeline::config::Pipeline;
-use plumeline::runtime::{Clock, Running, Until, WallClock, start, start_until};
+use plumeline::runtime::{Clock, Running, Telemetry, Until, WallClock, start, start_until};
 use plumeline_fixtures::load::Load;
 
 #[global_allocator]
@@ -111,9 +112,35 @@ fn publish(path: &Path, meters: i64, rate: i64, ended: &AtomicBool) {
     }
 }
 
-fn join(running: Running) {
-    running.stop();
-    running.join().expect("it ends well");
+/// A pipeline that runs on readings of now.
+struct Live {
+    running: Running,
+    publisher: JoinHandle<()>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Live {
+    fn end(self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.publisher.join().expect("it ends");
+        self.running.stop();
+        self.running.join().expect("it ends well");
+    }
+}
+
+/// How long it takes until it is done, and how long the newest tick takes to show meanwhile, once a second.
+fn lags_until(telemetry: &Telemetry, is_done: impl Fn() -> bool) -> (Duration, String) {
+    let (begun, mut lags) = (now(), Vec::new());
+    while !is_done() {
+        std::thread::sleep(Duration::from_secs(1));
+        lags.push(telemetry.tick_lag_ms());
+        assert!(begun.elapsed() < LIMIT, "it is never done");
+    }
+    let taken = begun.elapsed();
+    lags.sort_unstable();
+    let at = |percent: usize| lags[(lags.len() - 1) * percent / 100];
+    let (p50, p99, most) = (at(50), at(99), at(100));
+    (taken, format!("meanwhile a tick showed after p50 {p50} ms, p99 {p99} ms, at most {most} ms"))
 }
 
 /// What is measured.
@@ -186,7 +213,47 @@ impl Bench {
         say(&format!("lake {} MB, journal {} MB", bytes[0], bytes[1]));
     }
 
+    /// The same by a pipeline that runs, behind its live readings.
+    fn backfill_beside(&self) {
+        let live = self.go_live();
+        let telemetry = live.running.telemetry();
+        telemetry.imports().ask([self.dir().join("history.jsonl")]);
+        let is_done = || {
+            let progress = telemetry.import_progress();
+            assert_eq!(progress.problems, Vec::<String>::new());
+            progress.is_in_ledger && progress.pending == 0
+        };
+        let (taken, lags) = lags_until(&telemetry, is_done);
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let rate = self.count as f64 / taken.as_secs_f64() / 1e3;
+        say(&format!(
+            "backfill behind live readings: {} booked after {taken:.1?}: {rate:.0} k/s, {}",
+            self.count,
+            memory()
+        ));
+        say(&lags);
+        live.end();
+    }
+
     fn revise(&self) {
+        let live = self.go_live();
+        let telemetry = live.running.telemetry();
+        say(&format!("live: {}", memory()));
+        write(&self.dir().join("factors.csv"), &self.load.factors_csv(Some(0)));
+        wait_until("the revision to be pending", || telemetry.pending() > 0);
+        let (taken, lags) = lags_until(&telemetry, || telemetry.pending() == 0);
+        say(&format!(
+            "a factor of {} days revised: {} entries of emissions restated in {taken:.1?}, {}",
+            self.days,
+            telemetry.progress().restatements,
+            memory()
+        ));
+        say(&lags);
+        live.end();
+    }
+
+    /// A pipeline that takes in readings of now.
+    fn go_live(&self) -> Live {
         let live = self.dir().join("live.jsonl");
         write(&live, "");
         let config = pipeline(self.dir(), "name = \"live\"\npath = \"live.jsonl\"\nfollow = true");
@@ -201,32 +268,7 @@ impl Bench {
         wait_until("live readings", || {
             telemetry.recovery().is_none() && telemetry.tick_lag_ms() > 0
         });
-        say(&format!("live: {}", memory()));
-        let begun = now();
-        write(&self.dir().join("factors.csv"), &self.load.factors_csv(Some(0)));
-        wait_until("the revision to be pending", || telemetry.pending() > 0);
-        let mut lags = Vec::new();
-        while telemetry.pending() > 0 {
-            std::thread::sleep(Duration::from_secs(1));
-            lags.push(telemetry.tick_lag_ms());
-            assert!(begun.elapsed() < LIMIT, "it is never booked");
-        }
-        let taken = begun.elapsed();
-        lags.sort_unstable();
-        let at = |percent: usize| lags[(lags.len() - 1) * percent / 100];
-        say(&format!(
-            "a factor of {} days revised: {} entries of emissions restated in {taken:.1?}, {}",
-            self.days,
-            telemetry.progress().restatements,
-            memory()
-        ));
-        let (p50, p99, most) = (at(50), at(99), at(100));
-        say(&format!(
-            "meanwhile a tick showed after p50 {p50} ms, p99 {p99} ms, at most {most} ms"
-        ));
-        ended.store(true, Ordering::Relaxed);
-        publisher.join().expect("it ends");
-        join(running);
+        Live { running, publisher, ended }
     }
 
     fn verify(&self) {
@@ -242,7 +284,11 @@ impl Bench {
 fn main() {
     let bench = Bench::prepare();
     say(&format!("before: {}", memory()));
-    bench.backfill();
+    if setting("BESIDE", 0) == 0 {
+        bench.backfill();
+    } else {
+        bench.backfill_beside();
+    }
     bench.revise();
     bench.verify();
 }

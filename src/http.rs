@@ -34,6 +34,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What a request to change something carries: a browser adds it for no page of another site.
 const HEADER: &str = "plumeline-order";
 
+/// Why nothing below the horizon can be booked.
+const NO_HISTORY: &str =
+    "the pipeline has no tables of readings: nothing can be booked below retain";
+
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Listens until the task is aborted; gives the address it listens on, whose port differs from that of
@@ -117,6 +121,9 @@ async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
 }
 
 async fn restate(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
+    if !telemetry.has_history() {
+        return (StatusCode::CONFLICT, NO_HISTORY);
+    }
     telemetry.ask_for_restatement();
     (StatusCode::ACCEPTED, "what is pending below the horizon is restated, behind the live input\n")
 }
@@ -137,9 +144,8 @@ async fn backfill(State(telemetry): State<Arc<Telemetry>>, text: String) -> impl
             format!("the pipeline \"{}\" runs there, and not this one", telemetry.pipeline());
         return (StatusCode::CONFLICT, told);
     }
-    if !telemetry.takes_imports() {
-        let told = "the pipeline has no tables of readings: nothing can be booked below retain";
-        return (StatusCode::CONFLICT, told.to_owned());
+    if !telemetry.has_history() {
+        return (StatusCode::CONFLICT, NO_HISTORY.to_owned());
     }
     telemetry.imports().ask(lines.map(PathBuf::from));
     (StatusCode::ACCEPTED, "the files are taken in, behind the live input\n".to_owned())

@@ -127,6 +127,23 @@ fn a_file_that_cannot_be_taken_in_is_told() {
 }
 
 #[test]
+fn nothing_is_promised_where_readings_are_not_kept() {
+    let rig = rig("auto");
+    rig.edit("pipeline.toml", "url = \"lake\"", "url = \"lake\"\nreadings = \"none\"");
+    rig.write("readings.jsonl", "");
+    rig.write("old.jsonl", lines(0..4));
+    let running = rig.run();
+    let taken = backfill(&rig, &running, &["old.jsonl"]);
+    let mut restate = Command::new(env!("CARGO_BIN_EXE_plumeline"));
+    let restated = restate.arg("restate").arg(rig.path("there.toml")).output().unwrap();
+    for output in [taken, restated] {
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains("no tables of readings"), "{said}");
+    }
+    running.stop();
+}
+
+#[test]
 fn a_pipeline_that_is_killed_meanwhile_takes_it_in_once() {
     let rig = rig("auto");
     rig.write("readings.jsonl", "");

@@ -21,11 +21,10 @@ mod entries;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::NodeKey;
 use crate::model::entry::Line;
 use crate::model::{
     ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow, Gas,
-    GwpSet, Id, Measure, Method, Period, Policy, Reading, Record, Subject, Tick,
+    GwpSet, Id, Measure, Method, NodeKey, Period, Policy, Reading, Record, Subject, Tick,
 };
 use crate::reference::{History, Restated, Told, ToldValues, add, forget_values, holding_lines};
 use crate::stages::activities::Said;

@@ -25,13 +25,12 @@ use std::collections::btree_map::Entry;
 
 use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 
-use crate::engine::NodeKey;
 use crate::model::entry::Line;
 use crate::model::time::day_start;
 use crate::model::{
     ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow,
-    FootprintKey, GwpSet, Id, Measure, NodeRow, Period, Policy, Rate, Reading, Record, Tick, Unit,
-    WindowKey,
+    FootprintKey, GwpSet, Id, Measure, NodeKey, NodeRow, Period, Policy, Rate, Reading, Record,
+    Tick, Unit, WindowKey,
 };
 use crate::stages::activities::Said;
 use crate::stages::metering::{Rows, Scan, Value, book_span};

@@ -26,16 +26,18 @@ pub(crate) fn restate_ledger(path: &Path, is_dry_run: bool) -> Result<ExitCode, 
         return dry_run(&pipeline, change.as_ref());
     }
     let asked = match change {
-        None => http::ask(pipeline.http, "/restate").ok(),
+        None => http::send(pipeline.http, ("POST", "/restate"), "").ok(),
         // Whoever runs it runs it under the old method.
         Some(_) => None,
     };
-    let Some(answer) = asked else {
+    match asked {
+        Some(answer) => {
+            say(&mut std::io::stdout(), answer?.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
         // Nobody is there: then it is done here. If somebody is, the state folder is locked.
-        return import(pipeline, Vec::new());
-    };
-    say(&mut std::io::stdout(), answer.trim_end());
-    Ok(ExitCode::SUCCESS)
+        None => import(pipeline, Vec::new()),
+    }
 }
 
 /// Tells what would be restated, in kg of `CO2e` by company, scope and month.

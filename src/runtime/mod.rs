@@ -178,7 +178,7 @@ pub async fn start_until(
     let sources = start_sources(&pipeline, &starter, &batches, &telemetry)?;
     drop(batches);
     if restated.is_some() {
-        telemetry.take_imports();
+        telemetry.note_history();
     }
 
     let sources = (inbox, sources, starter);

@@ -30,8 +30,9 @@ pub struct Telemetry {
     pipeline: String,
     source_names: Mutex<BTreeMap<u16, String>>,
     sources: Mutex<BTreeMap<u16, Arc<SourceStatus>>>,
-    /// Whether files of history are taken in, and which.
-    takes_imports: AtomicBool,
+    /// Whether what lies below the horizon can be computed.
+    has_history: AtomicBool,
+    /// Files of history.
     imports: Imports,
     published: Mutex<Option<Arc<Published>>>,
     progress: Mutex<Progress>,
@@ -68,7 +69,7 @@ impl Telemetry {
             pipeline: pipeline.name.clone(),
             source_names: Mutex::new(names.collect()),
             sources: Mutex::new(BTreeMap::new()),
-            takes_imports: AtomicBool::new(false),
+            has_history: AtomicBool::new(false),
             imports: Imports::default(),
             published: Mutex::new(None),
             progress: Mutex::new(Progress::default()),
@@ -102,9 +103,9 @@ impl Telemetry {
         lock(&self.source_names).insert(number, name.to_owned());
     }
 
-    /// Files of history are taken in from now on.
-    pub fn take_imports(&self) {
-        self.takes_imports.store(true, Ordering::Release);
+    /// There are tables of readings: what lies below the horizon can be computed.
+    pub fn note_history(&self) {
+        self.has_history.store(true, Ordering::Release);
     }
 
     /// Files of history.
@@ -112,10 +113,10 @@ impl Telemetry {
         &self.imports
     }
 
-    /// Whether files of history are taken in: where there are tables of readings.
+    /// Whether what lies below the horizon can be computed.
     #[must_use]
-    pub fn takes_imports(&self) -> bool {
-        self.takes_imports.load(Ordering::Acquire)
+    pub fn has_history(&self) -> bool {
+        self.has_history.load(Ordering::Acquire)
     }
 
     /// How far files of history have come.

@@ -39,10 +39,9 @@ pub use self::handle::{Closed, Engine, EngineOptions};
 use self::join::{Local, arrange, join};
 pub use self::outbox::{Changes, IntoEntry, Outbox, window_entry};
 use crate::model::entry::Line;
-use crate::model::time::HOUR_MS;
 use crate::model::{
     ActivityKey, ActivityRecord, Cause, Emission, EmissionKey, FactorRow, FootprintKey, Gas, Id,
-    Measure, MeterRow, NodeRow, Period, Policy, Reading, Reason, Tick, WindowKey,
+    Measure, MeterRow, NodeKey, NodeRow, Period, Policy, Reading, Reason, Tick, WindowKey,
 };
 use crate::stages::delay_until::delay_until;
 use crate::stages::metering::{Metered, Options, Piece1};
@@ -215,42 +214,6 @@ fn emissions<'scope>(
         let activity = ActivityKey { period, node, subject, unit, factor };
         EmissionKey { activity, line }
     })
-}
-
-/// What a node's emissions are kept under, before hours and windows.
-#[derive(
-    Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
-pub struct NodeKey {
-    /// The accounting period.
-    pub period: Period,
-    /// The node, at any level.
-    pub node: Id,
-    /// Its level: 0 for a root.
-    pub depth: u8,
-    /// The line, without its revision.
-    pub scope: u8,
-    /// See [`Line::category`].
-    pub category: u8,
-    /// See [`Line::method`].
-    pub method: crate::model::Method,
-    /// See [`Line::gas`].
-    pub gas: Gas,
-}
-
-impl NodeKey {
-    /// The key of `footprints`: by the hour, or by the period where that is longer. An hour in which a civil month
-    /// begins is split there.
-    #[must_use]
-    pub fn by_the_hour(&self, policy: &Policy) -> FootprintKey {
-        let Self { period, node, depth, scope, category, method, gas } = *self;
-        let length = policy.period_ms.max(HOUR_MS);
-        let at_ms = period.start_ms(policy.period_ms);
-        let hour_ms = at_ms.div_euclid(length) * length;
-        let hour = (hour_ms, hour_ms + length);
-        let (start_ms, end_ms) = policy.calendar.part(hour, at_ms, policy.period_ms);
-        FootprintKey { start_ms, end_ms, node, depth, scope, category, method, gas }
-    }
 }
 
 /// Emissions of each node of the tree.

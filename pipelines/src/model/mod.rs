@@ -6,6 +6,7 @@ pub mod entry;
 pub mod fact;
 pub mod gas;
 pub mod names;
+pub mod node_key;
 pub mod pending;
 pub mod policy;
 pub mod quantity;
@@ -25,6 +26,7 @@ pub use entry::{
 pub use fact::{Fact, FactorRow, MeterKind, MeterRow, Method, NodeRow, StampSide, Validity};
 pub use gas::{Gas, GwpSet};
 pub use names::{Id, Names};
+pub use node_key::NodeKey;
 pub use pending::{PendingCause, PendingEntry, RestatedEntry};
 pub use policy::Policy;
 pub use quantity::{Emission, Measure, Rate, Wide};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{History, View, add};
-use crate::engine::{NodeKey, stays};
-use crate::model::{Cause, Emission, Gas, Tick, WindowKey};
+use crate::engine::stays;
+use crate::model::{Cause, Emission, Gas, NodeKey, Tick, WindowKey};
 use crate::stages::to_date::{booked, stays_to_date};
 
 /// As of when it is asked, and of what.

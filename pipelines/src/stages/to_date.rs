@@ -34,9 +34,9 @@ use differential_dataflow::VecCollection;
 use serde::{Deserialize, Serialize};
 
 use super::delay_until::delay_until;
-use crate::engine::NodeKey;
 use crate::model::{
-    Calendar, Cause, Emission, FootprintKey, Gas, Id, Method, Policy, Tick, ToDate, Wide, WindowKey,
+    Calendar, Cause, Emission, FootprintKey, Gas, Id, Method, NodeKey, Policy, Tick, ToDate, Wide,
+    WindowKey,
 };
 
 type Collection<'scope, D, R> = VecCollection<'scope, Tick, D, R>;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use plumeline_pipelines::model::Names;
 
 use super::catalogue::Definition;
-use super::live::LiveConfig;
+use super::config::LiveConfig;
 use super::text::line;
 
 /// What tells the series of a metric apart.

@@ -15,13 +15,15 @@
 //! 5. **Withheld** (`None`) while the program replays: old balances would look like new ones.
 
 mod catalogue;
+mod config;
 mod family;
 mod live;
 mod metrics;
 mod text;
 
 pub use catalogue::{CATALOGUE, Definition, Kind};
-pub use live::{Live, LiveConfig, Published};
+pub use config::LiveConfig;
+pub use live::{Live, Published};
 pub use metrics::Metrics;
 
 /// The text of `/metrics`, format 0.0.4; the business series only if they are published.
