@@ -217,7 +217,7 @@ impl Bench {
     fn backfill_beside(&self) {
         let live = self.go_live();
         let telemetry = live.running.telemetry();
-        telemetry.imports().ask([self.dir().join("history.jsonl")]);
+        assert!(telemetry.imports().ask([self.dir().join("history.jsonl")]));
         let is_done = || {
             let progress = telemetry.import_progress();
             assert_eq!(progress.problems, Vec::<String>::new());

@@ -147,7 +147,10 @@ async fn backfill(State(telemetry): State<Arc<Telemetry>>, text: String) -> impl
     if !telemetry.has_history() {
         return (StatusCode::CONFLICT, NO_HISTORY.to_owned());
     }
-    telemetry.imports().ask(lines.map(PathBuf::from));
+    if !telemetry.imports().ask(lines.map(PathBuf::from)) {
+        let told = "another `plumeline` takes in files or restates, and ends by itself: ask again after that";
+        return (StatusCode::CONFLICT, told.to_owned());
+    }
     (StatusCode::ACCEPTED, "the files are taken in, behind the live input\n".to_owned())
 }
 

@@ -121,6 +121,11 @@ fn a_file_that_cannot_be_taken_in_is_told() {
     };
     refused(&["missing.jsonl"], "missing.jsonl cannot be read");
     refused(&["no.parquet"], "no.parquet");
+    assert!(Command::new("mkfifo").arg(rig.path("pipe.jsonl")).status().unwrap().success());
+    refused(&["pipe.jsonl"], "is no file");
+    // What was told of one is not told of the next.
+    rig.write("good.jsonl", lines(0..4));
+    succeeds(&backfill(&rig, &running, &["good.jsonl"]));
     rig.edit("pipeline.toml", "name = \"acme\"", "name = \"other\"");
     refused(&["readings.jsonl"], "the pipeline \"acme\" runs there");
     running.stop();

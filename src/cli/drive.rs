@@ -55,10 +55,15 @@ pub(super) fn run_to_end(
         None => tracing::info!(pipeline = name, %metrics, "running"),
         Some(what) => tracing::info!(pipeline = name, "{what}"),
     }
+    let is_import = import.is_some();
     let ended = runtime.block_on(until_ended(&running, &mut signals, import));
+    let problems = running.telemetry().problems();
     let outcome = running.join();
     runtime.shutdown_timeout(Duration::from_secs(1));
     match outcome {
+        Ok(_) if is_import && !problems.is_empty() => {
+            Err(format!("{}. What was read before is in the ledger", problems.join("\n")))
+        }
         Ok(progress) => {
             tracing::info!(outcomes = ?progress.outcomes, "drained, committed and ended");
             Ok(ended)

@@ -88,11 +88,14 @@ pub(crate) fn backfill(path: &Path, files: &[PathBuf]) -> Result<ExitCode, Strin
     let failed = |file: &Path, error| format!("{} cannot be read: {error}", file.display());
     let files = files.iter().map(|file| file.canonicalize().map_err(|error| failed(file, error)));
     let files = files.collect::<Result<Vec<_>, _>>()?;
+    if let Some(other) = files.iter().find(|file| !file.is_file()) {
+        return Err(format!("{} is no file", other.display()));
+    }
     let order = importing::order(&pipeline.name, &files)?;
     match http::send(pipeline.http, ("POST", "/backfill"), &order) {
         Ok(Ok(answer)) => {
             say(&mut std::io::stdout(), answer.trim_end());
-            importing::look_on(&pipeline)
+            importing::look_on(&pipeline, &files)
         }
         Ok(Err(why)) => Err(why),
         // Nobody is there: then it is done here. If somebody is, the state folder is locked.

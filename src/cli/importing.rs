@@ -29,7 +29,7 @@ pub(super) fn order(name: &str, files: &[PathBuf]) -> Result<String, String> {
 }
 
 /// Shows how far it has come, until all is booked, or is known and waits for somebody to have it booked.
-pub(super) fn look_on(pipeline: &Pipeline) -> Result<ExitCode, String> {
+pub(super) fn look_on(pipeline: &Pipeline, files: &[PathBuf]) -> Result<ExitCode, String> {
     let (mut bar, began, mut first) = (Bar::new("reading"), monotonic(), None);
     loop {
         let told = http::send(pipeline.http, ("GET", "/backfill"), "");
@@ -42,6 +42,12 @@ pub(super) fn look_on(pipeline: &Pipeline) -> Result<ExitCode, String> {
             )
         })?;
         let ImportProgress { is_in_ledger, pending, records, .. } = progress;
+        if files.iter().any(|file| !progress.files.contains(file)) {
+            bar.end();
+            return Err(
+                "the pipeline was started anew meanwhile: the same command goes on".to_owned()
+            );
+        }
         if !progress.problems.is_empty() {
             bar.end();
             return Err(progress.problems.join("\n"));

@@ -214,20 +214,23 @@ impl Journal {
         }
         let db = Db::open(&path)?;
         let retains = settings::go_on(&db, policy)?;
+        let mut new = Vec::new();
         for (key, is) in settings(name, policy).into_iter().filter(|(key, _)| is_asked(key)) {
             match db.meta(key)? {
-                Some(was) if key == RETAIN && retains && was != is => db.set_meta(key, &is)?,
+                Some(was) if key == RETAIN && retains && was != is => new.push((key, is)),
                 // A journal that does not say it has whole hours.
                 None if is == WHOLE_HOURS => {}
                 None if key == FOOTPRINTS && db.newest_ms()?.is_some() => {
                     let was = WHOLE_HOURS.to_owned();
                     return Err(JournalError::Setting { key, was, is });
                 }
-                None => db.set_meta(key, &is)?,
+                None => new.push((key, is)),
                 Some(was) if was == is => {}
                 Some(was) => return Err(JournalError::Setting { key, was, is }),
             }
         }
+        // Only now: whoever is refused has changed nothing.
+        new.iter().try_for_each(|(key, is)| db.set_meta(key, is))?;
         fail::fail_point!("journal-settings");
         let mut all = sources.to_vec();
         let retired = db.sources(sources)?.into_iter().filter(|known| !sources.contains(known));

@@ -170,6 +170,10 @@ fn a_longer_retain_counts_from_what_is_journaled_on() {
         assert_eq!(retain, grown);
         append(&journal, 9_000, &[]);
     }
+    // Whoever is refused for something else has changed nothing.
+    let mut other = Policy { retain: Retain::of(9 * 86_400_000), gwp: GwpSet::Ar5, ..policy() };
+    assert!(Journal::open(folder.path(), "acme", &mut other, &[], Arc::clone(&names)).is_err());
+    assert_eq!(under(3).unwrap().1, grown);
     let error = under(1).unwrap_err().to_string();
     let was = "the journal was written with retain = 86400000 ms; after 8000: 259200000 ms";
     assert_eq!(error, format!("{was}, and now it is 86400000 ms"));

@@ -16,7 +16,7 @@
 //! 4. A name that is one no more changes nothing that was taken in: later readings under it wait for a meter.
 //!
 //! What lies below the horizon is not in the journal for sure: it is passed over, and stays parked under the name.
-//! Whoever has it as a file gives it to `plumeline backfill`.
+//! Whoever has it as a file gives a copy of that to `plumeline backfill`: the file itself was read.
 //!
 //! Taking in again, brokers and files wait. It takes the time of reading the journal once, a small part of a restart's:
 //! some 7 million readings a second where each frame names the meter, 40 million where none does, since those are passed

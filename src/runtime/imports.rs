@@ -32,7 +32,10 @@ pub struct Imports(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
+    /// None are taken in: the process itself does nothing else.
+    is_closed: bool,
     asked: Vec<PathBuf>,
+    /// Since none was being read.
     files: BTreeMap<PathBuf, File>,
     /// All that was read was taken in with the tick at this instant, ms, or before.
     ended_ms: Option<i64>,
@@ -51,6 +54,8 @@ enum File {
 /// How far all files have come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
+    /// Which: a process that was started anew knows of none.
+    pub files: Vec<PathBuf>,
     /// Bytes that were read.
     pub read: u64,
     /// Bytes of the files.
@@ -82,9 +87,20 @@ impl Imports {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody asks for these; those that are being read are read on.
-    pub fn ask(&self, paths: impl IntoIterator<Item = PathBuf>) {
+    /// None are taken in.
+    pub(super) fn close(&self) {
+        self.state().is_closed = true;
+    }
+
+    /// Somebody asks for these; those that are being read are read on. Says whether any are taken in.
+    pub fn ask(&self, paths: impl IntoIterator<Item = PathBuf>) -> bool {
         let mut state = self.state();
+        if state.is_closed {
+            return false;
+        }
+        if !state.files.values().any(File::is_read) {
+            state.files.clear();
+        }
         for path in paths {
             let is_read = state.files.get(&path).is_some_and(File::is_read);
             if !is_read {
@@ -93,6 +109,7 @@ impl Imports {
                 state.ended_ms = None;
             }
         }
+        true
     }
 
     /// What was asked for since the last time.
@@ -129,7 +146,8 @@ impl Imports {
     /// How far they have come, where the newest cut in the ledger is that of `committed_ms`.
     pub(super) fn progress(&self, committed_ms: Option<i64>) -> Progress {
         let state = self.state();
-        let mut progress = Progress::default();
+        let files = state.files.keys().cloned().collect();
+        let mut progress = Progress { files, ..Progress::default() };
         for (path, file) in &state.files {
             let problem = match file {
                 File::Asked => None,

@@ -95,7 +95,7 @@ impl Ingest {
 
     /// Whether there is nothing left to do.
     fn has_ended(&self) -> bool {
-        if !self.intake.has_ended() {
+        if !self.intake.has_ended(self.until_restated.is_some()) {
             return false;
         }
         let Some(desk) = &self.until_restated else { return true };

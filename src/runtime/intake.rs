@@ -1,7 +1,7 @@
 //! What comes in between two commits of the journal: records, facts and rejects, with the receipts to give
 //! back. Readings come under the name of their meter, or another one of it: see [`super::door`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -63,6 +63,8 @@ pub(super) struct Intake {
     starter: Starter,
     /// Batches of files of history, and where those send them.
     imports: (Sender<Batch>, Receiver<Batch>),
+    /// The numbers of those files.
+    imported: BTreeSet<u16>,
     parked: Parked,
     last_index: u64,
     open: OpenPart,
@@ -94,6 +96,7 @@ impl Intake {
             sources,
             starter,
             imports,
+            imported: BTreeSet::new(),
             parked,
             last_index,
             open,
@@ -155,11 +158,17 @@ impl Intake {
     pub(super) fn start_imports(&mut self) {
         let imports = self.telemetry.imports();
         for path in imports.take_asked() {
+            // Anything else may wait for ever to be opened, and all that is live with it.
+            if !std::fs::metadata(&path).is_ok_and(|data| data.is_file()) {
+                imports.started(path, Err("it is no file, or cannot be read".to_owned()));
+                continue;
+            }
             let source = history(&path);
             let started = self.starter.add(&source, &self.imports.0).map(|(number, handle)| {
                 tracing::info!(source = source.name, "a file of history is taken in");
                 self.telemetry.name_source(number, &source.name);
                 let status = Arc::clone(&handle.status);
+                self.imported.insert(number);
                 // One that was read before has nothing more to acknowledge.
                 drop(self.sources.insert(number, handle));
                 status
@@ -296,11 +305,17 @@ impl Intake {
         }
     }
 
-    /// Whether every source has ended by itself, and all it sent was taken.
+    /// Whether every source has ended by itself, and all it sent was taken; a file of history that cannot be read on has
+    /// ended, too, and so has any where `is_alone`: there is nothing to wait for.
     #[must_use]
-    pub(super) fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self, is_alone: bool) -> bool {
         // The last batch of a source is sent before it says so: looked at in this order, none is missed.
-        self.sources.values().all(|source| source.status.ended.load(Ordering::Acquire))
+        let has_ended = |(number, source): (&u16, &SourceHandle)| {
+            let may_fail = is_alone || self.imported.contains(number);
+            source.status.ended.load(Ordering::Acquire)
+                || (may_fail && source.status.problem().is_some())
+        };
+        self.sources.iter().all(has_ended)
             && self.facts.have_settled()
             && !self.awaits_tables()
             && !self.is_taking_again()

@@ -163,8 +163,13 @@ pub async fn start_until(
     let aliases = journal.aliases()?.meters;
     let facts = Facts::load(&pipeline, &names, (&journaled, before), &aliases)?;
     let telemetry = Arc::new(Telemetry::new(&pipeline));
-    let (http_address, http) = crate::http::serve(pipeline.http, Arc::clone(&telemetry)).await?;
     let is_replay = clock.is_replay();
+    // Until the tables are looked at, the pipeline file says so.
+    telemetry.set_history(pipeline.lake(is_replay).is_some_and(|lake| lake.readings));
+    if until == Until::Restated {
+        telemetry.imports().close();
+    }
+    let (http_address, http) = crate::http::serve(pipeline.http, Arc::clone(&telemetry)).await?;
     let lake = open_lake(&pipeline, &journal, &names, is_replay).await?;
     let committed_ms = belong::committed(lake.as_ref(), &journal, found)?;
     let has_readings = lake.as_ref().is_some_and(|lake| !lake.lacks_readings());
@@ -177,9 +182,7 @@ pub async fn start_until(
     let starter = Starter::new(&pipeline, &journal, &names, &clock);
     let sources = start_sources(&pipeline, &starter, &batches, &telemetry)?;
     drop(batches);
-    if restated.is_some() {
-        telemetry.note_history();
-    }
+    telemetry.set_history(restated.is_some());
 
     let sources = (inbox, sources, starter);
     let door = Door::open(journal.reader()?, &pipeline.policy)?;

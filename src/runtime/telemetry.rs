@@ -103,9 +103,9 @@ impl Telemetry {
         lock(&self.source_names).insert(number, name.to_owned());
     }
 
-    /// There are tables of readings: what lies below the horizon can be computed.
-    pub fn note_history(&self) {
-        self.has_history.store(true, Ordering::Release);
+    /// Whether there are tables of readings, so that what lies below the horizon can be computed.
+    pub fn set_history(&self, has_history: bool) {
+        self.has_history.store(has_history, Ordering::Release);
     }
 
     /// Files of history.
@@ -122,11 +122,13 @@ impl Telemetry {
     /// How far files of history have come.
     #[must_use]
     pub fn import_progress(&self) -> ImportProgress {
+        // First: what has become pending by what is in the ledger is known by then.
+        let imports = self.imports.progress(self.committed_ms());
         ImportProgress {
             pending: self.pending(),
             permille: self.restating(),
             records: self.progress().outcomes.values().sum(),
-            ..self.imports.progress(self.committed_ms())
+            ..imports
         }
     }
 
@@ -354,6 +356,15 @@ impl Telemetry {
             Some((names.get(number)?.clone(), Arc::clone(status)))
         };
         sources.iter().filter_map(pair).collect()
+    }
+
+    /// Why sources do not read.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let sources = self.named_sources().into_iter();
+        sources
+            .filter_map(|(name, status)| Some(format!("{name}: {}", status.problem()?)))
+            .collect()
     }
 
     /// The page of `/metrics`.

@@ -17,6 +17,7 @@
 //!
 //! A shorter one is refused: see `config::live`.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -63,20 +64,18 @@ impl Retain {
         !self.later.is_empty()
     }
 
-    /// The same up to `until_ms`, and a longer one after; `None` if `ms` is shorter, or `until_ms` lies before an
-    /// earlier change. One at the same instant as another takes its place.
+    /// The same up to `until_ms`, the newest instant of all, and `ms` after; `None` if that is shorter. One that was to
+    /// count from then on has never counted, and goes: a start that was refused decides nothing.
     #[must_use]
     pub fn grown(&self, until_ms: i64, ms: i64) -> Option<Self> {
-        if ms == self.ms() {
-            return Some(self.clone());
+        let mut grown = self.clone();
+        grown.later.retain(|(last_ms, _)| *last_ms < until_ms);
+        match ms.cmp(&grown.ms()) {
+            Ordering::Less => return None,
+            Ordering::Equal => {}
+            Ordering::Greater => grown.later.push((until_ms, ms)),
         }
-        if ms < self.ms() || self.later.last().is_some_and(|(last_ms, _)| until_ms < *last_ms) {
-            return None;
-        }
-        let mut later = self.later.clone();
-        later.retain(|(last_ms, _)| *last_ms < until_ms);
-        later.push((until_ms, ms));
-        Some(Self { first_ms: self.first_ms, later })
+        Some(grown)
     }
 
     /// Where the horizon is when everything up to `known_ms` is known, ms: the start of a UTC day, before 1970 where
@@ -159,8 +158,13 @@ mod tests {
         assert_eq!(seven.grown(5, days(6)), None);
         assert_eq!(seven.grown(5, days(7)), Some(seven.clone()));
         let eight = seven.grown(5, days(8)).expect("it is longer");
-        assert_eq!(eight.grown(4, days(9)), None, "before another change");
-        assert_eq!(eight.grown(5, days(9)), seven.grown(5, days(9)), "in place of it");
+        assert_eq!(eight.grown(6, days(7)), None, "it has counted");
+        // Nothing came since: it has not.
+        assert_eq!(eight.grown(5, days(8)), Some(eight.clone()));
+        assert_eq!(eight.grown(5, days(9)), seven.grown(5, days(9)));
+        assert_eq!(eight.grown(5, days(7)), Some(seven.clone()));
+        assert_eq!(eight.grown(4, days(8)), seven.grown(4, days(8)));
+        assert_eq!(eight.grown(5, days(6)), None);
     }
 
     #[test]
