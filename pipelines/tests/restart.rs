@@ -212,15 +212,9 @@ fn assert_goes_on(scenario: &Scenario, count: usize) {
     assert_eq!(whole.notices, second.notices, "notices");
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a place among a few steps"
-)]
-fn place(at: f64, scenario: &Scenario) -> usize {
-    let count = 1 + (at * scenario.steps.len() as f64) as usize;
-    count.min(scenario.steps.len())
+/// A number of steps, from 1 on.
+fn count(at: prop::sample::Index, scenario: &Scenario) -> usize {
+    1 + at.index(scenario.steps.len())
 }
 
 proptest! {
@@ -229,20 +223,20 @@ proptest! {
     #[test]
     fn a_restarted_dataflow_derives_what_an_uninterrupted_one_does(
         scenario in scenarios(),
-        at in 0.0..1.0_f64,
+        at in any::<prop::sample::Index>(),
         retain_days in 1_i64..4,
     ) {
         let scenario = scenario.retaining(retain_days);
-        assert_goes_on(&scenario, place(at, &scenario));
+        assert_goes_on(&scenario, count(at, &scenario));
     }
 
     #[test]
     fn windows_to_date_go_on_with_what_the_ledger_holds_below_the_horizon(
         scenario in long_scenarios(),
-        at in 0.0..1.0_f64,
+        at in any::<prop::sample::Index>(),
         retain_days in 1_i64..4,
     ) {
         let scenario = scenario.retaining(retain_days);
-        assert_goes_on(&scenario, place(at, &scenario));
+        assert_goes_on(&scenario, count(at, &scenario));
     }
 }
