@@ -98,12 +98,11 @@ impl Imports {
         if state.is_closed {
             return false;
         }
-        if !state.files.values().any(File::is_read) {
+        if !state.files.values().any(File::is_under_way) {
             state.files.clear();
         }
         for path in paths {
-            let is_read = state.files.get(&path).is_some_and(File::is_read);
-            if !is_read {
+            if !state.files.get(&path).is_some_and(File::is_under_way) {
                 state.files.insert(path.clone(), File::Asked);
                 state.asked.push(path);
                 state.ended_ms = None;
@@ -130,9 +129,9 @@ impl Imports {
     }
 
     /// Whether all files were read to their ends, and nobody has noted it.
-    pub(super) fn are_read(&self) -> bool {
+    pub(super) fn have_ended(&self) -> bool {
         let state = self.state();
-        state.ended_ms.is_none() && !state.files.values().any(File::is_read)
+        state.ended_ms.is_none() && !state.files.values().any(File::is_under_way)
     }
 
     /// All that was read was taken in with the tick at `ms`, or before.
@@ -154,9 +153,9 @@ impl Imports {
                 File::Refused(why) => Some(why.clone()),
                 File::Started(status, bytes) => {
                     progress.bytes += bytes;
-                    let is_read = status.ended.load(Ordering::Acquire);
+                    let has_ended = status.ended.load(Ordering::Acquire);
                     let read = status.read_bytes.load(Ordering::Relaxed);
-                    progress.read += if is_read { *bytes } else { read.min(*bytes) };
+                    progress.read += if has_ended { *bytes } else { read.min(*bytes) };
                     status.problem()
                 }
             };
@@ -169,7 +168,7 @@ impl Imports {
 
 impl File {
     /// Whether something of it is still to come.
-    fn is_read(&self) -> bool {
+    fn is_under_way(&self) -> bool {
         match self {
             Self::Asked => true,
             Self::Started(status, _) => {

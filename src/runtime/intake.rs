@@ -181,7 +181,7 @@ impl Intake {
     pub(super) fn note_imports(&self, ms: i64) {
         let imports = self.telemetry.imports();
         // The last batch of a file is sent before it says so: looked at in this order, none is missed.
-        if imports.are_read() && self.imports.1.is_empty() {
+        if imports.have_ended() && self.imports.1.is_empty() {
             imports.note_end(ms);
         }
     }
