@@ -128,6 +128,13 @@ fn a_file_that_cannot_be_taken_in_is_told() {
     succeeds(&backfill(&rig, &running, &["good.jsonl"]));
     rig.edit("pipeline.toml", "name = \"acme\"", "name = \"other\"");
     refused(&["readings.jsonl"], "the pipeline \"acme\" runs there");
+    // Nor does it take any other order that is meant for another.
+    for words in [&["restate"][..], &["facts", "apply"]] {
+        let mut order = Command::new(env!("CARGO_BIN_EXE_plumeline"));
+        let output = order.args(words).arg(rig.path("there.toml")).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains("\"acme\" runs there"), "{said}");
+    }
     running.stop();
 }
 

@@ -7,10 +7,11 @@ use plumeline::bar::Bar;
 use plumeline::chain;
 use plumeline::config::{self, Pipeline};
 use plumeline::journal::JournalError;
-use plumeline::runtime::{self, RunError, Running, Telemetry, Until, WallClock};
+use plumeline::runtime::{self, ImportProgress, RunError, Running, Telemetry, Until, WallClock};
 use plumeline_connectors::SourceConfig;
 use plumeline_sinks::delta::LakeError;
 
+use super::importing;
 use crate::tokio_runtime;
 
 /// Longest that draining may take after the first signal.
@@ -94,26 +95,12 @@ impl Import {
         (until == Until::Restated).then_some(Self { total_bytes, began })
     }
 
-    /// Shows how far it has come: by bytes that were read, and the rate and time left that follow.
     fn show(&self, telemetry: &Telemetry, bar: &mut Bar) {
-        let (done, total) = (telemetry.read_bytes(), self.total_bytes);
-        let taken = self.began.elapsed();
-        if done < total && total > 0 {
-            let records = telemetry.progress().outcomes.values().sum::<u64>();
-            let per_second = u128::from(records) * 1000 / taken.as_millis().max(1);
-            let left = u128::from(total - done) * taken.as_millis() / u128::from(done.max(1));
-            let detail = format!("{per_second} readings/s, {} s left", left / 1000);
-            bar.tell("reading", permille(done, total), &detail);
-        } else {
-            let (pending, permille) = (telemetry.pending(), telemetry.restating());
-            let detail = format!("{pending} periods may change below the horizon");
-            bar.tell("booking", permille.unwrap_or(0), &detail);
-        }
+        let read = telemetry.read_bytes();
+        let progress =
+            ImportProgress { read, bytes: self.total_bytes, ..telemetry.import_progress() };
+        importing::show(&progress, self.began, bar);
     }
-}
-
-pub(super) fn permille(done: u64, total: u64) -> usize {
-    usize::try_from(u128::from(done) * 1000 / u128::from(total.max(1))).unwrap_or(1000)
 }
 
 /// What helps against an error that may come while the pipeline runs.

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use plumeline::chain;
 use plumeline::facts::AliasChange;
+use plumeline::http::There;
 use plumeline::review::Edit;
 use plumeline::runtime::Until;
-use plumeline::{chain, http};
 use plumeline_pipelines::model::Names;
 
 use super::preview::preview;
@@ -62,8 +63,8 @@ pub(crate) fn diff(path: &Path) -> Result<ExitCode, String> {
 /// Lets an edit through that waits: asks the running pipeline, or does it if none runs.
 pub(crate) fn apply(path: &Path) -> Result<ExitCode, String> {
     let mut pipeline = load(path)?;
-    if let Ok(answer) = http::ask(pipeline.http, "/facts/apply") {
-        say(&mut std::io::stdout(), answer.trim_end());
+    if let Ok(answer) = There::of(&pipeline).ask("/facts/apply", "") {
+        say(&mut std::io::stdout(), answer?.trim_end());
         return Ok(ExitCode::SUCCESS);
     }
     // Nobody is there. If somebody is, the state folder is locked.

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use plumeline::config::{Pipeline, SourceEntry};
+use plumeline::http::There;
 use plumeline::runtime::{Until, history};
 use plumeline::upgrade::Change;
-use plumeline::{chain, http, restate};
+use plumeline::{chain, restate};
 use plumeline_pipelines::model::Names;
 
 use super::importing;
@@ -26,7 +27,7 @@ pub(crate) fn restate_ledger(path: &Path, is_dry_run: bool) -> Result<ExitCode, 
         return dry_run(&pipeline, change.as_ref());
     }
     let asked = match change {
-        None => http::send(pipeline.http, ("POST", "/restate"), "").ok(),
+        None => There::of(&pipeline).ask("/restate", "").ok(),
         // Whoever runs it runs it under the old method.
         Some(_) => None,
     };
@@ -91,8 +92,7 @@ pub(crate) fn backfill(path: &Path, files: &[PathBuf]) -> Result<ExitCode, Strin
     if let Some(other) = files.iter().find(|file| !file.is_file()) {
         return Err(format!("{} is no file", other.display()));
     }
-    let order = importing::order(&pipeline.name, &files)?;
-    match http::send(pipeline.http, ("POST", "/backfill"), &order) {
+    match There::of(&pipeline).ask("/backfill", &importing::order(&files)?) {
         Ok(Ok(answer)) => {
             say(&mut std::io::stdout(), answer.trim_end());
             importing::look_on(&pipeline, &files)
