@@ -11,8 +11,9 @@ use std::time::Instant;
 
 use plumeline_pipelines::engine::{Engine, EngineOptions};
 use plumeline_pipelines::model::{
-    Arrival, Calendar, Cause, Decimal, Fact, FactorRow, Gas, GwpSet, Id, MeterKind, MeterRow,
-    Method, NodeRow, Policy, Quality, Reading, Retain, StampSide, Tick, Unit, Validity,
+    Arrival, Calendar, Cause, Decimal, Fact, FactorChange, FactorRow, FactorStatus, Gas, GwpSet,
+    Id, MeterKind, MeterRow, Method, NodeRow, Policy, Quality, Reading, Retain, StampSide, Tick,
+    Unit, Validity,
 };
 use timely::worker::Worker;
 
@@ -133,6 +134,9 @@ fn factor_rows(factor: u32, revision: i64) -> Vec<Fact> {
             gas,
             kg_per_unit: decimal(kg + i128::from(revision), 9),
             unit: Unit::parse("kWh").expect("a unit of the table"),
+            published_gwp: None,
+            status: FactorStatus::Final,
+            change: FactorChange::Revised,
             validity: Validity::ALWAYS,
             source: Id::NONE,
         })

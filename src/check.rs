@@ -205,8 +205,9 @@ async fn try_connections(pipeline: &Pipeline) -> Vec<Problem> {
 
 fn summary(pipeline: &Pipeline, store: &FactStore) -> Summary {
     let policy = &pipeline.policy;
-    let [meters, factors, nodes] = store.counts();
-    let lines = store.rows(Table::Factors);
+    let keys = |table| store.books().keys(table);
+    let (meters, nodes) = (keys(Table::Meters), keys(Table::Nodes));
+    let (factors, lines) = (keys(Table::Factors), store.books().rows(Table::Factors));
     let mut shown = vec![
         ("pipeline", format!("{} ({})", pipeline.name, pipeline.file.display())),
         (

@@ -145,6 +145,8 @@ pub enum Carries {
     Factors,
     /// Rows of the node table.
     Nodes,
+    /// Rows of `series`.
+    Series,
 }
 
 impl Carries {
@@ -156,13 +158,14 @@ impl Carries {
             Self::Meters => "meters",
             Self::Factors => "factors",
             Self::Nodes => "nodes",
+            Self::Series => "series",
         }
     }
 
     /// What `name` says.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Readings, Self::Meters, Self::Factors, Self::Nodes]
+        [Self::Readings, Self::Meters, Self::Factors, Self::Series, Self::Nodes]
             .into_iter()
             .find(|carries| carries.name() == name)
     }
@@ -175,6 +178,7 @@ impl Carries {
             Self::Meters => Some(Table::Meters),
             Self::Factors => Some(Table::Factors),
             Self::Nodes => Some(Table::Nodes),
+            Self::Series => Some(Table::Series),
         }
     }
 }

@@ -23,12 +23,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::entry::Line;
 use crate::model::{
-    ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow, Gas,
-    GwpSet, Id, Measure, Method, NodeKey, Period, Policy, Reading, Record, Subject, Tick,
+    ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, Gas, GwpSet, Id,
+    Measure, Method, NodeKey, Period, Policy, Reading, Record, Subject, Tick,
 };
-use crate::reference::{History, Restated, Told, ToldValues, add, forget_values, holding_lines};
+use crate::reference::{Factors, History, Restated, Told, ToldValues, add, forget_values};
 use crate::stages::activities::Said;
 use crate::stages::metering::{Rows, Scan, Value, book_span};
+use crate::stages::rates::Chosen;
 use crate::stages::roll_up::Tree;
 use differential_dataflow::difference::Multiply;
 
@@ -71,7 +72,7 @@ pub struct Auditor {
     last: Tick,
     facts: BTreeMap<Fact, i64>,
     rows: BTreeMap<Id, Rows>,
-    factors: BTreeMap<Id, Vec<FactorRow>>,
+    factors: Factors,
     tree: Tree,
     accounts: BTreeMap<Subject, Account>,
     /// Who uses a factor, or did.
@@ -96,7 +97,7 @@ impl Auditor {
             last: Tick::ZERO,
             facts: BTreeMap::new(),
             rows: BTreeMap::new(),
-            factors: BTreeMap::new(),
+            factors: Factors::default(),
             tree: Tree::default(),
             accounts: BTreeMap::new(),
             users: BTreeMap::new(),
@@ -271,24 +272,31 @@ impl Auditor {
             return;
         }
         let diff = if holds { 1 } else { -1 };
+        if self.factors.learn(&fact, holds) {
+            self.touch_users(&fact);
+        }
         match fact {
             Fact::Meter(row) => {
                 self.rows.entry(row.meter).or_default().update(&row, diff);
                 self.touched.insert(Subject::Meter(row.meter));
             }
-            Fact::Factor(row) => {
-                let rows = self.factors.entry(row.factor).or_default();
-                let users = self.users.get(&row.factor).into_iter().flatten();
-                self.touched.extend(users);
-                rows.retain(|known| *known != row);
-                if holds {
-                    rows.push(row);
-                }
-            }
+            Fact::Factor(_) | Fact::Series(_) => {}
             Fact::Node(row) => {
                 self.old_tree.get_or_insert_with(|| self.tree.clone());
                 self.tree.update(&row, diff);
             }
+        }
+    }
+
+    /// Whoever uses a factor, or one that this may stand in for, has to be looked at again.
+    fn touch_users(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Factor(row) => {
+                for factor in self.factors.before(row.factor) {
+                    self.touched.extend(self.users.get(&factor).into_iter().flatten());
+                }
+            }
+            _ => self.touched.extend(self.users.values().flatten()),
         }
     }
 
@@ -418,10 +426,11 @@ impl Auditor {
                 continue;
             }
             self.users.entry(key.factor).or_default().insert(subject);
-            let rows = self.factors.get(&key.factor).map_or(&[][..], Vec::as_slice);
             let start_ms = key.period.start_ms(self.policy.period_ms);
-            for (line, rate) in holding_lines(rows, key.unit, start_ms, self.policy.gwp) {
-                let key = EmissionKey { activity: *key, line };
+            let asked = (key.factor, key.unit);
+            let rules = (&self.policy, self.policy.gwp);
+            for (Chosen { factor, line }, rate) in self.factors.holding(asked, start_ms, rules) {
+                let key = EmissionKey { activity: ActivityKey { factor, ..*key }, line };
                 add(&mut emissions, key, &measure.multiply(&rate));
             }
         }

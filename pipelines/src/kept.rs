@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use crate::model::{ActivityRecord, Cause, MeterRow, Policy, Reading, Record, Subject, Tick};
 use crate::stages::activities::Book;
+use crate::stages::causes::Causes;
 use crate::stages::metering::{Meters, Options};
 use crate::stages::notice::Notice;
 use crate::stages::recall::Recall;
@@ -180,7 +181,7 @@ impl Stage {
         });
         match subject {
             Subject::Meter(_) => Self::Metering(Meters::new(options)),
-            Subject::Activity(_) => Self::Activities(Book::new(options)),
+            Subject::Activity(_) => Self::Activities(Book::new(options, Causes::default())),
         }
     }
 

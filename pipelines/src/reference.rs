@@ -15,6 +15,7 @@
 //! restated from below ([`Restated`]): then its balance is what everything that was ever said leads to, without
 //! anything being late or forgotten.
 
+mod choice;
 mod days;
 mod heard;
 mod told;
@@ -28,15 +29,15 @@ use differential_dataflow::difference::{IsZero, Multiply, Semigroup};
 use crate::model::entry::Line;
 use crate::model::time::day_start;
 use crate::model::{
-    ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow,
-    FootprintKey, GwpSet, Id, Measure, NodeKey, NodeRow, Period, Policy, Rate, Reading, Record,
-    Tick, Unit, WindowKey,
+    ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, FootprintKey, GwpSet,
+    Id, Measure, NodeKey, NodeRow, Period, Policy, Rate, Reading, Record, Tick, Unit, WindowKey,
 };
 use crate::stages::activities::Said;
 use crate::stages::metering::{Rows, Scan, Value, book_span};
-use crate::stages::rates::line;
+use crate::stages::rates::Chosen;
 use crate::stages::roll_up::Tree;
 
+pub(crate) use choice::Factors;
 use told::tell;
 pub(crate) use told::{Told, ToldValues, forget_values};
 use windows::Stay;
@@ -203,20 +204,20 @@ impl History {
     /// Multiplies activity with the rates that hold, and rolls it up the tree.
     fn emit(&self, activity: BTreeMap<ActivityKey, Measure>, tick: Tick, gwp: GwpSet) -> Snapshot {
         let mut snapshot = Snapshot { activity, ..Snapshot::default() };
-        let mut rates: BTreeMap<(Id, Unit, Period), Vec<(Line, Rate)>> = BTreeMap::new();
-        let (factors, tree) = (self.factor_rows(tick), self.tree(tick));
+        let mut rates: BTreeMap<(Id, Unit, Period), Vec<(Chosen, Rate)>> = BTreeMap::new();
+        let (factors, tree) = (self.factors(tick), self.tree(tick));
         for (key, measure) in &snapshot.activity {
             if key.factor.is_none() {
                 continue;
             }
             let start_ms = key.period.start_ms(self.policy.period_ms);
             let lines = rates.entry((key.factor, key.unit, key.period)).or_insert_with(|| {
-                let rows = factors.get(&key.factor).map_or(&[][..], Vec::as_slice);
-                holding_lines(rows, key.unit, start_ms, gwp)
+                factors.holding((key.factor, key.unit), start_ms, (&self.policy, gwp))
             });
-            for (line, rate) in lines {
+            for (Chosen { factor, line }, rate) in lines {
                 let emission = measure.multiply(rate);
-                let key = EmissionKey { activity: *key, line: *line };
+                let activity = ActivityKey { factor: *factor, ..*key };
+                let key = EmissionKey { activity, line: *line };
                 add(&mut snapshot.emissions, key, &emission);
                 for (node, depth) in tree.path(key.activity.node, start_ms) {
                     let Line { scope, category, method, gas, .. } = *line;
@@ -248,21 +249,19 @@ impl History {
         rows
     }
 
-    fn factor_rows(&self, tick: Tick) -> BTreeMap<Id, Vec<FactorRow>> {
-        let mut rows: BTreeMap<Id, Vec<FactorRow>> = BTreeMap::new();
+    fn factors(&self, tick: Tick) -> Factors {
+        let mut factors = Factors::default();
         for fact in self.facts(tick) {
-            if let Fact::Factor(row) = fact {
-                rows.entry(row.factor).or_default().push(row.clone());
-            }
+            factors.learn(fact, true);
         }
-        rows
+        factors
     }
 
     fn tree(&self, tick: Tick) -> Tree {
         let mut tree = Tree::default();
         let nodes = self.facts(tick).filter_map(|fact| match fact {
             Fact::Node(row) => Some(row),
-            Fact::Meter(_) | Fact::Factor(_) => None,
+            Fact::Meter(_) | Fact::Factor(_) | Fact::Series(_) => None,
         });
         for row in nodes.collect::<Vec<&NodeRow>>() {
             tree.update(row, 1);
@@ -438,20 +437,4 @@ impl Restated {
     fn recalled(&self) -> Tick {
         Tick::new(self.tick.ms(), Cause::Kept)
     }
-}
-
-/// The lines of the version of a factor, of these rows, that holds at `ms`.
-pub(crate) fn holding_lines(
-    rows: &[FactorRow],
-    unit: Unit,
-    ms: i64,
-    gwp: GwpSet,
-) -> Vec<(Line, Rate)> {
-    let holds = |row: &&FactorRow| row.validity.holds(ms);
-    let newest = rows.iter().filter(holds).map(|row| row.revision).max();
-    rows.iter()
-        .filter(holds)
-        .filter(|row| Some(row.revision) == newest)
-        .filter_map(|row| line(row, unit, gwp))
-        .collect()
 }

@@ -244,7 +244,7 @@ fn an_unknown_meter_waits_and_is_booked_when_it_is_registered() {
         panic!("one notice")
     };
     assert_eq!((*event, resolved, why), (RejectEvent::Resolved, arrival, &None));
-    assert_eq!(books.activity_entries(), [(50, 0, "restated", s("10"), 1)]);
+    assert_eq!(books.activity_entries(), [(50, 0, "gap_closed", s("10"), 1)]);
     assert_eq!(books.written(50), [1, 1, 2]);
 }
 

@@ -170,7 +170,7 @@ fn the_shared_examples_of_factors_hold() {
             let kg = [&inputs["ef_scope2_kgco2e_per_kwh"], &inputs["ef_td_scope3_kgco2e_per_kwh"]];
             let [generated, losses] = kg.map(|kg| kg.as_str().expect("a text").to_owned());
             let rate =
-                |kg: &str| unit("kWh").rate(n(kg), unit("kWh"), 10).expect("a rate") * 100_000;
+                |kg: &str| unit("kWh").rate(n(kg), unit("kWh"), (1, 1)).expect("a rate") * 100_000;
             let told = |kg: &str| Decimal::new(rate(kg), 12).to_string();
             assert_eq!(told(&generated), text(&expected["scope2_kgco2e"]), "{id}");
             assert_eq!(told(&losses), text(&expected["scope3_cat3_td_kgco2e"]), "{id}");
@@ -183,7 +183,7 @@ fn the_shared_examples_of_factors_hold() {
             let co2e = |(gas, kg): (&String, &Json)| {
                 let name = gas.to_lowercase().replace("hfc", "hfc-");
                 let gas = Gas::parse(&name).expect("a known gas");
-                unit("kg").rate(number(kg), unit("kg"), gas.gwp_tenths(gwp)).expect("a rate")
+                unit("kg").rate(number(kg), unit("kg"), (gas.gwp_tenths(gwp), 10)).expect("a rate")
             };
             let sum: i128 = parts.iter().map(co2e).sum();
             assert_eq!(Decimal::new(sum, 12), number(&expected["gwp100"]), "{id}");

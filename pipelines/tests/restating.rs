@@ -66,7 +66,7 @@ fn a_corrected_reading_is_the_difference_alone() {
         .told();
     assert_eq!(
         books.activity_entries(),
-        [(30, 0, "booked", s("10"), 1), (50, 0, "restated", s("2"), 0)]
+        [(30, 0, "booked", s("10"), 1), (50, 0, "reading_corrected", s("2"), 0)]
     );
     assert_eq!(books.written(50), [1, 1, 2]);
     assert_eq!(books.emissions(50), [(0, "co2", s("6"), s("6"), 1)]);
@@ -86,7 +86,7 @@ fn a_withdrawn_reading_takes_back_what_it_booked() {
     assert_eq!(books.activity(70), [(1, s("20"), 15, 1)]);
     assert_eq!(books.written(70), [1, 1, 2]);
     let (last, _) = books.activity_entries().split_last().map(|(l, r)| (l.clone(), r)).unwrap();
-    assert_eq!(last, (70, 0, "restated", s("-10"), -1));
+    assert_eq!(last, (70, 0, "reading_corrected", s("-10"), -1));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_period_is_booked_once_and_restated_after() {
         .told();
     assert_eq!(
         books.activity_entries(),
-        [(30, 0, "booked", s("11"), 1), (50, 0, "restated", s("2"), 0)]
+        [(30, 0, "booked", s("11"), 1), (50, 0, "reading_corrected", s("2"), 0)]
     );
 }
 

@@ -150,6 +150,13 @@ pub(super) const TABLES: Section = Section {
             "What a unit of activity emits.",
         ),
         key(
+            "series",
+            Path,
+            Means("series come from a Kafka topic, or every factor goes by the defaults"),
+            "\"series.csv\"",
+            "How versions of factors are chosen: whether a series is `locked` or `rolling`, which year's factor a reporting year takes (`vintage`), what counts where a total is printed beside its gases (`total`), and which factor stands in where one has no version (`fallback`).",
+        ),
+        key(
             "nodes",
             Path,
             Means("nodes come from a Kafka topic, or there are none"),
@@ -189,7 +196,7 @@ const TYPE_OF_SOURCE: Key = key(
 );
 const CARRIES: Key = key(
     "carries",
-    Choice(&["readings", "factors", "meters", "nodes"]),
+    Choice(&["readings", "factors", "series", "meters", "nodes"]),
     Default("\"readings\""),
     "\"readings\"",
     "What its messages are: `readings` (activities among them), or rows of a table of facts, as JSON with the columns of the CSV files. A key of a table comes from one place only.",

@@ -193,6 +193,7 @@ impl Resolver<'_> {
             tables: Tables {
                 meters: self.path(&raw.tables, "meters"),
                 factors: self.path(&raw.tables, "factors"),
+                series: self.path(&raw.tables, "series"),
                 nodes: self.path(&raw.tables, "nodes"),
             },
             sources,

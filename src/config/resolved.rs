@@ -77,6 +77,8 @@ pub struct Tables {
     pub meters: Option<PathBuf>,
     /// The factor table.
     pub factors: Option<PathBuf>,
+    /// The series table.
+    pub series: Option<PathBuf>,
     /// The node table.
     pub nodes: Option<PathBuf>,
 }

@@ -165,6 +165,7 @@ fn required(table: Table) -> &'static [&'static str] {
     match table {
         Table::Meters => &["meter", "node", "kind", "unit", "factor"],
         Table::Factors => &["factor", "scope", "gas", "kg_per_unit", "unit"],
+        Table::Series => &["factor"],
         Table::Nodes => &["node", "parent"],
     }
 }

@@ -13,23 +13,61 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plumeline_pipelines::model::{
-    FactorRow, GwpSet, Id, MeterKind, MeterRow, NodeRow, Unit, Validity,
+    FactorRow, GwpSet, Id, MeterKind, MeterRow, NodeRow, SeriesRow, Unit, Validity,
 };
 
+use super::Table;
 use super::row::{Book, Held, Origin, TableRow};
 use super::rules::{Words, at};
 use super::timeline::{coverage, overlap, shown_span, timeline, uncovered};
 use crate::config::{Problem, Problems, Severity, nearest};
 
-/// The three tables.
+/// The tables.
 #[derive(Clone, Debug, Default)]
 pub struct Books {
     /// By meter.
     pub meters: Book<MeterRow>,
     /// By factor.
     pub factors: Book<FactorRow>,
+    /// By factor.
+    pub series: Book<SeriesRow>,
     /// By node.
     pub nodes: Book<NodeRow>,
+}
+
+impl Books {
+    /// How many keys of `table` have rows.
+    #[must_use]
+    pub fn keys(&self, table: Table) -> usize {
+        match table {
+            Table::Meters => self.meters.len(),
+            Table::Factors => self.factors.len(),
+            Table::Series => self.series.len(),
+            Table::Nodes => self.nodes.len(),
+        }
+    }
+
+    /// Whether `table` has rows of the key `id`.
+    #[must_use]
+    pub fn has_key(&self, table: Table, id: Id) -> bool {
+        match table {
+            Table::Meters => self.meters.contains_key(&id),
+            Table::Factors => self.factors.contains_key(&id),
+            Table::Series => self.series.contains_key(&id),
+            Table::Nodes => self.nodes.contains_key(&id),
+        }
+    }
+
+    /// How many rows `table` has.
+    #[must_use]
+    pub fn rows(&self, table: Table) -> usize {
+        match table {
+            Table::Meters => self.meters.values().map(Vec::len).sum(),
+            Table::Factors => self.factors.values().map(Vec::len).sum(),
+            Table::Series => self.series.values().map(Vec::len).sum(),
+            Table::Nodes => self.nodes.values().map(Vec::len).sum(),
+        }
+    }
 }
 
 /// What the joins need besides rows.
@@ -201,9 +239,12 @@ fn rates(
     let row = &line.row;
     for of in units.iter().copied() {
         let kg = row.kg_per_unit;
-        let is_too_large = [10, row.gas.gwp_tenths(setting.gwp)].into_iter().any(|gwp_tenths| {
-            row.unit.ratio(of).is_ok() && row.unit.rate(kg, of, gwp_tenths).is_err()
-        });
+        let published = row.published_gwp;
+        let ratios = [row.gas.mass_ratio(published), row.gas.co2e_ratio(published, setting.gwp)];
+        let is_too_large = ratios
+            .into_iter()
+            .flatten()
+            .any(|times| row.unit.ratio(of).is_ok() && row.unit.rate(kg, of, times).is_err());
         if is_too_large {
             let factor = setting.words.key::<FactorRow>(row.factor);
             let gas = row.gas.name();

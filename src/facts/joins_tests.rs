@@ -59,6 +59,9 @@ impl World {
             gas: Gas::Co2,
             kg_per_unit: Decimal::parse(kg).unwrap(),
             unit: Unit::parse(unit).unwrap(),
+            published_gwp: None,
+            status: plumeline_pipelines::model::FactorStatus::Final,
+            change: plumeline_pipelines::model::FactorChange::Revised,
             validity,
             source: Id::NONE,
         };

@@ -1,9 +1,10 @@
-//! Facts: the rows of meters, factors and nodes, from CSV files and topics.
+//! Facts: the rows of meters, factors, series and nodes, from CSV files and topics.
 //!
 //! ```text
 //! meters.csv ─┐
 //! factors.csv ┼─► file ─► store ─► changes for the dataflow
-//! nodes.csv ──┘    rows    rules: within a table
+//! series.csv ─┤    rows    rules: within a table
+//! nodes.csv ──┘            series: what a factor's series asks of its rows
 //!    watch                 joins: between tables
 //!                          aliases: other names of meters
 //! topics ─────────────────►
@@ -19,6 +20,7 @@ mod reach;
 mod read;
 mod row;
 mod rules;
+mod series;
 mod store;
 mod timeline;
 mod watch;
@@ -40,12 +42,13 @@ pub use watch::{Stability, Stamp, TableChanged, Watcher};
 use crate::config::Tables;
 
 /// All tables; those that others refer to come first.
-pub const TABLES: [Table; 3] = [Table::Nodes, Table::Factors, Table::Meters];
+pub const TABLES: [Table; 4] = [Table::Nodes, Table::Factors, Table::Series, Table::Meters];
 
 /// The key of `table` in `[tables]`.
 #[must_use]
 pub fn table_name(table: Table) -> &'static str {
     match table {
+        Table::Series => "series",
         Table::Nodes => "nodes",
         Table::Factors => "factors",
         Table::Meters => "meters",
@@ -56,6 +59,7 @@ pub fn table_name(table: Table) -> &'static str {
 #[must_use]
 pub fn table_path(tables: &Tables, table: Table) -> Option<&PathBuf> {
     match table {
+        Table::Series => tables.series.as_ref(),
         Table::Nodes => tables.nodes.as_ref(),
         Table::Factors => tables.factors.as_ref(),
         Table::Meters => tables.meters.as_ref(),

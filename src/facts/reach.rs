@@ -33,19 +33,14 @@ impl Reach {
     #[must_use]
     pub fn of(store: &FactStore, applied: &Applied) -> Vec<Self> {
         let Applied { changes, aliases, .. } = applied;
-        let counts = store.counts();
         let reach = |table: Table| {
             let of_table = || changes.iter().filter(move |change| table_of(&change.fact) == table);
             let mut ids: BTreeSet<_> = of_table().map(|change| key_of(&change.fact)).collect();
             if table == Table::Meters {
                 ids.extend(aliases.iter().map(|change| change.meter));
             }
-            let touched = ids.iter().filter(|id| store.has_key(table, **id)).count();
-            let keys = match table {
-                Table::Meters => counts[0],
-                Table::Factors => counts[1],
-                Table::Nodes => counts[2],
-            };
+            let touched = ids.iter().filter(|id| store.books().has_key(table, **id)).count();
+            let keys = store.books().keys(table);
             let taken_back = of_table().filter(|change| change.withdrawn).count();
             let rows = of_table().count() - taken_back;
             let new = ids.len() - touched;
@@ -79,6 +74,7 @@ pub fn table_of(fact: &Fact) -> Table {
     match fact {
         Fact::Meter(_) => Table::Meters,
         Fact::Factor(_) => Table::Factors,
+        Fact::Series(_) => Table::Series,
         Fact::Node(_) => Table::Nodes,
     }
 }
@@ -89,6 +85,7 @@ pub fn key_of(fact: &Fact) -> Id {
     match fact {
         Fact::Meter(row) => row.meter,
         Fact::Factor(row) => row.factor,
+        Fact::Series(row) => row.factor,
         Fact::Node(row) => row.node,
     }
 }

@@ -1,9 +1,11 @@
-//! Rows of the three tables, and what the rules ask of any of them.
+//! Rows of the tables, and what the rules ask of any of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plumeline_pipelines::model::{Fact, FactorRow, Gas, Id, MeterRow, Method, NodeRow, Validity};
+use plumeline_pipelines::model::{
+    Fact, FactorRow, Gas, Id, MeterRow, Method, NodeRow, SeriesRow, Validity,
+};
 
 /// Where a row stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +103,12 @@ table_row!(MeterRow, Meter, meter, |_| None, [
     "expected_every" expected_every_ms, "factor" factor
 ]);
 table_row!(FactorRow, Factor, factor, |row| Some((row.scope, row.category, row.method, row.gas)), [
-    "kg_per_unit" kg_per_unit, "unit" unit, "source" source
+    "kg_per_unit" kg_per_unit, "unit" unit, "published_gwp" published_gwp, "status" status,
+    "change" change, "source" source
+]);
+table_row!(SeriesRow, Series, factor, |_| None, [
+    "series" kind, "vintage" vintage, "year_begins" year_begins, "total" total,
+    "fallback" fallback
 ]);
 table_row!(NodeRow, Node, node, |_| None, ["parent" parent, "name" name]);
 

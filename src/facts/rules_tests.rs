@@ -1,7 +1,9 @@
 //! Tests of the rules within a table.
 
 use plumeline_pipelines::model::time::DAY_MS;
-use plumeline_pipelines::model::{Decimal, FactorRow, Gas, Method, Unit};
+use plumeline_pipelines::model::{
+    Decimal, FactorChange, FactorRow, FactorStatus, Gas, Method, Unit,
+};
 
 use super::super::row::{Origin, held_in};
 use super::*;
@@ -109,6 +111,9 @@ fn lines_of_one_version_of_a_factor_do_not_contradict() {
             gas,
             kg_per_unit: Decimal::parse(kg).unwrap(),
             unit: Unit::parse("kWh").unwrap(),
+            published_gwp: None,
+            status: FactorStatus::Final,
+            change: FactorChange::Revised,
             validity: Validity::ALWAYS,
             source: Id::NONE,
         };

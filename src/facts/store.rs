@@ -31,6 +31,7 @@ use super::joins::{Books, Setting, joins};
 use super::reach::table_of;
 use super::row::{Book, Held, Origin, Place, TableRow, is_same_line};
 use super::rules::{Words, at, contradicted, contradictions, gaps, tree};
+use super::series::{is_locked, series};
 use super::timeline::shown_span;
 use super::{FactChange, TABLES, Table, table_path};
 use crate::config::{Pipeline, Problem, Problems, Severity};
@@ -102,30 +103,10 @@ impl FactStore {
         Arc::clone(&self.names)
     }
 
-    /// How many keys have rows: meters, factors, nodes.
+    /// The rows that hold now.
     #[must_use]
-    pub fn counts(&self) -> [usize; 3] {
-        [self.books.meters.len(), self.books.factors.len(), self.books.nodes.len()]
-    }
-
-    /// Whether `table` has rows of the key `id`.
-    #[must_use]
-    pub fn has_key(&self, table: Table, id: Id) -> bool {
-        match table {
-            Table::Meters => self.books.meters.contains_key(&id),
-            Table::Factors => self.books.factors.contains_key(&id),
-            Table::Nodes => self.books.nodes.contains_key(&id),
-        }
-    }
-
-    /// How many rows `table` has.
-    #[must_use]
-    pub fn rows(&self, table: Table) -> usize {
-        match table {
-            Table::Meters => self.books.meters.values().map(Vec::len).sum(),
-            Table::Factors => self.books.factors.values().map(Vec::len).sum(),
-            Table::Nodes => self.books.nodes.values().map(Vec::len).sum(),
-        }
+    pub fn books(&self) -> &Books {
+        &self.books
     }
 
     /// Takes in a row that was learned before a restart, from the source of number `source` or a file, or takes
@@ -152,6 +133,7 @@ impl FactStore {
         match fact {
             Fact::Meter(row) => recall(&mut self.books.meters, row, *withdrawn, place),
             Fact::Factor(row) => recall(&mut self.books.factors, row, *withdrawn, place),
+            Fact::Series(row) => recall(&mut self.books.series, row, *withdrawn, place),
             Fact::Node(row) => recall(&mut self.books.nodes, row, *withdrawn, place),
         }
     }
@@ -205,6 +187,7 @@ impl FactStore {
             match file.table {
                 Table::Meters => self.replace(&mut next.meters, file, &mut problems),
                 Table::Factors => self.replace(&mut next.factors, file, &mut problems),
+                Table::Series => self.replace(&mut next.series, file, &mut problems),
                 Table::Nodes => self.replace(&mut next.nodes, file, &mut problems),
             }
         }
@@ -220,6 +203,7 @@ impl FactStore {
         for takes_back in [true, false] {
             differences(&self.books.nodes, &next.nodes, takes_back, &mut changes);
             differences(&self.books.meters, &next.meters, takes_back, &mut changes);
+            differences(&self.books.series, &next.series, takes_back, &mut changes);
             differences(&self.books.factors, &next.factors, takes_back, &mut changes);
         }
         let applied = Applied {
@@ -270,7 +254,14 @@ impl FactStore {
                 }
                 one(&mut self.books.meters, row, withdrawn, &place, words)
             }
-            Fact::Factor(row) => one(&mut self.books.factors, row, withdrawn, &place, words),
+            Fact::Factor(row) => {
+                let held = Held { row: row.clone(), place: place.clone() };
+                if let Some(problem) = is_locked(&held, &self.books, words).filter(|_| !withdrawn) {
+                    return Err(problem);
+                }
+                one(&mut self.books.factors, row, withdrawn, &place, words)
+            }
+            Fact::Series(row) => one(&mut self.books.series, row, withdrawn, &place, words),
             Fact::Node(row) => {
                 let before = self.books.nodes.get(&row.node).cloned();
                 let changes = one(&mut self.books.nodes, row, withdrawn, &place, words)?;
@@ -353,6 +344,8 @@ impl FactStore {
         let words = self.words();
         table_rules(&books.meters, false, words, problems);
         table_rules(&books.factors, true, words, problems);
+        table_rules(&books.series, false, words, problems);
+        series(books, (words, self.gwp), problems);
         table_rules(&books.nodes, false, words, problems);
         tree(&books.nodes, words, problems);
         let setting = Setting {

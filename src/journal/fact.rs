@@ -49,6 +49,7 @@ fn ids(fact: &mut Fact) -> Vec<&mut Id> {
     match fact {
         Fact::Meter(row) => vec![&mut row.meter, &mut row.node, &mut row.factor],
         Fact::Factor(row) => vec![&mut row.factor, &mut row.source],
+        Fact::Series(row) => vec![&mut row.factor, &mut row.fallback],
         Fact::Node(row) => vec![&mut row.node, &mut row.parent, &mut row.name],
     }
 }
@@ -56,7 +57,8 @@ fn ids(fact: &mut Fact) -> Vec<&mut Id> {
 #[cfg(test)]
 mod tests {
     use plumeline_pipelines::model::{
-        Decimal, FactorRow, Gas, MeterKind, MeterRow, Method, NodeRow, StampSide, Unit, Validity,
+        Decimal, FactorChange, FactorRow, FactorStatus, Gas, MeterKind, MeterRow, Method, NodeRow,
+        StampSide, Unit, Validity,
     };
 
     use super::*;
@@ -95,6 +97,9 @@ mod tests {
             gas: Gas::Ch4,
             kg_per_unit: Decimal::new(177, 6),
             unit,
+            published_gwp: None,
+            status: FactorStatus::Final,
+            change: FactorChange::Revised,
             validity: Validity::ALWAYS,
             source: names.intern("a publication"),
         };

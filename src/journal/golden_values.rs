@@ -147,6 +147,9 @@ pub(super) fn factors(names: &Names) -> [FactorRow; 3] {
         gas,
         kg_per_unit: Decimal::new(177, 6),
         unit: Unit::parse("kWh").unwrap(),
+        published_gwp: None,
+        status: plumeline_pipelines::model::FactorStatus::Final,
+        change: plumeline_pipelines::model::FactorChange::Revised,
         validity: Validity::ALWAYS,
         source: names.intern("a publication"),
     };

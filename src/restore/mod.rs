@@ -302,8 +302,8 @@ impl Basis {
             matches!(table, Footprints | Emissions | Pending)
         })?;
         let said = open(|table| {
-            use TableName::{ActivityData, Factors, Meters, Nodes, Readings, Rejects};
-            matches!(table, Meters | Factors | Nodes | ActivityData | Readings | Rejects)
+            use TableName::{ActivityData, Factors, Meters, Nodes, Readings, Rejects, Series};
+            matches!(table, Meters | Factors | Series | Nodes | ActivityData | Readings | Rejects)
         })?;
         if [&restated, &derived, &said].into_iter().any(|reader| reader.committed() != until) {
             return Err(RestoreError::Written);

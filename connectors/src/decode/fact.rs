@@ -1,4 +1,4 @@
-//! Rows of the three fact tables from named text fields: the same for a line of a CSV file and an object
+//! Rows of the fact tables from named text fields: the same for a line of a CSV file and an object
 //! on a topic, so that a row means the same wherever it comes from.
 //!
 //! ```text
@@ -21,8 +21,8 @@ use std::borrow::Cow;
 use jiff::tz::TimeZone;
 use plumeline_pipelines::model::time::DAY_MS;
 use plumeline_pipelines::model::{
-    Decimal, Fact, FactorRow, Gas, GwpSet, MeterKind, MeterRow, Method, Names, NodeRow, StampSide,
-    Unit,
+    Decimal, Fact, FactorChange, FactorRow, FactorStatus, Gas, GwpSet, MeterKind, MeterRow, Method,
+    Names, NodeRow, SeriesKind, SeriesRow, StampSide, Total, Unit, Vintage,
 };
 use thiserror::Error;
 
@@ -58,7 +58,7 @@ const METER_COLUMNS: [&str; 16] = [
     "revision",
     "withdrawn",
 ];
-const FACTOR_COLUMNS: [&str; 12] = [
+const FACTOR_COLUMNS: [&str; 15] = [
     "factor",
     "revision",
     "scope",
@@ -67,9 +67,24 @@ const FACTOR_COLUMNS: [&str; 12] = [
     "gas",
     "kg_per_unit",
     "unit",
+    "published_gwp",
+    "status",
+    "change",
     "valid_from",
     "valid_to",
     "source",
+    "withdrawn",
+];
+const SERIES_COLUMNS: [&str; 10] = [
+    "factor",
+    "series",
+    "vintage",
+    "year_begins",
+    "total",
+    "fallback",
+    "valid_from",
+    "valid_to",
+    "revision",
     "withdrawn",
 ];
 const NODE_COLUMNS: [&str; 7] =
@@ -82,6 +97,8 @@ pub enum Table {
     Meters,
     /// What a unit of activity emits.
     Factors,
+    /// How factors' versions are chosen.
+    Series,
     /// The organisation's tree.
     Nodes,
 }
@@ -121,6 +138,7 @@ pub fn columns(table: Table) -> &'static [&'static str] {
     match table {
         Table::Meters => &METER_COLUMNS,
         Table::Factors => &FACTOR_COLUMNS,
+        Table::Series => &SERIES_COLUMNS,
         Table::Nodes => &NODE_COLUMNS,
     }
 }
@@ -161,6 +179,7 @@ pub fn fact_from_fields<'f>(
     let fact = match table {
         Table::Meters => Fact::Meter(row.meter()?),
         Table::Factors => Fact::Factor(row.factor()?),
+        Table::Series => Fact::Series(row.series()?),
         Table::Nodes => Fact::Node(row.node()?),
     };
     Ok(FactChange { fact, withdrawn: row.withdrawn()? })
@@ -241,7 +260,17 @@ impl Fields<'_, '_> {
             .ok_or_else(|| missing("kg_per_unit", "write the kilograms of the gas per unit"))?;
         let unit = self.unit("unit")?;
         let unit = unit.ok_or_else(|| missing("unit", "write the unit it is per, such as kWh"))?;
-        rate_fits(kg_per_unit, unit, gas)?;
+        if kg_per_unit.is_negative() {
+            let remedy = "write what is emitted; what is avoided is no emission of a factor";
+            return Err(error("kg_per_unit", &format!("`{kg_per_unit}` is negative"), remedy));
+        }
+        let sets = GwpSet::ALL.map(GwpSet::name);
+        let published_gwp = self.one_of("published_gwp", &sets, GwpSet::parse)?;
+        rate_fits((kg_per_unit, unit), gas, published_gwp)?;
+        let statuses = FactorStatus::ALL.map(FactorStatus::name);
+        let status = self.one_of("status", &statuses, FactorStatus::parse)?.unwrap_or_default();
+        let changes = FactorChange::ALL.map(FactorChange::name);
+        let change = self.one_of("change", &changes, FactorChange::parse)?.unwrap_or_default();
         let validity = self.validity()?;
         let source = self.optional_name("source", TEXT_BYTES_MAX)?;
         self.withdrawn()?;
@@ -254,8 +283,43 @@ impl Fields<'_, '_> {
             gas,
             kg_per_unit,
             unit,
+            published_gwp,
+            status,
+            change,
             validity,
             source: self.id(source.as_deref()),
+        })
+    }
+
+    fn series(&self) -> Result<SeriesRow, FactError> {
+        let factor = self.name("factor")?;
+        let kinds = SeriesKind::ALL.map(SeriesKind::name);
+        let kind = self.one_of("series", &kinds, SeriesKind::parse)?.unwrap_or_default();
+        let vintages = Vintage::ALL.map(Vintage::name);
+        let vintage = self.one_of("vintage", &vintages, Vintage::parse)?.unwrap_or_default();
+        let year_begins = self.small("year_begins", 12)?.unwrap_or(1);
+        if year_begins == 0 {
+            let remedy = "write the month in which the reporting year begins, 1 to 12";
+            return Err(error("year_begins", "`0` is no month", remedy));
+        }
+        let totals = Total::ALL.map(Total::name);
+        let total = self.one_of("total", &totals, Total::parse)?.unwrap_or_default();
+        let fallback = self.optional_name("fallback", NAME_BYTES_MAX)?;
+        if fallback.as_deref() == Some(&*factor) {
+            let message = format!("`{factor}` is the factor itself");
+            return Err(error("fallback", &message, "leave it empty if nothing stands in"));
+        }
+        let (validity, revision) = (self.validity()?, self.revision()?);
+        self.withdrawn()?;
+        Ok(SeriesRow {
+            factor: self.names.intern(&factor),
+            kind,
+            vintage,
+            year_begins,
+            total,
+            fallback: self.id(fallback.as_deref()),
+            validity,
+            revision,
         })
     }
 
@@ -296,13 +360,22 @@ fn kind_fits(kind: MeterKind, unit: Unit) -> Result<(), FactError> {
 }
 
 /// A rate in the range the ledger's columns hold, whichever set of potentials applies.
-fn rate_fits(kg_per_unit: Decimal, unit: Unit, gas: Gas) -> Result<(), FactError> {
+fn rate_fits(
+    (kg_per_unit, unit): (Decimal, Unit),
+    gas: Gas,
+    published: Option<GwpSet>,
+) -> Result<(), FactError> {
     if let Some(amount) = unit.over_an_hour() {
         let message = format!("`{unit}` is a power: activity is told in amounts");
         return Err(error("unit", &message, format!("write `{amount}`")));
     }
-    for set in [GwpSet::Ar4, GwpSet::Ar5, GwpSet::Ar6] {
-        if unit.rate(kg_per_unit, unit.base(), gas.gwp_tenths(set).max(10)).is_err() {
+    let Some(mass) = gas.mass_ratio(published) else {
+        let message = format!("{} has no CO2e in any set", gas.name());
+        return Err(error("published_gwp", &message, "leave it empty, and write kg of the gas"));
+    };
+    let co2e = GwpSet::ALL.into_iter().filter_map(|set| gas.co2e_ratio(published, set));
+    for times in co2e.chain([mass]) {
+        if unit.rate(kg_per_unit, unit.base(), times).is_err() {
             let message =
                 format!("`{kg_per_unit}` kg {} per {unit} is more than a rate can be", gas.name());
             return Err(error("kg_per_unit", &message, "check the unit: kilograms, per one unit"));

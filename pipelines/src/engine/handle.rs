@@ -13,8 +13,9 @@ use timely::worker::Worker;
 use super::{Inputs, Outbox, footprints};
 use crate::model::{
     ActivityRecord, Cause, Emission, Fact, FactorRow, MeterRow, NodeRow, Policy, Reading, Record,
-    Subject, Tick,
+    SeriesRow, Subject, Tick,
 };
+use crate::stages::causes::Causes;
 use crate::stages::recall::Recall;
 use crate::stages::to_date::OpeningKey;
 
@@ -47,10 +48,12 @@ pub struct Engine {
     recalled_activities: Batches<Recall>,
     meters: Updates<MeterRow>,
     factors: Updates<FactorRow>,
+    series: Updates<SeriesRow>,
     nodes: Updates<NodeRow>,
     opening: Updates<OpeningKey, Emission>,
     probe: Probe<Tick>,
     outbox: Rc<RefCell<Outbox>>,
+    causes: Causes,
     now: Tick,
 }
 
@@ -70,9 +73,10 @@ impl Engine {
             let (recalled_activities_in, recalled_activities) = scope.new_input();
             let (meters_in, meters) = scope.new_input();
             let (factors_in, factors) = scope.new_input();
+            let (series_in, series) = scope.new_input();
             let (nodes_in, nodes) = scope.new_input();
             let (opening_in, opening) = scope.new_input();
-            let (probe, outbox) = (Probe::new(), Rc::default());
+            let (probe, outbox, causes) = (Probe::new(), Rc::default(), Causes::default());
             let inputs = Inputs {
                 readings,
                 activities,
@@ -80,10 +84,11 @@ impl Engine {
                 recalled_activities,
                 meters,
                 factors: factors.as_collection(),
+                series: series.as_collection(),
                 nodes: nodes.as_collection(),
                 opening: opening.as_collection(),
             };
-            footprints(inputs, options).collect(&probe, &outbox);
+            footprints(inputs, options, &causes).collect(&probe, &outbox);
             Self {
                 readings: readings_in,
                 activities: activities_in,
@@ -91,10 +96,12 @@ impl Engine {
                 recalled_activities: recalled_activities_in,
                 meters: meters_in,
                 factors: factors_in,
+                series: series_in,
                 nodes: nodes_in,
                 opening: opening_in,
                 probe,
                 outbox,
+                causes,
                 now: Tick::ZERO,
             }
         })
@@ -116,6 +123,7 @@ impl Engine {
         self.recalled_activities.advance_to(tick);
         self.meters.advance_to(tick);
         self.factors.advance_to(tick);
+        self.series.advance_to(tick);
         self.nodes.advance_to(tick);
         self.opening.advance_to(tick);
     }
@@ -128,6 +136,7 @@ impl Engine {
             Fact::Node(row) => self.nodes.send((row, tick, diff)),
             Fact::Meter(row) => self.meters.send((row, tick, diff)),
             Fact::Factor(row) => self.factors.send((row, tick, diff)),
+            Fact::Series(row) => self.series.send((row, tick, diff)),
         }
     }
 
@@ -199,12 +208,14 @@ impl Engine {
         self.recalled_activities.flush();
         self.meters.flush();
         self.factors.flush();
+        self.series.flush();
         self.nodes.flush();
         self.opening.flush();
     }
 
     /// Takes what was derived since the last time.
     pub fn drain(&mut self) -> Outbox {
+        self.causes.forget_before(self.probe.with_frontier(|frontier| frontier.first().copied()));
         std::mem::take(&mut self.outbox.borrow_mut())
     }
 }

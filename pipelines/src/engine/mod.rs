@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! readings ── metering ──┐
-//! meters ──────┘         ├─ hold ─ activity ─┬─ in use ─▶ rates ◀── factors
+//! meters ──────┘         ├─ hold ─ activity ─┬─ in use ─▶ rates ◀── factors, series
 //! activities ─ activities┘                   │              │
 //!                                            ├─ open ◀──────┤ ◀── nodes
 //!                                            │    └─────────┼───────────────────▶ window entries
@@ -33,7 +33,7 @@ use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::generic::operator::empty;
-use timely::dataflow::operators::vec::{Broadcast, Map};
+use timely::dataflow::operators::vec::{Broadcast, Filter, Map};
 
 pub use self::handle::{Closed, Engine, EngineOptions};
 use self::join::{Local, arrange, join};
@@ -41,19 +41,22 @@ pub use self::outbox::{Changes, IntoEntry, Outbox, window_entry};
 use crate::model::entry::Line;
 use crate::model::{
     ActivityKey, ActivityRecord, Cause, Emission, EmissionKey, FactorRow, FootprintKey, Gas, Id,
-    Measure, MeterRow, NodeKey, NodeRow, Period, Policy, Reading, Reason, Tick, WindowKey,
+    Measure, MeterRow, NodeKey, NodeRow, Period, Policy, Reading, Reason, SeriesRow, Tick,
+    WindowKey,
 };
+use crate::stages::causes::Causes;
 use crate::stages::delay_until::delay_until;
 use crate::stages::metering::{Metered, Options, Piece1};
 use crate::stages::notice::Notice;
 use crate::stages::open::{Kind, LiveKey};
+use crate::stages::rates::Chosen;
 use crate::stages::recall::Recall;
 use crate::stages::to_date::{OpeningKey, to_date};
 use crate::stages::{activities, metering, open, rates, roll_up};
 
 type Collection<'scope, D, R> = VecCollection<'scope, Tick, D, R>;
 type Notices<'scope> = Stream<'scope, Tick, Vec<(Tick, Notice)>>;
-type Rates<'scope> = Local<'scope, rates::Use, Line, crate::model::Rate>;
+type Rates<'scope> = Local<'scope, rates::Use, Chosen, crate::model::Rate>;
 
 /// What the dataflow reads.
 pub(crate) struct Inputs<'scope> {
@@ -63,6 +66,7 @@ pub(crate) struct Inputs<'scope> {
     recalled_activities: Stream<'scope, Tick, Vec<Recall>>,
     meters: Stream<'scope, Tick, Vec<(MeterRow, Tick, i64)>>,
     factors: Collection<'scope, FactorRow, i64>,
+    series: Collection<'scope, SeriesRow, i64>,
     nodes: Collection<'scope, NodeRow, i64>,
     opening: Collection<'scope, OpeningKey, Emission>,
 }
@@ -81,6 +85,7 @@ pub(crate) struct Outputs<'scope> {
 pub(crate) fn footprints<'scope>(
     inputs: Inputs<'scope>,
     options: &EngineOptions,
+    causes: &Causes,
 ) -> Outputs<'scope> {
     let Inputs {
         readings,
@@ -89,14 +94,15 @@ pub(crate) fn footprints<'scope>(
         recalled_activities,
         meters,
         factors,
+        series,
         nodes,
         opening,
     } = inputs;
     let policy = Arc::new(options.policy.clone());
     let metering_options = Arc::new(metering_options(options));
-    let metered =
-        metering::metering(readings, meters, recalled_meters, Arc::clone(&metering_options));
-    let spread = activities::activities(activities, recalled_activities, metering_options);
+    let noting = || (Arc::clone(&metering_options), causes.clone());
+    let metered = metering::metering(readings, meters, recalled_meters, noting());
+    let spread = activities::activities(activities, recalled_activities, noting());
     let (activity, notices) = activity_of([metered, spread], options.known_ms);
     let with_factor = activity.clone().filter(|key| !key.factor.is_none());
 
@@ -105,13 +111,16 @@ pub(crate) fn footprints<'scope>(
         .map(|key| (key.factor, key.unit, key.period))
         .consolidate_stream()
         .threshold_named("in use", |_use, m: &Measure| i64::from(!m.is_zero()));
-    let rates = rates::rates(used, factors, &policy);
+    let rates = rates::rates(used, factors, series, Arc::clone(&policy));
 
     let known_ms = options.known_ms;
     // What is computed in hindsight is of no live window.
     let running = (known_ms == 0).then(|| {
         let by_gas = options.window_gases;
-        let kinds = rates.clone().map(move |(used, line)| (used, Kind::of(&line, by_gas)));
+        let kinds = rates.clone().map(move |((used, Chosen { line, .. }, _reason), tick, rate)| {
+            ((used, Kind::of(&line, by_gas)), tick, rate)
+        });
+        let kinds = kinds.as_collection();
         let live = open::open(with_factor, nodes.clone(), kinds, Arc::clone(&policy));
         open_window(live, Arc::clone(&policy))
     });
@@ -120,7 +129,7 @@ pub(crate) fn footprints<'scope>(
     let leaves = closed.clone().filter(|key| !key.factor.is_none());
     let leaves = leaves.map(|key| (key.node, (key.factor, key.unit, key.period)));
     let rolled = roll_up::roll_up(leaves, nodes, Arc::clone(&policy));
-    let rates = everywhere(rates);
+    let rates = everywhere(rates, causes.clone());
     let node_emissions = node_emissions(rolled, rates.clone());
 
     let settled_activity =
@@ -141,15 +150,19 @@ pub(crate) fn footprints<'scope>(
     let footprints =
         settled(node_emissions, "settle footprints", (&policy, known_ms), |key| key.period);
 
+    let reasons = || (Arc::clone(&policy), causes.clone());
     Outputs {
-        activity: entries(settled_activity, &policy, |key| {
-            (key.period, ActivityKey { factor: Id::NONE, ..key })
+        activity: entries(settled_activity, reasons()).map(|(key, reason)| {
+            // A subject's amount is the same under whatever factor.
+            (ActivityKey { factor: Id::NONE, ..key }, reason)
         }),
-        emissions: entries(emissions, &policy, |key| (key.activity.period, key)),
+        emissions: emission_entries(emissions, reasons()),
         footprints: {
             let hourly = Arc::clone(&policy);
-            entries(footprints, &policy, |key| (key.period, key))
-                .map(move |(key, _reason)| key.by_the_hour(&hourly))
+            let live =
+                footprints.inner.filter(move |(key, tick, _)| is_live(&hourly, key.period, *tick));
+            let hourly = Arc::clone(&policy);
+            live.as_collection().map(move |key| key.by_the_hour(&hourly))
         },
         windows,
         notices,
@@ -193,8 +206,12 @@ fn activity_of(
 /// Remembers one entry a line, factor, unit and period in use, once a worker. Rejected: spreading activity
 /// over a number of keys for each factor, so that one hot factor is not one worker. It needs that many
 /// copies of each rate whatever the number of workers, and moves all activity between them.
-fn everywhere(rates: Collection<'_, (rates::Use, Line), crate::model::Rate>) -> Rates<'_> {
-    arrange(rates.inner.broadcast().as_collection(), Pipeline, "rates")
+fn everywhere(rates: Stream<'_, Tick, Vec<rates::Change>>, causes: Causes) -> Rates<'_> {
+    let noted = rates.broadcast().map(move |((used, chosen, reason), tick, rate)| {
+        causes.note_rates(tick, used, reason);
+        ((used, chosen), tick, rate)
+    });
+    arrange(noted.as_collection(), Pipeline, "rates")
 }
 
 /// Emissions of each subject, by line.
@@ -205,14 +222,13 @@ fn everywhere(rates: Collection<'_, (rates::Use, Line), crate::model::Rate>) -> 
 fn emissions<'scope>(
     activity: Collection<'scope, ActivityKey, Measure>,
     rates: Rates<'scope>,
-) -> Collection<'scope, EmissionKey, Emission> {
+) -> Collection<'scope, (ActivityKey, Chosen), Emission> {
     let activity = activity.map(|ActivityKey { period, node, subject, unit, factor }| {
         ((factor, unit, period), (node, subject))
     });
     let activity = arrange(activity, Pipeline, "activity by factor and period");
-    join(activity, rates, |&(factor, unit, period), &(node, subject), &line| {
-        let activity = ActivityKey { period, node, subject, unit, factor };
-        EmissionKey { activity, line }
+    join(activity, rates, |&(factor, unit, period), &(node, subject), &chosen| {
+        (ActivityKey { period, node, subject, unit, factor }, chosen)
     })
 }
 
@@ -232,8 +248,8 @@ fn node_emissions<'scope>(
     let by_node =
         Exchange::new(|((_, (node, _)), _, _): &((_, (Id, u8)), Tick, Measure)| u64::from(node.0));
     let rolled = arrange(rolled, by_node, "node activity by factor and period");
-    join(rolled, rates, |&(_, _, period), &(node, depth), line| {
-        let &Line { scope, category, method, gas, .. } = line;
+    join(rolled, rates, |&(_, _, period), &(node, depth), chosen| {
+        let Line { scope, category, method, gas, .. } = chosen.line;
         NodeKey { period, node, depth, scope, category, method, gas }
     })
 }
@@ -276,20 +292,35 @@ fn settled<'scope, D: Data + Copy, R: Semigroup + Clone + 'static>(
     })
 }
 
-/// Differences of settled periods as entries: booked at the moment the period settles, restated later.
-fn entries<'scope, D: Data + Copy, K: Data, R: Semigroup + Clone + 'static>(
-    settled: Collection<'scope, D, R>,
-    policy: &Arc<Policy>,
-    key: impl Fn(D) -> (Period, K) + 'static,
-) -> Collection<'scope, (K, Reason), R> {
-    let policy = Arc::clone(policy);
-    let entries = settled.inner.flat_map(move |(data, tick, diff)| {
-        let (period, key) = key(data);
-        let settles = Tick::new(policy.settles_ms(period), Cause::Time);
-        let reason = if tick <= settles { Reason::Booked } else { Reason::Restated };
-        is_live(&policy, period, tick).then_some(((key, reason), tick, diff))
+/// Differences of settled activity as entries: booked at the moment the period settles, restated later.
+fn entries(
+    settled: Collection<'_, ActivityKey, Measure>,
+    (policy, causes): (Arc<Policy>, Causes),
+) -> Collection<'_, (ActivityKey, Reason), Measure> {
+    let entries = settled.inner.flat_map(move |(key, tick, diff)| {
+        let reason = reason(&policy, &causes, &key, tick);
+        is_live(&policy, key.period, tick).then_some(((key, reason), tick, diff))
     });
     entries.as_collection()
+}
+
+/// Differences of emissions as entries, under the factor whose version was chosen.
+fn emission_entries(
+    settled: Collection<'_, (ActivityKey, Chosen), Emission>,
+    (policy, causes): (Arc<Policy>, Causes),
+) -> Collection<'_, (EmissionKey, Reason), Emission> {
+    let entries = settled.inner.flat_map(move |((key, Chosen { factor, line }), tick, diff)| {
+        let reason = reason(&policy, &causes, &key, tick);
+        let key = EmissionKey { activity: ActivityKey { factor, ..key }, line };
+        is_live(&policy, key.activity.period, tick).then_some(((key, reason), tick, diff))
+    });
+    entries.as_collection()
+}
+
+/// Why an entry about `key` is booked at `tick`.
+fn reason(policy: &Policy, causes: &Causes, key: &ActivityKey, tick: Tick) -> Reason {
+    let settles = Tick::new(policy.settles_ms(key.period), Cause::Time);
+    if tick <= settles { Reason::Booked } else { causes.reason(tick, key) }
 }
 
 /// The live window `open`: a period from its start to its end.

@@ -120,6 +120,22 @@ impl Calendar {
         Some((self.months_ms[first], *self.months_ms.get(first + window.months())?))
     }
 
+    /// The twelve months that begin with the month `begins` (1 to 12) and hold the instant `ms`: their first instant,
+    /// that of the January in them, and the first instant after them, ms. Where they begin with a January, that is
+    /// both. `None` outside of the calendar.
+    #[must_use]
+    pub fn reporting_year(&self, begins: u8, ms: i64) -> Option<[i64; 3]> {
+        let month = self.months_ms.partition_point(|&month_ms| month_ms <= ms).checked_sub(1)?;
+        let begins = usize::from(begins).checked_sub(1)?;
+        let first = month.checked_sub((month + 12 - begins) % 12)?;
+        let january = first + (12 - begins) % 12;
+        Some([
+            self.months_ms[first],
+            *self.months_ms.get(january)?,
+            *self.months_ms.get(first + 12)?,
+        ])
+    }
+
     /// Whether some month begins within an hour.
     #[must_use]
     pub fn splits_hours(&self) -> bool {
@@ -174,6 +190,18 @@ mod tests {
         assert_eq!(calendar.around(ToDate::Month, month(24)), None, "after all months");
         assert_eq!(Calendar::default().around(ToDate::Year, 0), None);
         assert_eq!(calendar.longest(), Some(ToDate::Year));
+    }
+
+    #[test]
+    fn a_reporting_year_holds_one_january() {
+        let (calendar, month) = (calendar(), |month: i64| 30 * DAY_MS * month + 45 * MINUTE_MS);
+        let year = |begins, ms| calendar.reporting_year(begins, ms);
+        assert_eq!(year(1, month(3)), Some([0, 0, month(12)]));
+        assert_eq!(year(4, month(3)), Some([month(3), month(12), month(15)]));
+        assert_eq!(year(4, month(15) - 1), Some([month(3), month(12), month(15)]));
+        assert_eq!(year(12, month(11)), Some([month(11), month(12), month(23)]));
+        assert_eq!(year(4, month(2)), None, "its beginning lies before the calendar");
+        assert_eq!(year(4, month(15)), None, "its end lies behind it");
     }
 
     #[test]

@@ -10,40 +10,88 @@ use super::record::{ActivityRecord, Outcome, Reading, Subject};
 use super::time::{Period, Tick};
 use super::unit::Unit;
 
-/// Why an entry was written.
+/// Why an entry was written: the first time, or what it corrects for. Sources: UK Environmental Reporting Guidelines,
+/// pp. 17-19 (recalculation); ESRS 1, 96-98 (errors and estimates).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Reason {
     /// The period settled.
     Booked,
-    /// Something changed after the period had settled.
+    /// Something changed after the period had settled, in more than one way, or below the horizon.
     Restated,
     /// Booked for the first time, but below the horizon: what it is about was heard of too late to be on time, as
     /// in an import of history.
     Backfill,
     /// All CO2e is in another GWP set from now on.
     GwpChange,
-    /// The program means something else by its rules from now on.
+    /// The program means something else by its rules from now on; or a meter is under another factor, or a factor's
+    /// versions are chosen by another rule.
     MethodChange,
+    /// A reading or an activity came after its period had settled.
+    ReadingLate,
+    /// A reading or an activity that was known was corrected or taken back.
+    ReadingCorrected,
+    /// A value that came in time tells of settled periods for which there was none; or an open power's hold ran out
+    /// after its period had settled.
+    GapClosed,
+    /// A meter's row changed in what it says of the meter: exchanged, or described wrongly before.
+    MeterExchange,
+    /// A meter or activity belongs to another node.
+    Structural,
+    /// A factor was revised, or a finer or coarser one holds.
+    FactorRevised,
+    /// A factor was published in error, and corrected.
+    FactorError,
+    /// A factor's version that begins later than the one before it took a settled period over.
+    FactorNewVintage,
+    /// A contract or a certificate came, went or changed.
+    ContractChange,
 }
 
+/// Reasons by name.
+const REASONS: [(Reason, &str); 14] = [
+    (Reason::Booked, "booked"),
+    (Reason::Restated, "restated"),
+    (Reason::Backfill, "backfill"),
+    (Reason::GwpChange, "gwp_change"),
+    (Reason::MethodChange, "method_change"),
+    (Reason::ReadingLate, "reading_late"),
+    (Reason::ReadingCorrected, "reading_corrected"),
+    (Reason::GapClosed, "gap_closed"),
+    (Reason::MeterExchange, "meter_exchange"),
+    (Reason::Structural, "structural"),
+    (Reason::FactorRevised, "factor_revised"),
+    (Reason::FactorError, "factor_error"),
+    (Reason::FactorNewVintage, "factor_new_vintage"),
+    (Reason::ContractChange, "contract_change"),
+];
+
 impl Reason {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        REASONS.into_iter().map(|(reason, _)| reason)
+    }
+
     /// Whether an entry corrects others; else it is the first.
     #[must_use]
     pub fn is_restatement(self) -> bool {
         !matches!(self, Self::Booked | Self::Backfill)
     }
 
-    /// `booked`, `restated`, `backfill`, `gwp_change`, `method_change`.
+    /// Its name in tables and labels: `booked`, `reading_late`, ...
+    ///
+    /// # Panics
+    /// Never: all have one.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Booked => "booked",
-            Self::Restated => "restated",
-            Self::Backfill => "backfill",
-            Self::GwpChange => "gwp_change",
-            Self::MethodChange => "method_change",
-        }
+        let named = REASONS.iter().find(|(reason, _)| *reason == self);
+        named.expect("every reason has a name").1
+    }
+
+    /// The reason called `name`.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        REASONS.iter().find(|(_, called)| *called == name).map(|(reason, _)| *reason)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Facts: versioned rows of the meter, factor and node tables.
+//! Facts: versioned rows of the meter, factor, series and node tables.
 //!
 //! Validity is half-open `[from, to)` in ms, on the period grid. Within a key the highest `revision` wins
 //! where intervals overlap. A withdrawn row is one that is no longer among the facts: whoever feeds the
@@ -7,7 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::decimal::Decimal;
-use super::gas::Gas;
+use super::factor::{FactorChange, FactorStatus, SeriesKind, Total, Vintage};
+use super::gas::{Gas, GwpSet};
 use super::names::Id;
 use super::time::{Cause, LATEST_MS};
 use super::unit::Unit;
@@ -118,14 +119,46 @@ pub struct FactorRow {
     pub method: Method,
     /// The gas emitted.
     pub gas: Gas,
-    /// Kilograms of that gas per `unit`.
+    /// Kilograms per `unit`: of that gas, or of its CO2e where `published_gwp` says in which set.
     pub kg_per_unit: Decimal,
     /// The unit of the activity it applies to.
     pub unit: Unit,
+    /// The set in which the publisher told the gas as CO2e. On a line of gas `co2e` beside lines of other gases it
+    /// makes the line their printed total (see [`super::recipe`]).
+    #[serde(default)]
+    pub published_gwp: Option<GwpSet>,
+    /// How sure the publisher is of it.
+    #[serde(default)]
+    pub status: FactorStatus,
+    /// Why this revision was made, as its publisher says.
+    #[serde(default)]
+    pub change: FactorChange,
     /// When the line holds.
     pub validity: Validity,
     /// The publication it was taken from.
     pub source: Id,
+}
+
+/// How a factor's versions are chosen from and what its totals are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SeriesRow {
+    /// The factor.
+    pub factor: Id,
+    /// Whether its published values may change.
+    pub kind: SeriesKind,
+    /// Which year's version a period takes.
+    pub vintage: Vintage,
+    /// The month in which the reporting year begins, 1 to 12: what `vintage` goes by.
+    pub year_begins: u8,
+    /// What counts where its publisher prints a total beside the gases.
+    pub total: Total,
+    /// The factor that stands in where this one has no version: a month's for an hour's, a country's for a zone's;
+    /// `Id::NONE` if none does.
+    pub fallback: Id,
+    /// When the row holds.
+    pub validity: Validity,
+    /// The highest one wins where rows overlap.
+    pub revision: i64,
 }
 
 /// A revision of a node of the organisation's tree.
@@ -176,7 +209,7 @@ impl Method {
     }
 }
 
-/// A row of any of the three tables.
+/// A row of any of the fact tables.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Fact {
     /// Of `meters`.
@@ -185,6 +218,8 @@ pub enum Fact {
     Factor(FactorRow),
     /// Of `nodes`.
     Node(NodeRow),
+    /// Of `series`.
+    Series(SeriesRow),
 }
 
 impl Fact {
@@ -194,7 +229,7 @@ impl Fact {
         match self {
             Self::Node(_) => Cause::Nodes,
             Self::Meter(_) => Cause::Meters,
-            Self::Factor(_) => Cause::Factors,
+            Self::Factor(_) | Self::Series(_) => Cause::Factors,
         }
     }
 }

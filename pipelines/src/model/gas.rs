@@ -19,6 +19,9 @@ pub enum GwpSet {
 }
 
 impl GwpSet {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ar4, Self::Ar5, Self::Ar6];
+
     /// `ar4`, `ar5`, `ar6`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -32,7 +35,7 @@ impl GwpSet {
     /// The set of that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Ar4, Self::Ar5, Self::Ar6].into_iter().find(|set| set.name() == name)
+        Self::ALL.into_iter().find(|set| set.name() == name)
     }
 }
 
@@ -87,6 +90,20 @@ impl Gas {
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|gas| gas.name() == name)
+    }
+
+    /// What a published number is multiplied with to be kg of the gas, as a ratio; `published` is the set in which
+    /// the publisher told it as CO2e. `None` where CO2e tells nothing of the mass.
+    #[must_use]
+    pub fn mass_ratio(self, published: Option<GwpSet>) -> Option<(i64, i64)> {
+        let tenths = published.map_or(10, |set| self.gwp_tenths(set));
+        (tenths > 0).then_some((10, tenths))
+    }
+
+    /// What a published number is multiplied with to be kg CO2e in `set`, as a ratio. See [`Self::mass_ratio`].
+    #[must_use]
+    pub fn co2e_ratio(self, published: Option<GwpSet>, set: GwpSet) -> Option<(i64, i64)> {
+        self.mass_ratio(published).map(|(_, tenths)| (self.gwp_tenths(set), tenths))
     }
 
     /// Whether masses of it are told: not of `co2e`, which a publisher gives without a split.

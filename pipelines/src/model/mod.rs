@@ -4,12 +4,14 @@ pub mod calendar;
 pub mod decimal;
 pub mod entry;
 pub mod fact;
+pub mod factor;
 pub mod gas;
 pub mod names;
 pub mod node_key;
 pub mod pending;
 pub mod policy;
 pub mod quantity;
+pub mod recipe;
 pub mod record;
 pub mod retain;
 pub mod sources;
@@ -23,7 +25,10 @@ pub use entry::{
     FootprintKey, Line, ReadingEntry, Reason, Received, RejectEntry, RejectEvent, WindowEntry,
     WindowKey,
 };
-pub use fact::{Fact, FactorRow, MeterKind, MeterRow, Method, NodeRow, StampSide, Validity};
+pub use fact::{
+    Fact, FactorRow, MeterKind, MeterRow, Method, NodeRow, SeriesRow, StampSide, Validity,
+};
+pub use factor::{FactorChange, FactorStatus, SeriesKind, Total, Vintage};
 pub use gas::{Gas, GwpSet};
 pub use names::{Id, Names};
 pub use node_key::NodeKey;

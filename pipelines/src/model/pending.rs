@@ -22,10 +22,12 @@ pub enum PendingCause {
     Factors,
     /// A row of `nodes`.
     Nodes,
+    /// A row of `series`.
+    Series,
 }
 
 impl PendingCause {
-    /// `readings`, `activities`, `meters`, `factors`, `nodes`.
+    /// `readings`, `activities`, `meters`, `factors`, `nodes`, `series`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -34,14 +36,16 @@ impl PendingCause {
             Self::Meters => "meters",
             Self::Factors => "factors",
             Self::Nodes => "nodes",
+            Self::Series => "series",
         }
     }
 
     /// The cause called `name`.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        let all = [Self::Readings, Self::Activities, Self::Meters, Self::Factors, Self::Nodes];
-        all.into_iter().find(|cause| cause.name() == name)
+        let facts = [Self::Meters, Self::Factors, Self::Series, Self::Nodes];
+        let mut all = [Self::Readings, Self::Activities].into_iter().chain(facts);
+        all.find(|cause| cause.name() == name)
     }
 }
 
@@ -113,6 +117,7 @@ impl PendingEntry {
         let (about, validity) = match fact {
             Fact::Meter(row) => ((PendingCause::Meters, row.meter), row.validity),
             Fact::Factor(row) => ((PendingCause::Factors, row.factor), row.validity),
+            Fact::Series(row) => ((PendingCause::Series, row.factor), row.validity),
             Fact::Node(row) => ((PendingCause::Nodes, row.node), row.validity),
         };
         let from_ms = validity.from_ms.max(earliest_ms);

@@ -190,14 +190,15 @@ impl Unit {
             .ok_or_else(out_of_range)
     }
 
-    /// `kg` per this unit, as 1e-12 kg per `of`, times `gwp_tenths / 10`, rounded half-even once.
+    /// `kg` per this unit, as 1e-12 kg per `of`, times the ratio `times` of whole numbers, rounded half-even once.
     ///
     /// # Errors
     /// If the units measure different things, or the rate is larger than [`RATE_MAX`].
-    pub fn rate(self, kg: Decimal, of: Self, gwp_tenths: i64) -> Result<i128, UnitError> {
+    pub fn rate(self, kg: Decimal, of: Self, times: (i64, i64)) -> Result<i128, UnitError> {
         let (n, d) = of.ratio(self)?;
-        let gwp = Decimal::new(i128::from(gwp_tenths), 1);
-        scaled(kg, gwp, (n, d), 12)
+        let (times, over) = (Decimal::new(i128::from(times.0), 0), i128::from(times.1));
+        d.checked_mul(over)
+            .and_then(|d| scaled(kg, times, (n, d), 12))
             .filter(|rate| rate.abs() <= RATE_MAX)
             .ok_or(UnitError::OutOfRange { value: kg, unit: self })
     }

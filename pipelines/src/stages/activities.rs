@@ -15,13 +15,15 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, InputCapability};
 
+use super::causes::Causes;
 use super::claims::{Claims, Verdict};
 use super::horizon::Moves;
 use super::metering::{Metered, Options, Piece, Piece1, Stretch};
 use super::notice::{Notice, Tally};
 use crate::model::{
     ActivityDataEntry, ActivityKey, ActivityRecord, Arrival, Cause, Decimal, Id, Measure, Outcome,
-    PendingCause, PendingEntry, Period, Policy, Quality, Record, RejectEvent, Subject, Tick, Unit,
+    PendingCause, PendingEntry, Period, Policy, Quality, Reason, Record, RejectEvent, Subject,
+    Tick, Unit,
 };
 use crate::stages::recall::Recall;
 
@@ -87,10 +89,10 @@ fn stashed<'a>(
 
 /// Books activities. See the module's documentation.
 #[must_use]
-pub fn activities<'scope>(
+pub(crate) fn activities<'scope>(
     records: Stream<'scope, Tick, Vec<ActivityRecord>>,
     recalls: Stream<'scope, Tick, Vec<Recall>>,
-    options: Arc<Options>,
+    (options, causes): (Arc<Options>, Causes),
 ) -> Metered<'scope> {
     let mut builder = OperatorBuilder::new("Activities".to_owned(), records.scope());
     let pact = Exchange::new(|record: &ActivityRecord| u64::from(record.activity.0));
@@ -105,7 +107,7 @@ pub fn activities<'scope>(
     builder.build(move |initial| {
         let mut moves = Moves::new(&options.policy, options.restored, &initial);
         drop(initial);
-        let mut book = Book::new(options);
+        let mut book = Book::new(options, causes);
         let mut stash: BTreeMap<Tick, Stash> = BTreeMap::new();
         move |frontiers| {
             records.for_each(|capability, batch| {
@@ -178,12 +180,13 @@ pub(crate) struct Book {
     options: Arc<Options>,
     claims: BTreeMap<Id, Claims<Said>>,
     first: Period,
+    causes: Causes,
 }
 
 impl Book {
     /// None yet.
-    pub(crate) fn new(options: Arc<Options>) -> Self {
-        Self { options, claims: BTreeMap::new(), first: Period::default() }
+    pub(crate) fn new(options: Arc<Options>, causes: Causes) -> Self {
+        Self { options, claims: BTreeMap::new(), first: Period::default(), causes }
     }
 
     /// Closes a tick: the activity it changes, and what became of its records.
@@ -199,6 +202,8 @@ impl Book {
         for record in &records {
             let old =
                 self.claims.get(&record.activity).and_then(|claims| claims.current().copied());
+            let is_known = self.claims.contains_key(&record.activity);
+            let known = pieces.len();
             let outcome = match self.refusal(record).filter(|_| !is_kept) {
                 None => self.take(record, &mut pieces),
                 Some((event, why)) => {
@@ -211,6 +216,10 @@ impl Book {
                     }
                 }
             };
+            let reason = if is_known { Reason::ReadingCorrected } else { Reason::ReadingLate };
+            for ((key, _), _) in &pieces[known..] {
+                self.causes.note(&self.options.policy, tick, *key, reason);
+            }
             tally.count(record.arrival.source, outcome);
             let is_accepted = matches!(outcome, Outcome::Booked | Outcome::Parked);
             // Of one that is forgotten nobody here knows whether it is taken back for the first time.

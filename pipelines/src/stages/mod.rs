@@ -1,6 +1,7 @@
 //! The dataflow, one stage a file.
 
 pub mod activities;
+pub(crate) mod causes;
 pub mod claims;
 pub mod delay_until;
 pub mod horizon;

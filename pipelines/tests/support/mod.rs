@@ -19,9 +19,9 @@ use std::collections::BTreeMap;
 
 use derive::Shuffle;
 use plumeline_pipelines::model::{
-    ActivityRecord, Arrival, Calendar, Cause, Decimal, Fact, FactorRow, Gas, GwpSet, Id, MeterKind,
-    MeterRow, Method, NodeRow, Policy, Quality, Reading, Record, Retain, StampSide, Tick, Unit,
-    Validity,
+    ActivityRecord, Arrival, Calendar, Cause, Decimal, Fact, FactorChange, FactorRow, FactorStatus,
+    Gas, GwpSet, Id, MeterKind, MeterRow, Method, NodeRow, Policy, Quality, Reading, Record,
+    Retain, StampSide, Tick, Unit, Validity,
 };
 use plumeline_pipelines::reference::History;
 
@@ -119,6 +119,9 @@ pub(crate) fn factor_row(factor: u32, gas: Gas, kg: &str) -> FactorRow {
         gas,
         kg_per_unit: n(kg),
         unit: unit("kWh"),
+        published_gwp: None,
+        status: FactorStatus::Final,
+        change: FactorChange::Revised,
         validity: Validity::ALWAYS,
         source: Id::NONE,
     }

@@ -1,8 +1,9 @@
 //! Random histories, small enough to shrink well and mean enough to find what is wrong.
 
 use plumeline_pipelines::model::{
-    ActivityRecord, Arrival, Calendar, Decimal, Fact, FactorRow, Gas, Id, MeterKind, MeterRow,
-    Method, NodeRow, Policy, Quality, Reading, Record, StampSide, ToDate, Validity,
+    ActivityRecord, Arrival, Calendar, Decimal, Fact, FactorChange, FactorRow, Gas, GwpSet, Id,
+    MeterKind, MeterRow, Method, NodeRow, Policy, Quality, Reading, Record, SeriesKind, SeriesRow,
+    StampSide, ToDate, Total, Validity, Vintage,
 };
 use proptest::prelude::*;
 
@@ -72,26 +73,50 @@ fn meter_rows() -> impl Strategy<Value = MeterRow> {
     })
 }
 
-/// A version of a factor: some lines under one revision and validity.
+/// A version of a factor: some lines under one revision and validity; gases told as mass or as CO2e of a set, with a
+/// printed total or without.
 fn factor_versions() -> impl Strategy<Value = Vec<FactorRow>> {
     let kg = prop_oneof![Just("0"), Just("0.5"), Just("0.000000000001"), Just("0.177"), Just("3")];
     let recipe = prop_oneof![
         Just(vec![Gas::Co2e]),
         Just(vec![Gas::Co2, Gas::Ch4, Gas::N2o]),
+        Just(vec![Gas::Co2, Gas::Ch4, Gas::Co2e]),
         Just(vec![Gas::Co2, Gas::Co2Biogenic]),
     ];
     let symbol =
         prop_oneof![4 => Just("kWh"), 1 => Just("MMBtu"), 1 => Just("m3"), 1 => Just("MWh")];
-    (0..FACTORS, recipe, kg, symbol, validities(), 0_u8..3).prop_map(
-        |(factor, gases, kg, symbol, validity, method)| {
+    let published = prop::option::of(prop::sample::select(GwpSet::ALL.to_vec()));
+    let said = (published, prop::sample::select(FactorChange::ALL.to_vec()));
+    (0..FACTORS, recipe, kg, symbol, validities(), 0_u8..3, said).prop_map(
+        |(factor, gases, kg, symbol, validity, method, (published, change))| {
             let row = |gas| FactorRow {
                 scope: if gas == Gas::Co2Biogenic { 0 } else { 2 },
                 method: Method::ALL[usize::from(method)],
                 unit: unit(symbol),
+                published_gwp: published.filter(|_| gas != Gas::Co2Biogenic),
+                change,
                 validity,
                 ..factor_row(factor, gas, kg)
             };
             gases.into_iter().map(row).collect()
+        },
+    )
+}
+
+/// How a factor's versions are chosen; factors stand in for one another, now and then in a circle.
+fn series_rows() -> impl Strategy<Value = SeriesRow> {
+    let rule = (prop::sample::select(Vintage::ALL.to_vec()), 1_u8..=12);
+    let total = prop::sample::select(Total::ALL.to_vec());
+    (0..FACTORS, 0..=FACTORS, rule, total, validities()).prop_map(
+        |(factor, fallback, (vintage, year_begins), total, validity)| SeriesRow {
+            factor: factor_id(factor),
+            kind: SeriesKind::Rolling,
+            vintage,
+            year_begins,
+            total,
+            fallback: if fallback == FACTORS { Id::NONE } else { factor_id(fallback) },
+            validity,
+            revision: 0,
         },
     )
 }
@@ -165,6 +190,7 @@ enum Deed {
     Meter(MeterRow),
     Factor(Vec<FactorRow>),
     Node(NodeRow),
+    Series(SeriesRow),
     /// Takes back the n-th fact (or version) learned so far.
     Withdraw(prop::sample::Index),
     Record(Record),
@@ -175,6 +201,7 @@ fn deeds() -> impl Strategy<Value = Deed> {
         3 => meter_rows().prop_map(Deed::Meter),
         2 => factor_versions().prop_map(Deed::Factor),
         2 => node_rows().prop_map(Deed::Node),
+        1 => series_rows().prop_map(Deed::Series),
         1 => any::<prop::sample::Index>().prop_map(Deed::Withdraw),
         16 => readings().prop_map(Deed::Record),
         2 => activity_records().prop_map(Deed::Record),
@@ -254,6 +281,7 @@ fn assemble(
         let learned: Vec<Fact> = match deed {
             Deed::Meter(row) => vec![Fact::Meter(MeterRow { revision: *revision, ..row })],
             Deed::Node(row) => vec![Fact::Node(NodeRow { revision: *revision, ..row })],
+            Deed::Series(row) => vec![Fact::Series(SeriesRow { revision: *revision, ..row })],
             Deed::Factor(rows) => {
                 let row = |row| Fact::Factor(FactorRow { revision: *revision, ..row });
                 rows.into_iter().map(row).collect()

@@ -8,7 +8,7 @@ use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutOptions, Put
 use plumeline_pipelines::digest::Table;
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityEntry, EmissionEntry, Fact, FactorRow, FootprintEntry, Id, MeterRow,
-    NodeRow, PendingEntry, ReadingEntry, RejectEntry, RestatedEntry, Tick,
+    NodeRow, PendingEntry, ReadingEntry, RejectEntry, RestatedEntry, SeriesRow, Tick,
 };
 use serde_json::json;
 
@@ -93,6 +93,7 @@ struct Parts {
     rejects: BTreeMap<usize, Part<RejectEntry>>,
     meters: BTreeMap<usize, Part<Revision<MeterRow>>>,
     factors: BTreeMap<usize, Part<Revision<FactorRow>>>,
+    series: BTreeMap<usize, Part<Revision<SeriesRow>>>,
     nodes: BTreeMap<usize, Part<Revision<NodeRow>>>,
 }
 
@@ -275,6 +276,7 @@ impl CutWriter {
         closing.close(&mut parts.rejects)?;
         closing.close(&mut parts.meters)?;
         closing.close(&mut parts.factors)?;
+        closing.close(&mut parts.series)?;
         closing.close(&mut parts.nodes)
     }
 
@@ -305,16 +307,19 @@ impl CutWriter {
     }
 
     fn take_facts(&mut self, part: usize, facts: Vec<FactEntry>) -> Result<(), LakeError> {
-        let (mut meters, mut factors, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut meters, mut factors) = (Vec::new(), Vec::new());
+        let (mut series, mut nodes) = (Vec::new(), Vec::new());
         for FactEntry { fact, withdrawn, learned_ms } in facts {
             match fact {
                 Fact::Meter(fact) => meters.push(Revision { fact, withdrawn, learned_ms }),
                 Fact::Factor(fact) => factors.push(Revision { fact, withdrawn, learned_ms }),
+                Fact::Series(fact) => series.push(Revision { fact, withdrawn, learned_ms }),
                 Fact::Node(fact) => nodes.push(Revision { fact, withdrawn, learned_ms }),
             }
         }
         self.take(part, meters, |parts| &mut parts.meters)?;
         self.take(part, factors, |parts| &mut parts.factors)?;
+        self.take(part, series, |parts| &mut parts.series)?;
         self.take(part, nodes, |parts| &mut parts.nodes)
     }
 

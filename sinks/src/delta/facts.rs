@@ -1,4 +1,4 @@
-//! The rows of `meters`, `factors` and `nodes`: revisions as they were learned.
+//! The rows of `meters`, `factors`, `series` and `nodes`: revisions as they were learned.
 //!
 //! They read like the CSV files: lengths as `15m`, decimals as they were written, empty cells null.
 
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray};
 use plumeline_pipelines::model::time::LATEST_MS;
 use plumeline_pipelines::model::{
-    Decimal, FactorRow, Id, MeterRow, NodeRow, StampSide, Unit, Validity,
+    Decimal, FactorRow, GwpSet, Id, MeterRow, NodeRow, SeriesRow, StampSide, Unit, Validity,
 };
 
 use super::encoder::{Encoder, Ranks, integers, labels, longs, optional_labels, times};
@@ -103,6 +103,44 @@ impl Row for Revision<FactorRow> {
         ];
         columns.extend(validity_columns(facts().map(|fact| fact.validity)));
         columns.push(encoder.optional_names(facts().map(|fact| some(fact.source))));
+        columns.push(flags(rows.iter().map(|row| row.withdrawn)));
+        columns.push(times(rows.iter().map(|row| row.learned_ms)));
+        columns.push(optional_labels(facts().map(|fact| fact.published_gwp.map(GwpSet::name))));
+        columns.push(labels(facts().map(|fact| fact.status.name())));
+        columns.push(labels(facts().map(|fact| fact.change.name())));
+        Ok(columns)
+    }
+}
+
+impl Row for Revision<SeriesRow> {
+    const TABLE: TableName = TableName::Series;
+
+    fn names(&self, visit: &mut dyn FnMut(Id)) {
+        [self.fact.factor, self.fact.fallback].into_iter().for_each(visit);
+    }
+
+    fn compare(&self, other: &Self, ranks: &Ranks) -> Ordering {
+        let (a, b) = (&self.fact, &other.fact);
+        let rest = |row: &SeriesRow| (row.validity, row.revision);
+        ranks
+            .compare(a.factor, b.factor)
+            .then_with(|| rest(a).cmp(&rest(b)))
+            .then_with(|| other.withdrawn.cmp(&self.withdrawn))
+    }
+
+    fn columns(rows: &[Self], encoder: &mut Encoder) -> Result<Vec<ArrayRef>, LakeError> {
+        let facts = || rows.iter().map(|row| &row.fact);
+        let mut columns = vec![
+            encoder.recorded_at(rows.len()),
+            encoder.names(facts().map(|fact| fact.factor)),
+            labels(facts().map(|fact| fact.kind.name())),
+            labels(facts().map(|fact| fact.vintage.name())),
+            integers(facts().map(|fact| fact.year_begins)),
+            labels(facts().map(|fact| fact.total.name())),
+            encoder.optional_names(facts().map(|fact| some(fact.fallback))),
+        ];
+        columns.extend(validity_columns(facts().map(|fact| fact.validity)));
+        columns.push(longs(facts().map(|fact| fact.revision)));
         columns.push(flags(rows.iter().map(|row| row.withdrawn)));
         columns.push(times(rows.iter().map(|row| row.learned_ms)));
         Ok(columns)

@@ -22,6 +22,7 @@
 //! deleted file that a slow commit then names costs the table. Whoever finds it when that has become
 //! impossible deletes it (see `vacuum.rs`).
 
+mod columns;
 mod expire;
 mod live;
 mod optimize;
@@ -120,6 +121,7 @@ impl TableLog {
         log.check_clock()?;
         log.committed = log.read_committed(engine)?;
         log.check_tail(engine)?;
+        log.add_columns(engine)?;
         Ok(log)
     }
 
@@ -412,8 +414,7 @@ impl TableLog {
             let (found, expected) = (pipeline.to_owned(), owner.pipeline.clone());
             return Err(LakeError::OtherPipeline { table, found, expected });
         }
-        let expected = table.delta_schema().map_err(LakeError::log(table, "make the schema"))?;
-        if format != FORMAT_VERSION || *self.snapshot.schema() != *expected {
+        if format != FORMAT_VERSION || self.missing()?.is_none() {
             return Err(LakeError::OtherFormat { table, format: format.to_owned() });
         }
         Ok(())

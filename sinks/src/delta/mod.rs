@@ -25,6 +25,7 @@
 //!
 //! Every call that failed with a transient error may be made again. `recorded_at` of every row is the cut.
 
+mod column;
 mod compact;
 mod cut;
 mod encoder;

@@ -15,10 +15,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::datatypes::{Field, Schema};
 use delta_kernel::KernelResult;
-use delta_kernel::schema::{DataType as DeltaType, StructField, StructType};
+use delta_kernel::schema::{StructField, StructType};
 use serde::Serialize;
+
+pub(super) use super::column::{AMOUNT, Column, Kind, MASS, RATE};
+use super::column::{key, later, optional, plain};
 
 /// The column every table is partitioned by: the UTC date of `recorded_at`.
 pub(super) const PARTITION: &str = "recorded_date";
@@ -49,6 +52,8 @@ pub enum TableName {
     Meters,
     /// Revisions of factors.
     Factors,
+    /// Revisions of how factors' versions are chosen.
+    Series,
     /// Revisions of nodes.
     Nodes,
 }
@@ -56,9 +61,10 @@ pub enum TableName {
 impl TableName {
     /// All of them, in the order they are committed: `activity` last, for its `txn` is the ledger's
     /// committed cut.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Meters,
         Self::Factors,
+        Self::Series,
         Self::Nodes,
         Self::Pending,
         Self::Restatements,
@@ -84,6 +90,7 @@ impl TableName {
             Self::Restatements => "restatements",
             Self::Meters => "meters",
             Self::Factors => "factors",
+            Self::Series => "series",
             Self::Nodes => "nodes",
         }
     }
@@ -107,17 +114,27 @@ impl TableName {
             Self::Restatements => RESTATEMENTS,
             Self::Meters => METERS,
             Self::Factors => FACTORS,
+            Self::Series => SERIES,
             Self::Nodes => NODES,
         }
     }
 
     /// The schema of its Delta log.
     pub(super) fn delta_schema(self) -> KernelResult<Arc<StructType>> {
-        let fields = self.columns().iter().map(|column| {
-            let kind = column.kind.delta()?;
-            Ok(StructField::new(column.name, kind, column.is_nullable))
-        });
+        let fields = self.columns().iter().map(Column::delta_field);
         Ok(Arc::new(StructType::try_new(fields.collect::<KernelResult<Vec<_>>>()?)?))
+    }
+
+    /// The columns that a table of an earlier program lacks, whose log has `found`; `None` where the table is another
+    /// one altogether.
+    pub(super) fn missing(self, found: &StructType) -> KernelResult<Option<Vec<StructField>>> {
+        let (mut had, mut missing) = (Vec::new(), Vec::new());
+        for column in self.columns() {
+            let field = column.delta_field()?;
+            let is_missing = column.came_later && found.field(column.name).is_none();
+            if is_missing { missing.push(field) } else { had.push(field) }
+        }
+        Ok((StructType::try_new(had)? == *found).then_some(missing))
     }
 
     /// The schema of the batches its files are written from: all columns but the partition's.
@@ -170,100 +187,6 @@ pub(super) const CLOCK: &str = "plumeline.clock";
 pub(super) const FORMAT: &str = "plumeline.format";
 /// What [`FORMAT`] says in tables that this program writes and reads.
 pub(super) const FORMAT_VERSION: &str = "2";
-
-/// A column of a table.
-#[derive(Copy, Clone, Debug)]
-pub(super) struct Column {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    pub(super) is_nullable: bool,
-    pub(super) has_statistics: bool,
-}
-
-/// What a column holds.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Microseconds, UTC.
-    Time,
-    /// Days.
-    Date,
-    /// One of few texts: dictionary-coded from the start.
-    Name,
-    /// One of many texts.
-    Text,
-    /// 32 bits.
-    Int,
-    /// 64 bits.
-    Long,
-    /// True or false.
-    Flag,
-    /// Bytes.
-    Bytes,
-    /// A decimal of so many digits, so many of them behind the point.
-    Decimal(u8, u8),
-}
-
-impl Kind {
-    fn delta(self) -> KernelResult<DeltaType> {
-        Ok(match self {
-            Self::Time => DeltaType::TIMESTAMP,
-            Self::Date => DeltaType::DATE,
-            Self::Name | Self::Text => DeltaType::STRING,
-            Self::Int => DeltaType::INTEGER,
-            Self::Long => DeltaType::LONG,
-            Self::Flag => DeltaType::BOOLEAN,
-            Self::Bytes => DeltaType::BINARY,
-            Self::Decimal(precision, scale) => DeltaType::decimal(precision, scale)?,
-        })
-    }
-
-    pub(super) fn arrow(self) -> DataType {
-        match self {
-            Self::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            Self::Date => DataType::Date32,
-            Self::Name => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
-            Self::Text => DataType::Utf8,
-            Self::Int => DataType::Int32,
-            Self::Long => DataType::Int64,
-            Self::Flag => DataType::Boolean,
-            Self::Bytes => DataType::Binary,
-            Self::Decimal(precision, scale) => {
-                DataType::Decimal128(precision, scale.try_into().expect("scales are small"))
-            }
-        }
-    }
-
-    /// Its type in SQL, as `DuckDB` has it.
-    pub(super) fn sql(self) -> String {
-        match self {
-            Self::Time => "TIMESTAMP WITH TIME ZONE".into(),
-            Self::Date => "DATE".into(),
-            Self::Name | Self::Text => "VARCHAR".into(),
-            Self::Int => "INTEGER".into(),
-            Self::Long => "BIGINT".into(),
-            Self::Flag => "BOOLEAN".into(),
-            Self::Bytes => "BLOB".into(),
-            Self::Decimal(precision, scale) => format!("DECIMAL({precision},{scale})"),
-        }
-    }
-}
-
-const fn key(name: &'static str, kind: Kind) -> Column {
-    Column { name, kind, is_nullable: false, has_statistics: true }
-}
-const fn plain(name: &'static str, kind: Kind) -> Column {
-    Column { name, kind, is_nullable: false, has_statistics: false }
-}
-const fn optional(name: &'static str, kind: Kind) -> Column {
-    Column { name, kind, is_nullable: true, has_statistics: false }
-}
-
-/// `amount`: 1e-9 of its unit.
-pub(super) const AMOUNT: Kind = Kind::Decimal(20, 9);
-/// `rate_kg_per_unit`: 1e-12 kg per unit.
-pub(super) const RATE: Kind = Kind::Decimal(17, 12);
-/// `mass_kg`, `co2e_kg`: 1e-21 kg.
-pub(super) const MASS: Kind = Kind::Decimal(38, 21);
 
 const RECORDED_AT: Column = key("recorded_at", Kind::Time);
 // Partition values are in the log anyway: statistics of them would say it twice.
@@ -443,6 +366,25 @@ const FACTORS: &[Column] = &[
     key("valid_from", Kind::Time),
     key("valid_to", Kind::Time),
     optional("source", Kind::Name),
+    plain("withdrawn", Kind::Flag),
+    LEARNED_AT,
+    later("published_gwp", Kind::Name),
+    later("status", Kind::Name),
+    later("change", Kind::Name),
+];
+
+const SERIES: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    key("factor", Kind::Name),
+    plain("series", Kind::Name),
+    plain("vintage", Kind::Name),
+    plain("year_begins", Kind::Int),
+    plain("total", Kind::Name),
+    optional("fallback", Kind::Name),
+    key("valid_from", Kind::Time),
+    key("valid_to", Kind::Time),
+    plain("revision", Kind::Long),
     plain("withdrawn", Kind::Flag),
     LEARNED_AT,
 ];

@@ -9,10 +9,11 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use plumeline_pipelines::digest::{Digest, Table};
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityEntry, ActivityKey, ActivityRecord, Calendar, Cause, Decimal,
-    Emission, EmissionEntry, EmissionKey, Fact, FactorRow, FootprintEntry, FootprintKey, Gas,
-    GwpSet, Id, Line, Measure, MeterKind, MeterRow, Method, Names, NodeRow, Outcome, PendingCause,
-    PendingEntry, Policy, Quality, Reading, ReadingEntry, Reason, RejectEntry, RejectEvent,
-    RestatedEntry, Retain, Sources, StampSide, Subject, Tick, Unit, Validity,
+    Emission, EmissionEntry, EmissionKey, Fact, FactorChange, FactorRow, FactorStatus,
+    FootprintEntry, FootprintKey, Gas, GwpSet, Id, Line, Measure, MeterKind, MeterRow, Method,
+    Names, NodeRow, Outcome, PendingCause, PendingEntry, Policy, Quality, Reading, ReadingEntry,
+    Reason, RejectEntry, RejectEvent, RestatedEntry, Retain, Sources, StampSide, Subject, Tick,
+    Unit, Validity,
 };
 use url::Url;
 
@@ -204,6 +205,9 @@ pub(super) fn facts(names: &Names) -> Vec<FactEntry> {
         gas: Gas::Co2,
         kg_per_unit: Decimal::parse("0.4001234567890123456789").expect("a number"),
         unit: Unit::parse("kWh").expect("a unit"),
+        published_gwp: None,
+        status: FactorStatus::Final,
+        change: FactorChange::Revised,
         validity: Validity { from_ms: START_MS, to_ms: START_MS + 86_400_000 },
         source: names.intern("it's published"),
     };

@@ -105,12 +105,21 @@ fn write_view(script: &mut String, table: TableName, files: &[String], until_ms:
     let source = match until_ms.filter(|_| has_files) {
         Some(until_ms) => {
             let files: Vec<_> = files.iter().map(|file| format!("    {}", quoted(file))).collect();
-            format!(
-                "FROM read_parquet([\n{}\n  ], hive_partitioning = false)\n  \
-                 WHERE recorded_at <= TIMESTAMPTZ '{}'",
-                files.join(",\n"),
-                instant(until_ms)
-            )
+            let (files, until) = (files.join(",\n"), instant(until_ms));
+            // Files of earlier programs lack columns that came later: an empty relation has them.
+            let later = table.columns().iter().filter(|column| column.came_later);
+            let later = later.map(|c| format!("CAST(NULL AS {}) AS \"{}\"", c.kind.sql(), c.name));
+            let later = later.collect::<Vec<_>>().join(", ");
+            let source = if later.is_empty() {
+                format!("read_parquet([\n{files}\n  ], hive_partitioning = false)")
+            } else {
+                let all = "hive_partitioning = false, union_by_name = true";
+                format!(
+                    "(FROM read_parquet([\n{files}\n  ], {all})\n  UNION ALL BY NAME \
+                     SELECT {later} WHERE false)"
+                )
+            };
+            format!("FROM {source}\n  WHERE recorded_at <= TIMESTAMPTZ '{until}'")
         }
         None => "WHERE false".into(),
     };

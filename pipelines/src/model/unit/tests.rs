@@ -36,9 +36,9 @@ fn published_conversions_hold() {
         assert_eq!(u(unit).amount(n(value), Decimal::ONE), Ok(expected), "{value} {unit}");
     }
     // 1 MMBtu = 293.071070172... kWh: a rate per kWh, told per MMBtu.
-    assert_eq!(u("kWh").rate(n("1"), u("MMBtu"), 10), Ok(293_071_070_172_222));
+    assert_eq!(u("kWh").rate(n("1"), u("MMBtu"), (1, 1)), Ok(293_071_070_172_222));
     // 1 scf (68 F) = 0.0263849... Nm3.
-    let rate = u("Nm3").rate(n("1"), u("scf"), 10).expect("same dimension");
+    let rate = u("Nm3").rate(n("1"), u("scf"), (1, 1)).expect("same dimension");
     assert_eq!(rate / 100_000, 263_849);
 }
 

@@ -10,7 +10,7 @@
 //! new walk       ─────────●──────▶ │ equal: stop
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::newest::Newest;
 use super::pieces::{Piece, book_span};
@@ -51,7 +51,23 @@ struct Change {
 
 /// The changes of one meter at one tick, in the order of their instants.
 #[derive(Debug, Default)]
-pub struct Changes(Vec<Change>);
+pub struct Changes {
+    all: Vec<Change>,
+    /// Instants, ms, of which something else was said before the tick.
+    corrected: BTreeSet<i64>,
+}
+
+impl Changes {
+    /// Forgets the instants of the meter before.
+    pub(super) fn begin(&mut self) {
+        self.corrected.clear();
+    }
+
+    /// See the field.
+    pub(super) fn corrected(&self) -> &BTreeSet<i64> {
+        &self.corrected
+    }
+}
 
 /// Where and from when pieces are booked.
 #[derive(Copy, Clone, Debug)]
@@ -159,7 +175,7 @@ impl Meter {
         (at_ms, version, value): (i64, u32, Option<Value>),
         arrival: Arrival,
     ) -> Offered {
-        if let Some(change) = changes.0.last_mut().filter(|change| change.at_ms == at_ms) {
+        if let Some(change) = changes.all.last_mut().filter(|change| change.at_ms == at_ms) {
             if change.claims.offer(version, value) == Verdict::Duplicate {
                 return Offered::Duplicate;
             }
@@ -167,6 +183,7 @@ impl Meter {
             let known =
                 if self.samples.is_after_all(at_ms) { None } else { self.samples.claims(at_ms) };
             let old = known.as_ref().and_then(|claims| claims.current().copied());
+            let was_known = known.is_some();
             let claims = match known {
                 None => Claims::first(version, value),
                 Some(mut claims) => {
@@ -176,7 +193,10 @@ impl Meter {
                     claims
                 }
             };
-            changes.0.push(Change { at_ms, old, claims });
+            if was_known {
+                changes.corrected.insert(at_ms);
+            }
+            changes.all.push(Change { at_ms, old, claims });
         }
         self.waiting.remove(&at_ms);
         match value.map(|value| usable(&self.rows, at_ms, &value)) {
@@ -195,14 +215,14 @@ impl Meter {
         booking: Booking<'_>,
         give: &mut impl FnMut(Piece),
     ) {
-        let Some(first) = changes.0.first().map(|change| change.at_ms) else { return };
+        let Some(first) = changes.all.first().map(|change| change.at_ms) else { return };
         let marks = {
             let mut walk = Walk::before(first, &self.samples, (&self.rows, &self.rows), booking);
-            walk.run(&self.samples, &changes.0, give);
+            walk.run(&self.samples, &changes.all, give);
             walk.marks
         };
         let mut is_gone = false;
-        for Change { at_ms, claims, .. } in changes.0.drain(..) {
+        for Change { at_ms, claims, .. } in changes.all.drain(..) {
             is_gone |= self.newest.change(at_ms, claims.current(), &self.rows);
             self.samples.put(at_ms, claims, false);
         }

@@ -30,12 +30,13 @@ pub mod pieces;
 pub mod rows;
 pub mod samples;
 pub mod spans;
+mod told;
+mod why;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use differential_dataflow::consolidation::{consolidate, consolidate_slice};
@@ -51,11 +52,13 @@ pub use pieces::{Piece, Stretch, book_span};
 pub use rows::Rows;
 pub use spans::{Scan, Span, Unusable, Value, usable};
 
+use self::told::Told;
+use super::causes::Causes;
 use super::horizon::Moves;
-use super::notice::{Notice, Tally};
+use super::notice::Notice;
 use crate::model::{
-    ActivityKey, Cause, Id, Measure, MeterRow, Outcome, PendingCause, PendingEntry, Period, Policy,
-    Reading, ReadingEntry, Record, RejectEvent, Tick,
+    ActivityKey, Cause, Id, Measure, MeterRow, Outcome, Period, Policy, Reading, Record,
+    RejectEvent, Tick,
 };
 use crate::stages::recall::Recall;
 
@@ -94,11 +97,11 @@ impl Options {
 
 /// Measures activity. See the module's documentation.
 #[must_use]
-pub fn metering<'scope>(
+pub(crate) fn metering<'scope>(
     readings: Stream<'scope, Tick, Vec<Reading>>,
     rows: Stream<'scope, Tick, Vec<(MeterRow, Tick, i64)>>,
     recalls: Stream<'scope, Tick, Vec<Recall>>,
-    options: Arc<Options>,
+    (options, causes): (Arc<Options>, Causes),
 ) -> Metered<'scope> {
     let mut builder = OperatorBuilder::new("Metering".to_owned(), readings.scope());
     let mut readings = builder.new_input(readings, Exchange::new(|r: &Reading| by_meter(r.meter)));
@@ -114,7 +117,7 @@ pub fn metering<'scope>(
     builder.build(move |initial| {
         let mut moves = Moves::new(&options.policy, options.restored, &initial);
         drop(initial);
-        let mut meters = Meters::new(options);
+        let mut meters = Meters::noting(options, causes);
         let mut stash: BTreeMap<Tick, Stash> = BTreeMap::new();
         move |frontiers| {
             // STEP 1: stash by tick.
@@ -212,14 +215,21 @@ pub struct Meters {
     meters: std::collections::HashMap<Id, Meter>,
     first: Period,
     changes: Changes,
+    causes: Causes,
 }
 
 impl Meters {
     /// None yet.
     #[must_use]
     pub fn new(options: Arc<Options>) -> Self {
+        Self::noting(options, Causes::default())
+    }
+
+    /// None yet; why settled periods change is noted in `causes`.
+    pub(crate) fn noting(options: Arc<Options>, causes: Causes) -> Self {
         Self {
             options,
+            causes,
             meters: <_>::default(),
             first: Period::default(),
             changes: Changes::default(),
@@ -234,13 +244,16 @@ impl Meters {
         mut rows: Vec<(MeterRow, i64)>,
     ) -> (Vec<Piece>, Vec<Notice>) {
         let mut pieces = Vec::new();
-        let mut told = Told { ms: tick.ms(), ..Told::default() };
+        let mut told = Told::at(tick.ms());
         self.move_horizon(tick, &mut pieces, &mut told);
         // A row that came and went within the tick was never there.
         consolidate(&mut rows);
         rows.sort_by(|a, b| (a.0.meter, a.1, &a.0).cmp(&(b.0.meter, b.1, &b.0)));
         for group in rows.chunk_by(|a, b| a.0.meter == b.0.meter) {
+            let known = pieces.len();
             self.change_rows(group, &mut pieces, &mut told);
+            consolidate_from(&mut pieces, known);
+            why::note_rows(&self.causes, &self.options.policy, tick, &pieces[known..]);
         }
         // What rows and the horizon moved may meet what readings move: then all is summed together.
         let is_mixed = !pieces.is_empty();
@@ -248,8 +261,11 @@ impl Meters {
         let is_kept = tick.is(Cause::Kept);
         for group in readings.chunk_by(|a, b| a.meter == b.meter) {
             let known = pieces.len();
+            self.changes.begin();
             self.take_readings(group, is_kept, &mut pieces, &mut told);
             consolidate_from(&mut pieces, known);
+            let said = (group, self.changes.corrected());
+            why::note_readings(&self.causes, &self.options.policy, tick, said, &pieces[known..]);
         }
         if is_mixed {
             consolidate(&mut pieces);
@@ -346,7 +362,7 @@ impl Meters {
         told: &mut Told,
     ) {
         let meter = group[0].meter;
-        let Self { options, meters, first, changes } = self;
+        let Self { options, meters, first, changes, .. } = self;
         let (policy, keep) = (&options.policy, options.keep_readings);
         if !is_kept {
             told.reach(group, policy, first.start_ms(policy.period_ms));
@@ -415,82 +431,5 @@ fn said(offered: Offered) -> Said {
             (Outcome::Parked, Some((RejectEvent::Parked, why.to_string())))
         }
         Offered::Waits(why) => (Outcome::Rejected, Some((RejectEvent::Rejected, why.to_string()))),
-    }
-}
-/// What a tick has to tell.
-#[derive(Default)]
-struct Told {
-    /// Its instant, ms.
-    ms: i64,
-    tally: Tally,
-    notices: Vec<Notice>,
-    /// What reaches below the horizon, by meter.
-    pending: BTreeMap<Id, PendingEntry>,
-    /// A period in which a meter was heard of, ms: most are in the same one, which spares two divisions a meter.
-    heard_in: Range<i64>,
-}
-
-impl Told {
-    /// Notes what became of a reading; one that says something new is handed out where readings are kept. *Also
-    /// one that does not fit: a later row may cure it, and then the ledger rests on it.*
-    fn take(&mut self, reading: &Reading, (outcome, row): Said, keep: bool) {
-        let Reading { meter, at_ms, arrival, .. } = *reading;
-        if let Some((event, why)) = row {
-            let why = Some(why);
-            self.notices.push(Notice::Waiting { event, meter, at_ms, arrival, why });
-        }
-        self.tally.count(arrival.source, outcome);
-        if outcome != Outcome::Duplicate && keep {
-            let (record, received_ms) = (reading.clone(), self.ms);
-            self.notices.push(Notice::Reading(ReadingEntry { record, received_ms, outcome }));
-        }
-    }
-
-    /// Notes readings that reach below the horizon: what they say of there is not booked.
-    fn reach(&mut self, readings: &[Reading], policy: &Policy, horizon_ms: i64) {
-        for reading in readings {
-            let Reading { meter, at_ms, from_ms, .. } = *reading;
-            let from_ms = from_ms.unwrap_or(at_ms - 1);
-            if from_ms >= horizon_ms {
-                continue;
-            }
-            let about = (PendingCause::Readings, meter);
-            if let Some(entry) = PendingEntry::of(policy, about, (from_ms, at_ms), self.ms) {
-                self.pending.entry(meter).and_modify(|sum| sum.merge(&entry)).or_insert(entry);
-            }
-        }
-    }
-
-    /// Notes that readings tell what happened since `since_ms`: what of it lies below the horizon is not booked.
-    fn reach_back(&mut self, meter: Id, since_ms: i64, policy: &Policy, horizon_ms: i64) {
-        if since_ms < horizon_ms {
-            let about = (PendingCause::Readings, meter);
-            if let Some(entry) = PendingEntry::of(policy, about, (since_ms, horizon_ms), self.ms) {
-                self.pending.entry(meter).and_modify(|sum| sum.merge(&entry)).or_insert(entry);
-            }
-        }
-    }
-
-    /// Notes when a meter was last heard of, before and now.
-    fn hear(&mut self, meter: Id, (before, now): (Newest, Newest), options: &Options) {
-        let is_same = before.is_in(&self.heard_in) && now.is_in(&self.heard_in);
-        if is_same || before == now || !options.tells_heard {
-            return;
-        }
-        let (policy, newest) = (&options.policy, now.period(&options.policy));
-        if let Some(period) = newest {
-            self.heard_in = period.start_ms(policy.period_ms)..period.end_ms(policy.period_ms);
-        }
-        if newest != before.period(policy) {
-            self.notices.push(Notice::Heard { meter, newest });
-        }
-    }
-
-    fn into_notices(mut self) -> Vec<Notice> {
-        self.notices.extend(self.pending.into_values().map(Notice::Pending));
-        if !self.tally.is_empty() {
-            self.notices.push(Notice::Tally(self.tally));
-        }
-        self.notices
     }
 }

@@ -67,6 +67,7 @@ pub(super) fn order(table: TableName) -> &'static [&'static str] {
         TableName::Restatements => &["recorded_at"],
         TableName::Meters => &["meter", "recorded_at", "valid_from", "revision"],
         TableName::Factors => &["factor", "recorded_at", "valid_from", "revision", "gas"],
+        TableName::Series => &["factor", "recorded_at", "valid_from", "revision"],
         TableName::Nodes => &["node", "recorded_at", "valid_from", "revision"],
     }
 }

@@ -20,11 +20,10 @@ use arrow::compute::{concat_batches, interleave_record_batch, take_record_batch}
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::layout::{ASCENDING, order_columns};
 use super::plan::Candidate;
-use super::read::{BATCH_ROWS, Source};
+use super::read::{BATCH_ROWS, Batches, Source};
 use crate::delta::engine::Engine;
 use crate::delta::error::LakeError;
 use crate::delta::table::TableName;
@@ -164,7 +163,7 @@ struct Merge<'s> {
 struct Cursor<'s> {
     source: &'s Source,
     next_group: usize,
-    batches: Option<ParquetRecordBatchReader>,
+    batches: Option<Batches>,
     /// The rows at hand, and their keys.
     batch: Option<(RecordBatch, Rows)>,
     row: usize,

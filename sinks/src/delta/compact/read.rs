@@ -6,6 +6,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, new_null_array};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use bytes::buf::Reader;
 use bytes::{Buf, Bytes};
 use object_store::path::Path;
@@ -47,9 +50,10 @@ impl Source {
     ) -> Result<Self, LakeError> {
         let location = location(engine, table, &file.path)?;
         let footer = footer(engine, &location, file.bytes)?;
-        let options = ArrowReaderOptions::new().with_schema(table.arrow_schema());
-        let metadata =
-            footer.and_then(|footer| ArrowReaderMetadata::try_new(Arc::new(footer), options));
+        let metadata = footer.and_then(|footer| {
+            let options = ArrowReaderOptions::new().with_schema(schema_of(table, &footer));
+            ArrowReaderMetadata::try_new(Arc::new(footer), options)
+        });
         let unreadable = |error: ParquetError| unreadable(table, &file.path, &error.to_string());
         let metadata = metadata.map_err(unreadable)?;
         Ok(Self { table, path: file.path.clone(), location, bytes: file.bytes, metadata })
@@ -73,11 +77,7 @@ impl Source {
     }
 
     /// The rows of a row group, decoded as they are asked for.
-    pub(super) fn batches(
-        &self,
-        engine: &Engine,
-        group: usize,
-    ) -> Result<ParquetRecordBatchReader, LakeError> {
+    pub(super) fn batches(&self, engine: &Engine, group: usize) -> Result<Batches, LakeError> {
         let (start, end) = self.range(group);
         let bytes = range(engine, &self.location, start..end)?;
         let window = Window { start, bytes, length: self.bytes };
@@ -85,6 +85,7 @@ impl Source {
             .with_row_groups(vec![group])
             .with_batch_size(BATCH_ROWS)
             .build()
+            .map(|reader| Batches { reader, schema: self.table.arrow_schema() })
             .map_err(|error| self.unreadable(&error.to_string()))
     }
 
@@ -110,6 +111,42 @@ impl Source {
     /// An error that says what is wrong with the file.
     pub(super) fn unreadable(&self, what: &str) -> LakeError {
         unreadable(self.table, &self.path, what)
+    }
+}
+
+/// The columns that a file of the table has: one of an earlier program lacks those that came later.
+fn schema_of(table: TableName, footer: &ParquetMetaData) -> SchemaRef {
+    let columns = footer.file_metadata().schema_descr();
+    let has = |name: &str| columns.columns().iter().any(|column| column.name() == name);
+    let late = table.columns().iter().filter(|column| column.came_later && !has(column.name));
+    let late: Vec<&str> = late.map(|column| column.name).collect();
+    let schema = table.arrow_schema();
+    let fields = schema.fields().iter().filter(|field| !late.contains(&field.name().as_str()));
+    Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+}
+
+/// The rows of a row group, with all columns of the table.
+pub(super) struct Batches {
+    reader: ParquetRecordBatchReader,
+    schema: SchemaRef,
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.reader.next()?;
+        Some(batch.and_then(|batch| {
+            if batch.num_columns() == self.schema.fields().len() {
+                return Ok(batch);
+            }
+            let column = |field: &FieldRef| {
+                let known = batch.column_by_name(field.name()).cloned();
+                known.unwrap_or_else(|| new_null_array(field.data_type(), batch.num_rows()))
+            };
+            let columns = self.schema.fields().iter().map(column).collect();
+            RecordBatch::try_new(Arc::clone(&self.schema), columns)
+        }))
     }
 }
 

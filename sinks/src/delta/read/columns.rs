@@ -26,6 +26,14 @@ impl Columns<'_> {
         Ok(Texts { name, array })
     }
 
+    /// Texts of a column that files of earlier programs do not have: null there.
+    pub(super) fn later_texts(&self, name: &'static str) -> Result<Texts, String> {
+        if self.0.column_by_name(name).is_some() {
+            return self.texts(name);
+        }
+        Ok(Texts { name, array: StringArray::new_null(self.rows()) })
+    }
+
     pub(super) fn numbers(&self, name: &'static str) -> Result<Numbers, String> {
         let array = self.column(name, &DataType::Int64)?.as_primitive::<Int64Type>().clone();
         Ok(Numbers { name, array })

@@ -4,9 +4,10 @@ use std::cell::RefCell;
 
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityKey, ActivityRecord, Arrival, Decimal, Emission, EmissionKey, Fact,
-    FactorRow, FootprintKey, Gas, Id, Line, Measure, MeterKind, MeterRow, Method, Names, NodeRow,
-    Outcome, PendingCause, PendingEntry, Period, Quality, Reading, ReadingEntry, RejectEntry,
-    RejectEvent, RestatedEntry, StampSide, Subject, Unit, Validity,
+    FactorChange, FactorRow, FactorStatus, FootprintKey, Gas, GwpSet, Id, Line, Measure, MeterKind,
+    MeterRow, Method, Names, NodeRow, Outcome, PendingCause, PendingEntry, Period, Quality,
+    Reading, ReadingEntry, RejectEntry, RejectEvent, RestatedEntry, SeriesKind, SeriesRow,
+    StampSide, Subject, Total, Unit, Validity, Vintage,
 };
 
 use super::columns::{Columns, Texts};
@@ -209,6 +210,9 @@ impl Decoder<'_> {
         let (factors, revisions) = (columns.texts("factor")?, columns.numbers("revision")?);
         let (rates, units) = (columns.texts("kg_per_unit")?, columns.texts("unit")?);
         let sources = columns.texts("source")?;
+        let published = columns.later_texts("published_gwp")?;
+        let statuses = columns.later_texts("status")?;
+        let changes = columns.later_texts("change")?;
         let (lines, held) = (Lines::of(columns)?, HeldColumns::of(columns)?);
         each(columns, |row| {
             let LineKey { scope, category, method, gas } = lines.at(row)?;
@@ -221,6 +225,9 @@ impl Decoder<'_> {
                 gas,
                 kg_per_unit: rates.parsed(row, number)?,
                 unit: units.parsed(row, unit)?,
+                published_gwp: published.optional(row, GwpSet::parse)?,
+                status: statuses.optional(row, FactorStatus::parse)?.unwrap_or_default(),
+                change: changes.optional(row, FactorChange::parse)?.unwrap_or_default(),
                 validity: held.validity(row)?,
                 source: self.optional_name(&sources, row),
             };
@@ -282,6 +289,26 @@ impl Decoder<'_> {
                 up: up.at(row)?.into(),
                 down: down.at(row)?.into(),
             })
+        })
+    }
+
+    pub(super) fn series(&self, columns: &Columns<'_>) -> Decoded<FactEntry> {
+        let (factors, kinds) = (columns.texts("factor")?, columns.texts("series")?);
+        let (vintages, totals) = (columns.texts("vintage")?, columns.texts("total")?);
+        let (months, revisions) = (columns.numbers("year_begins")?, columns.numbers("revision")?);
+        let (fallbacks, held) = (columns.texts("fallback")?, HeldColumns::of(columns)?);
+        each(columns, |row| {
+            let fact = SeriesRow {
+                factor: self.name(&factors, row)?,
+                kind: kinds.parsed(row, SeriesKind::parse)?,
+                vintage: vintages.parsed(row, Vintage::parse)?,
+                year_begins: months.at(row)?,
+                total: totals.parsed(row, Total::parse)?,
+                fallback: self.optional_name(&fallbacks, row),
+                validity: held.validity(row)?,
+                revision: revisions.at(row)?,
+            };
+            held.entry(row, Fact::Series(fact))
         })
     }
 

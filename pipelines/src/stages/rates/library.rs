@@ -1,0 +1,224 @@
+//! All versions of all factors, and the one that is chosen for a use.
+//!
+//! 1. The factor's versions that hold at the period's start: the highest revision. By a vintage other than `calendar`
+//!    the instants looked at are those of years ([`Vintage`]), and two years' versions blend.
+//! 2. Where it has none, the factor that its series declares as fallback, by that one's own series; and so on.
+//!    *An hour's intensity that is not there yet is the month's, and shows as that in the ledger.*
+//! 3. A version is chosen once for all its lines and gases: never gas by gas.
+//!
+//! Versions are kept by the length of their validity: what holds at an instant is at most one step away in each
+//! length, and a factor that is published by the half-hour has one length and tens of thousands of versions.
+
+use std::collections::BTreeMap;
+
+use crate::model::recipe::{Lines, blended, lines};
+use crate::model::time::DAY_MS;
+use crate::model::{
+    FactorChange, FactorRow, GwpSet, Id, Period, Policy, SeriesRow, Total, Unit, Vintage,
+};
+
+/// How many factors stand behind one another at most.
+pub const FALLBACKS_MAX: usize = 8;
+
+/// What is chosen for a use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// The factor whose version it is: the one that was asked for, or one that stands in for it.
+    pub factor: Id,
+    /// Its lines.
+    pub lines: Lines,
+    /// When its version begins to hold, ms; of two that blend, the later one.
+    pub from_ms: i64,
+    /// Why that revision was made.
+    pub change: FactorChange,
+    /// The rule it was chosen by.
+    pub rule: Rule,
+}
+
+/// What a series says of how to choose.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// See [`SeriesRow::vintage`].
+    pub vintage: Vintage,
+    /// See [`SeriesRow::year_begins`].
+    pub year_begins: u8,
+    /// See [`SeriesRow::total`].
+    pub total: Total,
+    /// See [`SeriesRow::fallback`].
+    pub fallback: Id,
+}
+
+impl Rule {
+    /// That of the newest of `rows` which holds at `ms`.
+    pub fn of<'a>(rows: impl Iterator<Item = &'a SeriesRow>, ms: i64) -> Self {
+        let newest = rows.filter(|row| row.validity.holds(ms)).max_by_key(|row| row.revision);
+        newest.map_or_else(Self::default, |row| {
+            let &SeriesRow { vintage, year_begins, total, fallback, .. } = row;
+            Self { vintage, year_begins, total, fallback }
+        })
+    }
+
+    /// The instants at which versions are looked for, ms, each with the days it counts. Of `majority` the first at which
+    /// there is one counts alone: *a set that is not published yet must not leave a year without any.*
+    #[must_use]
+    pub fn instants(self, policy: &Policy, start_ms: i64) -> Vec<(i64, i64)> {
+        let year = match self.vintage {
+            Vintage::Calendar => None,
+            _ => policy.calendar.reporting_year(self.year_begins, start_ms),
+        };
+        let Some([begins_ms, january_ms, ends_ms]) = year else { return vec![(start_ms, 1)] };
+        // A civil year may begin within a period: the facts' grid begins with the next.
+        let on_grid =
+            |ms: i64| (ms + policy.period_ms - 1).div_euclid(policy.period_ms) * policy.period_ms;
+        let days = |from_ms: i64, to_ms: i64| (to_ms - from_ms + DAY_MS / 2).div_euclid(DAY_MS);
+        let (before, after) = (days(begins_ms, january_ms), days(january_ms, ends_ms));
+        let years = [(on_grid(begins_ms), before), (on_grid(january_ms), after)];
+        match self.vintage {
+            Vintage::Calendar => vec![(start_ms, 1)],
+            Vintage::Majority if before >= after => years.to_vec(),
+            Vintage::Majority => vec![years[1], years[0]],
+            Vintage::Blended => years.into_iter().filter(|(_, days)| *days > 0).collect(),
+        }
+    }
+}
+
+/// Versions of one factor: by length of validity, by its beginning.
+#[derive(Debug, Default)]
+struct Versions(BTreeMap<i64, BTreeMap<i64, Vec<FactorRow>>>);
+
+impl Versions {
+    fn update(&mut self, row: &FactorRow, diff: i64) {
+        let length_ms = row.validity.to_ms - row.validity.from_ms;
+        let of_length = self.0.entry(length_ms).or_default();
+        let rows = of_length.entry(row.validity.from_ms).or_default();
+        if diff > 0 {
+            rows.push(row.clone());
+            rows.sort();
+        } else if let Some(index) = rows.iter().position(|known| known == row) {
+            rows.remove(index);
+        }
+        if rows.is_empty() {
+            of_length.remove(&row.validity.from_ms);
+        }
+        self.0.retain(|_, of_length| !of_length.is_empty());
+    }
+
+    /// The rows of the highest revision that holds at `ms`.
+    fn newest(&self, ms: i64) -> Vec<&FactorRow> {
+        let mut newest: Vec<&FactorRow> = Vec::new();
+        for (length_ms, of_length) in &self.0 {
+            let begun = of_length.range(ms - (length_ms - 1).max(0)..=ms);
+            for row in begun.flat_map(|(_, rows)| rows) {
+                match newest.first().map(|known| known.revision.cmp(&row.revision)) {
+                    Some(std::cmp::Ordering::Greater) => {}
+                    Some(std::cmp::Ordering::Equal) => newest.push(row),
+                    Some(std::cmp::Ordering::Less) | None => newest = vec![row],
+                }
+            }
+        }
+        newest
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct Library {
+    versions: BTreeMap<Id, Versions>,
+    series: BTreeMap<Id, Vec<SeriesRow>>,
+}
+
+impl Library {
+    /// Adds (`diff > 0`) or takes back a row of a factor.
+    pub fn update(&mut self, row: &FactorRow, diff: i64) {
+        let versions = self.versions.entry(row.factor).or_default();
+        versions.update(row, diff);
+        if versions.0.is_empty() {
+            self.versions.remove(&row.factor);
+        }
+    }
+
+    /// Adds (`diff > 0`) or takes back a row of a series.
+    pub fn update_series(&mut self, row: &SeriesRow, diff: i64) {
+        let rows = self.series.entry(row.factor).or_default();
+        if diff > 0 {
+            rows.push(row.clone());
+            rows.sort();
+        } else if let Some(index) = rows.iter().position(|known| known == row) {
+            rows.remove(index);
+        }
+        if rows.is_empty() {
+            self.series.remove(&row.factor);
+        }
+    }
+
+    /// The factors that may be asked for `factor`, it first, and whether any of them looks at other instants than a
+    /// period's start.
+    #[must_use]
+    pub fn behind(&self, factor: Id) -> (Vec<Id>, bool) {
+        let (mut chain, mut looks_elsewhere) = (vec![factor], false);
+        let mut next = 0;
+        while let Some(rows) = chain.get(next).map(|id| self.series.get(id)) {
+            for row in rows.into_iter().flatten() {
+                looks_elsewhere |= row.vintage != Vintage::Calendar;
+                if !row.fallback.is_none() && !chain.contains(&row.fallback) {
+                    chain.push(row.fallback);
+                }
+            }
+            next += 1;
+        }
+        (chain, looks_elsewhere)
+    }
+
+    /// What holds for activity in `unit` and `period` under `factor`; no lines if nothing does.
+    #[must_use]
+    pub fn choose(
+        &self,
+        (factor, unit, period): (Id, Unit, Period),
+        (policy, gwp): (&Policy, GwpSet),
+    ) -> Choice {
+        let start_ms = period.start_ms(policy.period_ms);
+        let mut factor = factor;
+        for _ in 0..=FALLBACKS_MAX {
+            let rule = Rule::of(self.series.get(&factor).into_iter().flatten(), start_ms);
+            if let Some(choice) = self.version(factor, unit, rule, start_ms, (policy, gwp)) {
+                return choice;
+            }
+            if rule.fallback.is_none() {
+                break;
+            }
+            factor = rule.fallback;
+        }
+        Choice::default()
+    }
+
+    /// The version of `factor` itself, by `rule`.
+    fn version(
+        &self,
+        factor: Id,
+        unit: Unit,
+        rule: Rule,
+        start_ms: i64,
+        (policy, gwp): (&Policy, GwpSet),
+    ) -> Option<Choice> {
+        let versions = self.versions.get(&factor)?;
+        let mut found = Vec::new();
+        for (ms, days) in rule.instants(policy, start_ms) {
+            let rows = versions.newest(ms);
+            if let Some(first) = rows.first() {
+                let (from_ms, change) = (first.validity.from_ms, first.change);
+                found.push((lines(&rows, unit, gwp, rule.total), days, from_ms, change));
+                if rule.vintage == Vintage::Majority {
+                    break;
+                }
+            }
+        }
+        let (_, _, from_ms, change) = *found.iter().max_by_key(|(_, _, from_ms, _)| *from_ms)?;
+        let mut found = found.into_iter().map(|(lines, days, ..)| (lines, days));
+        let lines = match (found.next(), found.next()) {
+            (Some(first), Some(second)) => blended([first, second]),
+            (Some((lines, _)), None) => lines,
+            (None, _) => return None,
+        };
+        Some(Choice { factor, lines, from_ms, change, rule })
+    }
+}

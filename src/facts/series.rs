@@ -1,0 +1,196 @@
+//! What a factor's series asks of its rows, and what its published numbers ask of the pipeline.
+//!
+//! | rule | without it |
+//! |---|---|
+//! | a published value of a locked series changes as an error alone | a report would change with every revision of its source |
+//! | what stands in for a factor is there, and the chain ends | hours without a version would emit nothing |
+//! | a printed total is that of its gases, but for rounding | one of them was mistyped |
+//! | the set a factor was published with is the pipeline's, or the difference is told | nobody would see that sums are of one set and sources of another |
+//!
+//! Sources: DESNZ 2025, "What's new": published factors are not revised, unless an error is found, and then it is
+//! sign-posted; domain rules on GWP sets (GHG Protocol "Global Warming Potential Values", 2024).
+
+use std::collections::BTreeSet;
+
+use plumeline_pipelines::model::recipe::{is_printed_total, lines};
+use plumeline_pipelines::model::{
+    Decimal, FactorChange, FactorRow, Gas, GwpSet, Id, SeriesKind, SeriesRow, Total,
+};
+use plumeline_pipelines::stages::rates::library::FALLBACKS_MAX;
+
+use super::joins::Books;
+use super::row::{Held, Origin};
+use super::rules::{Words, at};
+use super::timeline::{overlap, shown_span};
+use crate::config::{Problem, Problems, Severity};
+
+/// By how much a printed total may differ from its gases before it is questioned, in 1/10,000 of it. Published ones
+/// differ by up to 0.30 per cent, by rounding.
+const RESIDUAL_MAX: i128 = 100;
+
+/// Checks the rows of files against their series.
+pub(super) fn series(books: &Books, (words, gwp): (Words<'_>, GwpSet), problems: &mut Problems) {
+    for rows in books.factors.values() {
+        for held in rows.iter().filter(|held| held.place.origin == Origin::File) {
+            problems.extend(is_locked(held, books, words));
+        }
+        totals(rows, words, problems);
+    }
+    for held in books.series.values().flatten() {
+        problems.extend(stand_in(held, books, words));
+    }
+    other_sets(books, gwp, problems);
+}
+
+/// The error of a row that changes what a locked series has published, and does not say that it was an error.
+pub(super) fn is_locked(
+    held: &Held<FactorRow>,
+    books: &Books,
+    words: Words<'_>,
+) -> Option<Problem> {
+    let row = &held.row;
+    if row.change == FactorChange::Error {
+        return None;
+    }
+    let part = |row: &FactorRow| (row.scope, row.category, row.method, row.gas);
+    let value = |row: &FactorRow| (row.kg_per_unit, row.unit, row.published_gwp);
+    let locked = books.series.get(&row.factor)?.iter().map(|held| &held.row);
+    let locked: Vec<_> = locked.filter(|series| series.kind == SeriesKind::Locked).collect();
+    let earlier = books.factors.get(&row.factor)?.iter().find(|other| {
+        let is_replaced = other.row.revision < row.revision && part(&other.row) == part(row);
+        // A later set takes over from where it begins: it says nothing of the years before.
+        let is_same_time = other.row.validity.from_ms == row.validity.from_ms;
+        let both = overlap(other.row.validity, row.validity);
+        let is_held = both.is_some_and(|both| {
+            locked.iter().any(|series| overlap(series.validity, both).is_some())
+        });
+        is_replaced && is_same_time && is_held && value(&other.row) != value(row)
+    })?;
+    let span = shown_span(row.validity, words.timezone);
+    let (factor, gas) = (words.key::<FactorRow>(row.factor), row.gas.name());
+    let message = format!(
+        "{factor} is of a locked series, which has published {} kg {gas} per {} {span}",
+        earlier.row.kg_per_unit, earlier.row.unit,
+    );
+    let remedy =
+        "write `error` in `change` if that was published in error; otherwise take the row out"
+            .to_owned();
+    Some(at(&held.place, Severity::Error, "kg_per_unit", (message, remedy)))
+}
+
+/// What is wrong with the factor that stands in for another.
+fn stand_in(held: &Held<SeriesRow>, books: &Books, words: Words<'_>) -> Option<Problem> {
+    if held.place.origin != Origin::File || held.row.fallback.is_none() {
+        return None;
+    }
+    let (factor, first) = (held.row.factor, held.row.fallback);
+    let name = |id: Id| words.names.name(id);
+    if !books.factors.contains_key(&first) && !books.series.contains_key(&first) {
+        let message = format!(
+            "{} falls back on \"{}\", which is no factor yet",
+            words.key::<SeriesRow>(factor),
+            name(first)
+        );
+        let remedy = "add its rows, or correct the name: hours without a version emit nothing";
+        return Some(at(&held.place, Severity::Warning, "fallback", (message, remedy.to_owned())));
+    }
+    let (mut seen, mut open) = (BTreeSet::from([factor]), vec![(first, 1)]);
+    while let Some((next, depth)) = open.pop() {
+        if !seen.insert(next) || depth > FALLBACKS_MAX {
+            let message = format!(
+                "what stands in for {} comes back to \"{}\", or is more than {FALLBACKS_MAX} factors long",
+                words.key::<SeriesRow>(factor),
+                name(next)
+            );
+            let remedy = "let it end: the coarsest factor has no fallback".to_owned();
+            return Some(at(&held.place, Severity::Error, "fallback", (message, remedy)));
+        }
+        let rows = books.series.get(&next).into_iter().flatten();
+        let behind: BTreeSet<Id> = rows.map(|held| held.row.fallback).collect();
+        open.extend(behind.into_iter().filter(|id| !id.is_none()).map(|id| (id, depth + 1)));
+    }
+    None
+}
+
+/// Printed totals that are not the sum of their gases.
+fn totals(rows: &[Held<FactorRow>], words: Words<'_>, problems: &mut Problems) {
+    for held in rows.iter().filter(|held| held.place.origin == Origin::File) {
+        let (row, Some(set)) = (&held.row, held.row.published_gwp) else { continue };
+        if row.gas != Gas::Co2e {
+            continue;
+        }
+        let version = version_of(row, rows);
+        if !is_printed_total(row, &version) {
+            continue;
+        }
+        let section = |row: &FactorRow| (row.scope, row.category, row.method);
+        let parts = version.into_iter().filter(|other| section(other) == section(row));
+        let parts: Vec<&FactorRow> = parts.collect();
+        let sum = lines(&parts, row.unit, set, Total::Split);
+        let sum: i128 = sum.iter().map(|(_, rate)| rate.co2e.get()).sum();
+        let Ok(printed) = row.unit.rate(row.kg_per_unit, row.unit, (1, 1)) else { continue };
+        let residual = printed - sum;
+        if residual.abs() * 10_000 > printed.abs() * RESIDUAL_MAX {
+            let message = format!(
+                "{} prints a total of {} kg CO2e per {}, and its gases come to {}",
+                words.key::<FactorRow>(row.factor),
+                row.kg_per_unit,
+                row.unit,
+                Decimal::new(sum, 12),
+            );
+            let remedy = "check the gases, and the set they were published with".to_owned();
+            problems.push(at(&held.place, Severity::Warning, "kg_per_unit", (message, remedy)));
+        }
+    }
+}
+
+/// Tells once a set by how much what was published with it differs in the pipeline's; and which factors have no mass,
+/// so that they stay in their own set.
+fn other_sets(books: &Books, gwp: GwpSet, problems: &mut Problems) {
+    for set in GwpSet::ALL.into_iter().filter(|set| *set != gwp) {
+        let (mut factors, mut without_mass) = (BTreeSet::new(), BTreeSet::new());
+        let (mut first, mut widest) = (None, (0, Gas::Co2));
+        for rows in books.factors.values() {
+            for held in rows.iter().filter(|held| held.place.origin == Origin::File) {
+                let row = &held.row;
+                if row.published_gwp != Some(set) {
+                    continue;
+                }
+                factors.insert(row.factor);
+                first.get_or_insert(&held.place);
+                if row.gas != Gas::Co2e {
+                    let (here, there) = (row.gas.gwp_tenths(gwp), row.gas.gwp_tenths(set));
+                    let hundredths = (here - there) * 10_000 / there.max(1);
+                    if i64::abs(widest.0) < hundredths.abs() {
+                        widest = (hundredths, row.gas);
+                    }
+                } else if !is_printed_total(row, &version_of(row, rows)) {
+                    without_mass.insert(row.factor);
+                }
+            }
+        }
+        let Some(place) = first else { continue };
+        let (ours, theirs) = (gwp.name(), set.name());
+        let per_cent = Decimal::new(widest.0.into(), 2);
+        let message = format!(
+            "{} factors were published in {theirs} and count in {ours}: {} differs most, by {per_cent} per cent; {} \
+             have no split, so that their CO2e stays in {theirs}",
+            factors.len(),
+            widest.1.name(),
+            without_mass.len(),
+        );
+        let remedy = format!("write gwp = \"{theirs}\" to count as they were published");
+        problems.push(at(place, Severity::Warning, "published_gwp", (message, remedy)));
+    }
+}
+
+/// The rows of the version that `row` is of.
+fn version_of<'a>(row: &FactorRow, rows: &'a [Held<FactorRow>]) -> Vec<&'a FactorRow> {
+    let version = (row.revision, row.validity);
+    let rows = rows.iter().map(|held| &held.row);
+    rows.filter(|other| (other.revision, other.validity) == version).collect()
+}
+
+#[cfg(test)]
+#[path = "series_tests.rs"]
+mod tests;
