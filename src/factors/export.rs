@@ -22,10 +22,10 @@ pub fn export(names: &[String]) -> Result<String, String> {
     if !unknown.is_empty() {
         return Err(unknown.join("\n"));
     }
-    let named: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let mut table = COLUMNS.join(",");
     for set in sets() {
-        for line in lines(set, &named) {
+        for line in lines(set, &wanted) {
             table.push('\n');
             table.push_str(line);
         }
@@ -33,8 +33,8 @@ pub fn export(names: &[String]) -> Result<String, String> {
     Ok(table)
 }
 
-fn lines(set: &Set, named: &BTreeSet<&str>) -> impl Iterator<Item = &'static str> {
-    let all = named.is_empty() || named.contains(set.name);
-    let rows = set.rows().iter().filter(move |row| all || named.contains(row.factor.as_str()));
+fn lines(set: &Set, wanted: &BTreeSet<&str>) -> impl Iterator<Item = &'static str> {
+    let all = wanted.is_empty() || wanted.contains(set.name);
+    let rows = set.rows().iter().filter(move |row| all || wanted.contains(row.factor.as_str()));
     rows.map(|row| row.line)
 }

@@ -93,13 +93,18 @@ fn table(lines: &[Line]) -> String {
             *width = cell.len().max(*width);
         }
     }
-    let [key, kg, unit, years, set] = widths;
     let mut text = String::new();
     let mut put = |cells: [&str; 5], what: &str| {
-        let [a, b, c, d, e] = cells;
-        // Writing to a `String` cannot fail.
-        writeln!(text, "{a:<key$}  {b:>kg$}  {c:<unit$}  {d:<years$}  {e:<set$}  {what}")
+        for (index, (cell, width)) in cells.into_iter().zip(widths).enumerate() {
+            // Numbers stand to the right. Writing to a `String` cannot fail.
+            match index {
+                1 => write!(text, "{cell:>width$}  "),
+                _ => write!(text, "{cell:<width$}  "),
+            }
             .unwrap_or_default();
+        }
+        text.push_str(what);
+        text.push('\n');
     };
     put(HEADER, "what it is");
     for (line, cells) in lines.iter().zip(&cells) {

@@ -110,7 +110,7 @@ impl Set {
 /// Names of all factors, each once, in the order of the sets.
 fn keys() -> Vec<&'static str> {
     let mut seen = std::collections::BTreeSet::new();
-    let all = sets().iter().flat_map(|set| set.rows()).map(|row| row.factor.as_str());
+    let all = sets().iter().flat_map(Set::rows).map(|row| row.factor.as_str());
     all.filter(|key| seen.insert(*key)).collect()
 }
 
