@@ -202,12 +202,12 @@ fn what_is_unknown_is_told_with_what_may_be_meant() {
 fn a_list_is_a_table() {
     let shown = list(&["TD".into(), "uk".into(), "t&d".into()]).unwrap();
     let expected = "\
-factor                kg CO2e  per  years      set         what it is
-uk-electricity-td     0.01853  kWh  2024 2025  desnz-2025  Transmission and distribution: T&D- UK electricity, Electricity: UK
+factor                 kg CO2e  per  years      set         what it is
+uk-electricity-td      0.01853  kWh  2024 2025  desnz-2025  Transmission and distribution: T&D- UK electricity, Electricity: UK
 uk-electricity-td-wtt  0.00397  kWh  2025       desnz-2025  WTT- UK electricity: WTT- UK electricity (T&D), Electricity: UK
-";
-    let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(squeezed(&shown).starts_with(&squeezed(expected)), "{shown}");
+
+2 factors; ";
+    assert!(shown.starts_with(expected), "{shown}");
     assert!(shown.contains("Open Government Licence v3.0"));
     let shown = list(&["gwp".into(), "ch4".into()]).unwrap();
     assert!(shown.contains("ch4_fossil         25       30     29.8"), "{shown}");
