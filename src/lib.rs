@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! config/   the pipeline file, checked as a whole
+//! factors/  published factors that come along; `plumeline factors`
 //! facts/    meters, factors and nodes from CSV files and topics, checked together
 //! check     `plumeline check`: every problem at once
 //! journal/  what was acknowledged, on disk; `plumeline journal`
@@ -19,6 +20,7 @@ pub mod bar;
 pub mod check;
 pub mod config;
 pub mod demo;
+pub mod factors;
 pub mod facts;
 pub mod http;
 pub mod journal;

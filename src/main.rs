@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use cli::{Cli, Command, FactsEdit, Look, backfill, drive, facts, restate_ledger};
+use cli::{Cli, Command, FactsEdit, Look, backfill, drive, factors, facts, restate_ledger};
 use plumeline::bar::Bar;
 use plumeline::journal::JournalError;
 use plumeline::runtime::{Progress, RunError, Running, Until};
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Verify { pipeline } => verify_ledger(&pipeline),
         Command::Backfill { pipeline, files } => backfill(&pipeline, &files),
         Command::Restate { pipeline, dry_run } => restate_ledger(&pipeline, dry_run),
+        Command::Factors { look } => factors::look(&look),
         Command::Facts { edit: FactsEdit::Diff { pipeline } } => facts::diff(&pipeline),
         Command::Facts { edit: FactsEdit::Apply { pipeline } } => facts::apply(&pipeline),
         Command::Restore { pipeline } => restore_journal(&pipeline),

@@ -1,6 +1,7 @@
 //! The words of the command line, and what the longer ones do.
 
 mod drive;
+pub(super) mod factors;
 pub(super) mod facts;
 mod history;
 mod importing;
@@ -94,6 +95,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         edit: FactsEdit,
     },
+    /// Published factors that come with the program, with a citation a row: UK DESNZ, US EPA, eGRID, refrigerants.
+    Factors {
+        #[command(subcommand)]
+        look: FactorsLook,
+    },
     /// Make the journal anew from the ledger's tables, where the state folder was lost, and prove it. What was acknowledged
     /// over MQTT after the newest commit is lost; Kafka and files go on from where that commit left them.
     Restore {
@@ -105,6 +111,28 @@ pub(super) enum Command {
     Journal {
         #[command(subcommand)]
         look: Look,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum FactorsLook {
+    /// Tell what there is: a line a factor, and the potentials of gases.
+    List {
+        /// Only those in which all of it occurs, such as `diesel litre`, `hotel`, `2024` or `gwp`.
+        #[arg(value_name = "TEXT")]
+        text: Vec<String>,
+    },
+    /// Tell all that is known of a factor: each line with its citation, and what does not add up.
+    Show {
+        /// The factor, such as uk-electricity; or a gas, such as ch4.
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
+    /// Print a table for `factors` under `[tables]`: `plumeline factors export uk-electricity > factors.csv`.
+    Export {
+        /// Sets, such as desnz-2025, and factors; everything if left out.
+        #[arg(value_name = "SET|KEY")]
+        names: Vec<String>,
     },
 }
 
