@@ -14,6 +14,8 @@
 //! digits: a file system, a store and a shell take it as it is. Where a file system does not tell capital letters from
 //! small ones, two companies may share a folder: documents say whose they are.
 
+use std::fmt::Write;
+
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
@@ -66,7 +68,8 @@ fn folder(company: &str) -> String {
             b'-' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => folder.push(char::from(byte)),
             // Readers take a name that begins with one for hidden.
             b'_' | b'.' if !folder.is_empty() => folder.push(char::from(byte)),
-            other => folder.push_str(&format!("!{other:02x}")),
+            // Writing to a `String` cannot fail.
+            other => write!(folder, "!{other:02x}").unwrap_or_default(),
         }
     }
     folder
@@ -144,7 +147,7 @@ impl Reports {
     ///
     /// # Errors
     /// If it cannot be put, or the company's name is too long for a folder's.
-    pub fn put(&self, name: &ReportName, bytes: Vec<u8>) -> Result<bool, LakeError> {
+    pub fn put(&self, name: &ReportName, bytes: &[u8]) -> Result<bool, LakeError> {
         let place = &self.engine.place;
         let folder = folder(&name.company);
         if folder.len() > FOLDER_BYTES {
@@ -154,7 +157,7 @@ impl Reports {
         place.prepare_folder(&format!("{FOLDER}/{folder}/"))?;
         let path = place.path(&name.relative())?;
         let options = PutOptions::from(PutMode::Create);
-        let payload = PutPayload::from(bytes.clone());
+        let payload = PutPayload::from(bytes.to_vec());
         match self.engine.block_on(place.store.put_opts(&path, payload, options)) {
             Ok(_) => Ok(true),
             // A first try may have been ours.
@@ -212,13 +215,13 @@ mod tests {
         let reports = Reports::open(folder.path().join("a lake").to_str().unwrap()).unwrap();
         assert_eq!(reports.list().unwrap(), [], "nothing is there yet");
         let (first, second) = (name("Müller & Söhne", "2025", 1), name("acme", "2024", 2));
-        assert!(reports.put(&first, b"one".to_vec()).unwrap());
-        assert!(reports.put(&first, b"one".to_vec()).unwrap(), "its answer was lost");
-        assert!(!reports.put(&first, b"two".to_vec()).unwrap());
-        assert!(reports.put(&second, b"three".to_vec()).unwrap());
+        assert!(reports.put(&first, b"one").unwrap());
+        assert!(reports.put(&first, b"one").unwrap(), "its answer was lost");
+        assert!(!reports.put(&first, b"two").unwrap());
+        assert!(reports.put(&second, b"three").unwrap());
         assert_eq!(reports.read(&first).unwrap(), b"one");
         assert_eq!(reports.list().unwrap(), [first, second]);
         let long = name(&"ü".repeat(50), "2025", 1);
-        assert!(reports.put(&long, Vec::new()).is_err());
+        assert!(reports.put(&long, b"").is_err());
     }
 }

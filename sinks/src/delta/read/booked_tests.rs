@@ -6,8 +6,9 @@ use plumeline_pipelines::model::time::{DAY_MS, HOUR_MS};
 use plumeline_pipelines::model::{Cause, GwpSet, Names, Tick};
 use tempfile::TempDir;
 
+use super::tests::{lake as merged_lake, reader as merged_reader};
 use super::{Asked, Booked, LakeReader};
-use crate::delta::tests::{START_MS, config, cut, footprint, write_everything};
+use crate::delta::tests::{Memory, START_MS, config, cut, footprint, write_everything};
 use crate::delta::{Lake, Rows, TableName};
 
 /// Cuts at noon of these days; each has a footprint of two nodes, in an hour of its number.
@@ -98,5 +99,39 @@ fn emissions_say_why_and_in_which_set() {
         assert_eq!((row.cut, row.gwp), (cut(1), Some(GwpSet::Ar6)));
         assert_eq!(&*names.name(row.reason), "restated");
         assert!(!row.subject.is_none());
+    }
+}
+
+#[test]
+fn merged_files_give_the_same_entries() {
+    let memory = Memory::new();
+    let lake = merged_lake(&memory);
+    let (after_ms, until_ms) = (cut(7).ms(), cut(160).ms());
+    let asked = [
+        Asked { until_ms: cut(9_000).ms(), ..all() },
+        Asked { after_ms, until_ms, ..all() },
+        Asked { after_ms, until_ms, node: Some("acme".into()), ..all() },
+        Asked { until_ms, to_ms: START_MS, ..all() },
+    ];
+    let found = |asked: &Asked| {
+        let mut rows = Vec::new();
+        let mut reader = merged_reader(&memory, usize::MAX);
+        let wanted = [TableName::Emissions, TableName::Footprints];
+        reader.files.retain(|file| wanted.contains(&file.table));
+        reader.merged.retain(|file| wanted.contains(&file.table));
+        let newest = reader.newest_gwp(until_ms).unwrap();
+        assert_eq!(newest, Some((cut(160), GwpSet::Ar6)));
+        reader.each_booked(asked, |row| rows.push(format!("{row:?}"))).unwrap();
+        rows.sort_unstable();
+        rows
+    };
+    let before = asked.each_ref().map(found);
+    let counts = before.each_ref().map(Vec::len);
+    assert!(counts[0] > counts[1] && counts[1] > counts[2] && counts[2] > 0, "{counts:?}");
+    assert_eq!(counts[3], 0);
+    for after_ms in [30 * HOUR_MS, HOUR_MS] {
+        let mut compactor = lake.compactor(after_ms);
+        while compactor.step(&|| true).unwrap().is_some() {}
+        assert_eq!(asked.each_ref().map(found), before);
     }
 }
