@@ -10,6 +10,7 @@
 //! runtime/  `plumeline run`: ingest, feeder, workers, committer, publisher
 //! restate/  `plumeline restate`: what lies below the horizon, computed anew
 //! restore/  `plumeline restore`: the journal made anew from the tables
+//! report/   `plumeline report`: what was reported of a year, and what has changed since
 //! verify    `plumeline verify`: the ledger computed again and compared
 //! bar       how far something has come, on a terminal
 //! http      /metrics, /healthz, /readyz
@@ -24,6 +25,7 @@ pub mod factors;
 pub mod facts;
 pub mod http;
 pub mod journal;
+pub mod report;
 pub mod restate;
 pub mod restore;
 pub mod review;

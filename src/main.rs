@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Factors { look } => factors::look(&look),
         Command::Facts { edit: FactsEdit::Diff { pipeline } } => facts::diff(&pipeline),
         Command::Facts { edit: FactsEdit::Apply { pipeline } } => facts::apply(&pipeline),
+        Command::Report { act } => cli::reporting::report(&act),
         Command::Restore { pipeline } => restore_journal(&pipeline),
         Command::Journal { look } => look_into(&look),
     };

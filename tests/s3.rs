@@ -31,9 +31,20 @@ fn the_ledger_is_on_s3() {
     let check = rig.plumeline_in(&["check", "--connect"], &env);
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
     rig.write("readings.jsonl", lines(0..40));
+    let other = "The plant,2020-01-01,,1,\nMüller & Co,,,2020-01-01,,1,";
+    rig.edit("nodes.csv", "The plant,2020-01-01,,1,", other);
     let running = rig.run_in(&env);
     running.wait_for("history", "booked", 40);
     running.stop();
+    // A lock lies beside the tables, once, whatever its company is called.
+    let lock = ["report", "lock", "--year", "2090", "--unfinished", "--company", "Müller & Co"];
+    let locked = rig.plumeline_in(&lock, &env);
+    assert!(locked.status.success(), "{}", String::from_utf8_lossy(&locked.stderr));
+    let again = rig.plumeline_in(&lock, &env);
+    let said = String::from_utf8(again.stderr).unwrap();
+    assert!(said.contains("lock 2090-1 says just that already"), "{said}");
+    let list = rig.plumeline_in(&["report", "list"], &env);
+    assert!(list.stdout.starts_with("Müller & Co 2090-1: as of".as_bytes()), "{list:?}");
     let Some(python) = ledger::reader() else {
         return;
     };

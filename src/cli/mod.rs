@@ -8,13 +8,15 @@ mod importing;
 mod preview;
 mod upgrade;
 
+pub(super) mod reporting;
 pub(super) mod restoring;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use plumeline::config;
+use plumeline::report::figures::Threshold;
 
 pub(super) use history::{backfill, restate_ledger};
 pub(super) use upgrade::drive;
@@ -100,6 +102,12 @@ pub(super) enum Command {
         #[command(subcommand)]
         look: FactorsLook,
     },
+    /// Lock what is reported of a company and a year, and tell what has changed since: when, why, whether it is an
+    /// error or a new estimate, and whether it is significant. A pipeline may run meanwhile.
+    Report {
+        #[command(subcommand)]
+        act: ReportAct,
+    },
     /// Make the journal anew from the ledger's tables, where the state folder was lost, and prove it. What was acknowledged
     /// over MQTT after the newest commit is lost; Kafka and files go on from where that commit left them.
     Restore {
@@ -155,6 +163,88 @@ pub(super) enum FactsEdit {
 }
 
 #[derive(Subcommand)]
+pub(super) enum ReportAct {
+    /// Keep the totals of a company and a year as of an instant, beside the tables. The same once more, with
+    /// something else in it, is an amended report; the older lock stays.
+    Lock(LockArgs),
+    /// Show a lock beside what the ledger says now, by scope, and whether the change is significant; of years after
+    /// the company's base year also beside that, and whether that is due for recalculation.
+    Show {
+        #[command(flatten)]
+        about: AboutArgs,
+        /// Print JSON, with every digit.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell every change since a lock: when it was recorded, why, of what, whether it is an error, a new estimate,
+    /// another structure or another method, and how much all of them are together.
+    Diff {
+        #[command(flatten)]
+        about: AboutArgs,
+        /// Print JSON, with every digit and gas.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell all locks, a line each.
+    List {
+        /// The pipeline file.
+        #[arg(value_name = "PIPELINE.toml")]
+        pipeline: PathBuf,
+    },
+}
+
+/// Which report.
+#[derive(Args)]
+pub(super) struct AboutArgs {
+    /// The pipeline file.
+    #[arg(value_name = "PIPELINE.toml")]
+    pub(super) pipeline: PathBuf,
+    /// The company: any node of the tree, with all below it.
+    #[arg(long, value_name = "NODE")]
+    pub(super) company: String,
+    /// The civil year, in the pipeline's timezone.
+    #[arg(long, value_name = "YEAR", required_unless_present = "from", conflicts_with_all = ["from", "to"])]
+    pub(super) year: Option<i16>,
+    /// For a fiscal year: its first day.
+    #[arg(long, value_name = "DATE", requires = "to")]
+    pub(super) from: Option<jiff::civil::Date>,
+    /// The first day after it.
+    #[arg(long, value_name = "DATE", requires = "from")]
+    pub(super) to: Option<jiff::civil::Date>,
+}
+
+#[derive(Args)]
+pub(super) struct LockArgs {
+    #[command(flatten)]
+    pub(super) about: AboutArgs,
+    /// What was recorded until then (RFC 3339) is in it; the newest commit if left out.
+    #[arg(long, value_name = "T")]
+    pub(super) as_of: Option<jiff::Timestamp>,
+    /// When the report was authorised for issue: what was known by then and is not in it is an error. The as-of if
+    /// left out.
+    #[arg(long, value_name = "T")]
+    pub(super) signed_off: Option<jiff::Timestamp>,
+    /// From which change on a total is significant, in per cent of it.
+    #[arg(long, value_name = "PERCENT", default_value_t = Threshold::DEFAULT, value_parser = threshold)]
+    pub(super) threshold: Threshold,
+    /// It is the company's base year: there is one at a time, and another one that was it is superseded.
+    #[arg(long)]
+    pub(super) base_year: bool,
+    /// Who locks it.
+    #[arg(long, value_name = "WHO", default_value = "")]
+    pub(super) by: String,
+    /// What else there is to say.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(super) note: String,
+    /// Lock it although the year is not over, or something of it is not booked.
+    #[arg(long)]
+    pub(super) unfinished: bool,
+    /// Lock nothing: tell what would be.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Subcommand)]
 pub(super) enum Look {
     /// Tell what is in it.
     Info {
@@ -179,4 +269,10 @@ pub(super) enum Look {
 fn duration(text: &str) -> Result<Duration, String> {
     let ms = config::parse_duration(text).map_err(|error| error.to_string())?;
     u64::try_from(ms).map(Duration::from_millis).map_err(|error| error.to_string())
+}
+
+fn threshold(text: &str) -> Result<Threshold, String> {
+    Threshold::parse(text).ok_or_else(|| {
+        "write per cent above 0, up to 100, with three places at most, such as 5".into()
+    })
 }

@@ -22,6 +22,7 @@
 //!    data (see `compact.rs`).
 //! 7. **Files that no version holds**, since they were merged or a commit crashed, are deleted a week later, when
 //!    nobody can need them any more (see `vacuum.rs`); the log forgets versions after a week (see `log/expire.rs`).
+//! 8. **Locks of reports** lie beside the tables, each written once (see `reports.rs`).
 //!
 //! Every call that failed with a transient error may be made again. `recorded_at` of every row is the cut.
 
@@ -45,6 +46,7 @@ mod probe;
 mod proof;
 mod read;
 mod removed;
+mod reports;
 mod rows;
 mod table;
 #[cfg(test)]
@@ -60,7 +62,8 @@ pub use error::LakeError;
 pub use file::Compression;
 pub use lake::{Lake, LakeConfig};
 pub use proof::{Positions, Proof, Resume, TableDigest};
-pub use read::{CutRows, LakeReader};
+pub use read::{Asked, Booked, CutRows, LakeReader};
+pub use reports::{ReportName, Reports};
 pub use rows::{FactEntry, Rows};
 pub use table::TableName;
 pub use views::views_script;

@@ -10,7 +10,7 @@
 //! The last two are files of a cut, as it was committed, and files merged of several cuts of a day. No cut has 20
 //! digits before the year 10000, so the zeros in front tell them apart.
 //!
-//! No other file formats a name of an object.
+//! No other file formats a name of an object of a table; those of locked reports are in `reports.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +92,12 @@ impl Place {
 
     /// Makes a table's folder where the store has folders: the kernel wants to find one.
     pub(super) fn prepare(&self, table: TableName) -> Result<(), LakeError> {
-        let url = self.table(table);
+        self.prepare_folder(&format!("{table}/"))
+    }
+
+    /// Makes the folder at `relative`, with a trailing slash, where the store has folders.
+    pub(super) fn prepare_folder(&self, relative: &str) -> Result<(), LakeError> {
+        let url = self.url(relative);
         let Ok(folder) = url.to_file_path() else {
             return Ok(());
         };

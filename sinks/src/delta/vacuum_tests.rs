@@ -307,3 +307,17 @@ fn the_lake_cleans_up_beside_its_commits() {
     }
     bench.assert_whole();
 }
+
+#[test]
+fn locks_of_reports_and_whatever_else_lies_beside_tables_stay() {
+    let mut bench = Bench::new();
+    let mut lake = bench.memory.open();
+    bench.commit(&mut lake, at(LATER_MS));
+    let beside = ["reports/acme/2025-1.json", "reports/acme/recorded_date=2025-01-01/x.parquet"];
+    for path in beside {
+        bench.put(path);
+    }
+    bench.commit(&mut lake, at(LATER_MS + 30 * DAY_MS));
+    assert_eq!(bench.clean_up(at(LATER_MS + 30 * DAY_MS)), 0);
+    assert!(beside.iter().all(|path| bench.exists(path)));
+}

@@ -330,7 +330,7 @@ impl Decoder<'_> {
 }
 
 /// `mass_kg` and `co2e_kg`.
-fn changes(columns: &Columns<'_>) -> Decoded<Emission> {
+pub(super) fn changes(columns: &Columns<'_>) -> Decoded<Emission> {
     let masses = columns.decimals("mass_kg", digits(MASS))?;
     let co2e = columns.decimals("co2e_kg", digits(MASS))?;
     each(columns, |row| {
@@ -340,22 +340,22 @@ fn changes(columns: &Columns<'_>) -> Decoded<Emission> {
 }
 
 /// The columns that say what a line is of.
-struct Lines {
+pub(super) struct Lines {
     scopes: super::columns::Numbers,
     categories: super::columns::Numbers,
     methods: Texts,
     gases: Texts,
 }
 
-struct LineKey {
-    scope: u8,
-    category: u8,
-    method: Method,
-    gas: Gas,
+pub(super) struct LineKey {
+    pub(super) scope: u8,
+    pub(super) category: u8,
+    pub(super) method: Method,
+    pub(super) gas: Gas,
 }
 
 impl Lines {
-    fn of(columns: &Columns<'_>) -> Result<Self, String> {
+    pub(super) fn of(columns: &Columns<'_>) -> Result<Self, String> {
         Ok(Self {
             scopes: columns.numbers("scope")?,
             categories: columns.numbers("category")?,
@@ -364,7 +364,7 @@ impl Lines {
         })
     }
 
-    fn at(&self, row: usize) -> Result<LineKey, String> {
+    pub(super) fn at(&self, row: usize) -> Result<LineKey, String> {
         Ok(LineKey {
             scope: self.scopes.at(row)?,
             category: self.categories.at(row)?,

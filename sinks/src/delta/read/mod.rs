@@ -12,6 +12,9 @@
 //!    as they are there, then others as they are met. A value that is none is an error that
 //!    names file and column: somebody has changed it.
 
+mod booked;
+#[cfg(test)]
+mod booked_tests;
 mod columns;
 mod decode;
 mod live_file;
@@ -27,6 +30,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use object_store::ObjectStoreExt;
 use plumeline_pipelines::model::time::DAY_MS;
 use plumeline_pipelines::model::{
@@ -42,6 +46,7 @@ use super::place::{Place, folder_day_ms};
 use super::proof::Proof;
 use super::rows::FactEntry;
 use super::table::TableName;
+pub use booked::{Asked, Booked};
 use columns::Columns;
 use decode::Decoder;
 use live_file::LiveFile;
@@ -317,15 +322,7 @@ impl LakeReader {
         mut goes_on: impl FnMut(&mut BTreeMap<Tick, CutRows>) -> bool,
     ) -> Result<Tick, LakeError> {
         let LiveFile { table, path, .. } = file;
-        let url = self.engine.place.table(*table).join(path).map_err(|error| {
-            LakeError::Location { url: path.clone(), reason: error.to_string() }
-        })?;
-        let location = object_store::path::Path::from_url_path(url.path()).map_err(|error| {
-            LakeError::Location { url: url.to_string(), reason: error.to_string() }
-        })?;
-        let store = &self.engine.place.store;
-        let bytes = self.engine.block_on(async { store.get(&location).await?.bytes().await });
-        let bytes = bytes.map_err(|error| LakeError::store(format!("read `{location}`"), error))?;
+        let bytes = self.fetch(file)?;
         let unreadable =
             |what: String| LakeError::Unreadable { table: *table, file: path.clone(), what };
         let batches = rows_in(bytes, window).map_err(|error| unreadable(error.to_string()))?;
@@ -340,6 +337,20 @@ impl LakeReader {
             }
         }
         Ok(window.end)
+    }
+
+    /// A file as it is in the store.
+    fn fetch(&self, file: &LiveFile) -> Result<Bytes, LakeError> {
+        let LiveFile { table, path, .. } = file;
+        let url = self.engine.place.table(*table).join(path).map_err(|error| {
+            LakeError::Location { url: path.clone(), reason: error.to_string() }
+        })?;
+        let location = object_store::path::Path::from_url_path(url.path()).map_err(|error| {
+            LakeError::Location { url: url.to_string(), reason: error.to_string() }
+        })?;
+        let store = &self.engine.place.store;
+        let bytes = self.engine.block_on(async { store.get(&location).await?.bytes().await });
+        bytes.map_err(|error| LakeError::store(format!("read `{location}`"), error))
     }
 
     /// Lets go of the latest cuts while too many rows are held; returns the first cut that is not held.

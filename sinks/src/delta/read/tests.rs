@@ -10,7 +10,7 @@ use crate::delta::tests::{Memory, config, cut, write_everything};
 use crate::delta::{Lake, TableName};
 
 /// Cuts of 40 minutes, two hours later one more, and a day later one.
-fn lake(memory: &Memory) -> Lake {
+pub(super) fn lake(memory: &Memory) -> Lake {
     let mut lake = memory.open();
     for index in (1..40).chain([160, 161, 3_000]) {
         let mut writer = lake.begin(cut(index));
@@ -20,7 +20,7 @@ fn lake(memory: &Memory) -> Lake {
     lake
 }
 
-fn reader(memory: &Memory, rows_held_max: usize) -> LakeReader {
+pub(super) fn reader(memory: &Memory, rows_held_max: usize) -> LakeReader {
     let engine = Engine::new(memory.place()).expect("an engine");
     let config = config("memory:///lake");
     let mut reader = LakeReader::on(engine, config, Arc::clone(&memory.names), |_| true);
