@@ -9,6 +9,7 @@
 //! runtime/  `plumeline run`: ingest, feeder, workers, committer, publisher
 //! restate/  `plumeline restate`: what lies below the horizon, computed anew
 //! restore/  `plumeline restore`: the journal made anew from the tables
+//! explain/  `plumeline explain`: a number's derivation, and its re-performance
 //! verify    `plumeline verify`: the ledger computed again and compared
 //! bar       how far something has come, on a terminal
 //! http      /metrics, /healthz, /readyz
@@ -19,6 +20,7 @@ pub mod bar;
 pub mod check;
 pub mod config;
 pub mod demo;
+pub mod explain;
 pub mod facts;
 pub mod http;
 pub mod journal;
