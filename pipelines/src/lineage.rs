@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(ids.len(), count);
     }
 
-    const GOLDEN: &str = "";
+    const GOLDEN: &str = "b6af41c9499b251b87e9bd97eec3b1c1";
 
     fn reading(names: &Names, at_ms: i64, value: Option<&str>, index: u64) -> (Tick, Reading) {
         let value = value.map(|text| Decimal::parse(text).unwrap());
@@ -239,5 +239,5 @@ mod tests {
         assert_eq!(one, GOLDEN_READINGS);
     }
 
-    const GOLDEN_READINGS: &str = "";
+    const GOLDEN_READINGS: &str = "48b7b700b2bc8bf4dd4c8750b9ca8300";
 }

@@ -75,7 +75,7 @@ impl Wanted {
         [Self::Location, Self::Market, Self::Any].into_iter().find(|wanted| wanted.name() == name)
     }
 
-    fn takes(self, method: Method) -> bool {
+    pub(super) fn takes(self, method: Method) -> bool {
         match method {
             Method::Any => true,
             Method::Location => self == Self::Location,
@@ -227,7 +227,7 @@ pub(super) fn word(option: &'static str, text: &str, what: String) -> ExplainErr
 }
 
 /// An instant at which a row of `footprints` begins.
-fn on_grid(
+pub(super) fn on_grid(
     option: &'static str,
     text: &str,
     zone: &TimeZone,

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use plumeline_pipelines::model::quantity::{AMOUNT_SCALE, MASS_SCALE, RATE_SCALE};
 use plumeline_pipelines::model::time::LATEST_MS;
-use plumeline_pipelines::model::{Decimal, Method, Unit, Validity};
+use plumeline_pipelines::model::{Decimal, MeterKind, Method, Unit, Validity};
 
 use super::Explanation;
 use super::amount::{ActivityPart, AmountStory, MeterPart, Part, Readings};
@@ -222,9 +222,9 @@ fn lived(life: Life) -> String {
 
 fn amount(story: &AmountStory, unit: Unit) -> Vec<String> {
     let mut told = vec![format!(
-        "amount: {} over {} periods, {} s of them covered",
+        "amount: {} over {}, {} s of them covered",
         amount_of(story.amount, AMOUNT_SCALE, unit.symbol()),
-        story.periods,
+        counted(story.periods, "period"),
         exact(story.covered_ms.into(), 3)
     )];
     for part in &story.parts {
@@ -249,18 +249,20 @@ fn meter(part: &MeterPart, unit: Unit) -> Vec<String> {
         format!(" x {}", row.multiplier)
     };
     let split = if *split == 0 {
-        "each within one period".to_owned()
+        "within one period each".to_owned()
     } else {
-        format!("{split} of them split over periods by time (floor of amount x share, cumulated)")
+        format!("{split} split over periods by time (floor of amount x share, cumulated)")
     };
     let mut told = vec![
         format!(
-            "  {}: {spans} stretches, {split}",
-            amount_of(*amount, AMOUNT_SCALE, unit.symbol())
+            "  {}: {}, {split}",
+            amount_of(*amount, AMOUNT_SCALE, unit.symbol()),
+            counted(*spans, "stretch")
         ),
         format!(
-            "    row of `meters`: {} in {of}{multiplier}, revision {}, {}; {}",
+            "    row of `meters`: {} in {of}{multiplier}, {} rounded half-even to 1e-9 {unit}; revision {}, {}; {}",
             row.kind.name(),
+            rounded(row.kind),
             row.revision,
             valid(row.validity),
             lived(*life)
@@ -270,12 +272,31 @@ fn meter(part: &MeterPart, unit: Unit) -> Vec<String> {
     told
 }
 
+/// What of a meter is rounded.
+fn rounded(kind: MeterKind) -> &'static str {
+    match kind {
+        MeterKind::Interval => "each value",
+        MeterKind::Register => "each position",
+        MeterKind::Power => "value x time held",
+    }
+}
+
+/// `1 reading`, `2 readings`.
+fn counted(count: usize, what: &str) -> String {
+    let plural = match (count, what.ends_with("ch")) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{count} {what}{plural}")
+}
+
 fn evidence(readings: &Readings) -> Vec<String> {
     let (first_ms, first) = &readings.first;
     let (last_ms, last) = &readings.last;
     let mut told = vec![format!(
-        "    {} readings: {first} at {} to {last} at {}; xxh3-128 {}",
-        readings.count,
+        "    {}: {first} at {} to {last} at {}; xxh3-128 {}",
+        counted(readings.count, "reading"),
         shown(*first_ms),
         shown(*last_ms),
         readings.hash

@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use plumeline_pipelines::model::quantity::AMOUNT_SCALE;
 use plumeline_pipelines::model::{
     ActivityKey, Emission, Fact, Gas, GwpSet, Id, Line, Method, Names, Period, Reason, Subject,
     Unit,
@@ -25,7 +26,6 @@ use super::known::Known;
 use super::rate::RateStory;
 use super::select::{Selection, is_nothing};
 use super::sum::{Sum, exact, kg};
-use plumeline_pipelines::model::quantity::AMOUNT_SCALE;
 
 /// A sum and what it is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,7 +161,7 @@ type Subjects = BTreeMap<Subject, Uses>;
 type Leaves = BTreeMap<Id, Subjects>;
 
 /// Something that is to become a branch: its name, its sum, and what it is made from.
-type Bud<T> = (String, Sum, T);
+pub(super) type Bud<T> = (String, Sum, T);
 
 /// Makes the tree.
 #[derive(Debug)]
@@ -345,14 +345,14 @@ fn multiplied(line: &Line, emission: &Emission, amount: i128) -> Option<i128> {
     is_other.then(|| product.get() / rate)
 }
 
-type Grown = (Vec<Branch>, Option<(usize, Sum)>);
+pub(super) type Grown = (Vec<Branch>, Option<(usize, Sum)>);
 
 fn grown_as((children, rest): Grown, what: What, sum: Sum) -> Branch {
     Branch { what, sum, children, rest }
 }
 
 /// The largest `most` as branches, and the others' sum.
-fn limited<T>(
+pub(super) fn limited<T>(
     mut buds: Vec<Bud<T>>,
     most: usize,
     mut branch: impl FnMut(Sum, T) -> Branch,
