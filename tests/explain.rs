@@ -12,6 +12,7 @@
 mod rig;
 mod support;
 
+use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -43,15 +44,13 @@ fn booked() -> Rig {
     let mut lines: String = (0..READINGS).map(|number| reading(number) + "\n").collect();
     for (hour, position) in [(0, "100"), (3, "107.5")] {
         let at_ms = day_ms + 3_600_000 * hour;
-        lines += &format!(
-            "{{\"meter\":\"r-0\",\"observed_at_ms\":{at_ms},\"value\":{position},\"unit\":\"kWh\"}}\n"
-        );
+        let rest = format!("\"observed_at_ms\":{at_ms},\"value\":{position},\"unit\":\"kWh\"");
+        writeln!(lines, "{{\"meter\":\"r-0\",{rest}}}").unwrap();
     }
     let to_ms = day_ms + 2 * 3_600_000;
-    lines += &format!(
-        "{{\"activity\":\"fuel\",\"node\":\"office\",\"factor\":\"diesel\",\"from_ms\":{day_ms},\
-         \"to_ms\":{to_ms},\"value\":20,\"unit\":\"L\"}}\n"
-    );
+    let rest = format!("\"from_ms\":{day_ms},\"to_ms\":{to_ms},\"value\":20,\"unit\":\"L\"");
+    let place = "\"node\":\"office\",\"factor\":\"diesel\"";
+    writeln!(lines, "{{\"activity\":\"fuel\",{place},{rest}}}").unwrap();
     rig.write("readings.jsonl", lines);
     rig.run_to_end();
     rig

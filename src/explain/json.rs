@@ -29,7 +29,7 @@
 //! ```
 
 use plumeline_pipelines::model::quantity::{AMOUNT_SCALE, RATE_SCALE};
-use plumeline_pipelines::model::{MeterRow, Unit, Validity};
+use plumeline_pipelines::model::{Gas, MeterRow, Unit, Validity};
 use serde_json::{Map, Value, json};
 
 use super::Explanation;
@@ -37,16 +37,16 @@ use super::amount::{ActivityPart, AmountStory, MeterPart, Part, Readings};
 use super::known::Life;
 use super::rate::{RateStory, Version};
 use super::sum::{Sum, exact, kg};
-use super::tree::{Branch, Frame, LineStory, What};
+use super::tree::{Branch, Frame, LineStory, What, Without};
 use crate::journal::SEMANTICS_VERSION;
 use crate::verify::shown;
 
 /// See the module's documentation.
 pub(super) fn document(explanation: &Explanation) -> String {
     let Explanation { selection, names, facts, tree, again, notes } = explanation;
-    let without = facts.without.iter().map(|(kind, name, node, sum, unit)| {
-        let amount = exact(*sum, AMOUNT_SCALE);
-        json!({ "kind": kind, "subject": **name, "node": **node, "amount": amount, "unit": unit.symbol() })
+    let without = facts.without.iter().map(|Without { kind, subject, node, amount, unit }| {
+        let (amount, unit) = (exact(*amount, AMOUNT_SCALE), unit.symbol());
+        json!({ "kind": kind, "subject": **subject, "node": **node, "amount": amount, "unit": unit })
     });
     let document = json!({
         "as_of": shown(facts.until_ms),
@@ -59,7 +59,7 @@ pub(super) fn document(explanation: &Explanation) -> String {
             "scope": selection.scope,
             "category": selection.category,
             "method": selection.wanted.name(),
-            "gas": selection.gas.map(|gas| gas.name()),
+            "gas": selection.gas.map(Gas::name),
         },
         "entries": entries(facts),
         "tree": branch(tree),

@@ -86,6 +86,7 @@ impl Wanted {
 
 /// The instants of an [`Ask`], ms.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "names carry their unit")]
 pub(crate) struct Times {
     pub(crate) from_ms: i64,
     pub(crate) to_ms: i64,
@@ -199,21 +200,18 @@ impl Selection {
 
     /// What it is, in words.
     pub(crate) fn told(&self, names: &Names) -> String {
-        let mut told = format!(
-            "node {}, from {} to {}",
+        let scope = self.scope.map(|scope| format!(", scope {scope}"));
+        let category = self.category.map(|category| format!(", category {category}"));
+        let gas = self.gas.map(|gas| format!(", {}", gas.name()));
+        let told = format!(
+            "node {}, from {} to {}{}{}{}",
             names.name(self.node),
             shown(self.from_ms),
-            shown(self.to_ms)
+            shown(self.to_ms),
+            scope.unwrap_or_default(),
+            category.unwrap_or_default(),
+            gas.unwrap_or_default()
         );
-        if let Some(scope) = self.scope {
-            told += &format!(", scope {scope}");
-        }
-        if let Some(category) = self.category {
-            told += &format!(", category {category}");
-        }
-        if let Some(gas) = self.gas {
-            told += &format!(", {}", gas.name());
-        }
         told + match self.wanted {
             Wanted::Location => ", location-based",
             Wanted::Market => ", market-based",

@@ -13,7 +13,7 @@ use super::amount::{ActivityPart, AmountStory, MeterPart, Part, Readings};
 use super::known::Life;
 use super::rate::Version;
 use super::sum::{Sum, co2e, exact, shown as amount_of};
-use super::tree::{Branch, Frame, LineStory, UseStory, What};
+use super::tree::{Branch, Frame, LineStory, UseStory, What, Without};
 use crate::verify::shown;
 
 /// Restatements, and amounts without emissions, that are listed; of the others their number is told.
@@ -39,9 +39,9 @@ pub fn show(explanation: &Explanation) -> String {
     children(&mut text, "", tree);
     if !facts.without.is_empty() {
         line(&mut text, "", "amounts below it that emitted nothing of this:");
-        for (kind, name, node, amount, unit) in facts.without.iter().take(LISTED) {
+        for Without { kind, subject, node, amount, unit } in facts.without.iter().take(LISTED) {
             let amount = amount_of(*amount, AMOUNT_SCALE, unit.symbol());
-            line(&mut text, "  ", &format!("{kind} {name} at {node}: {amount}"));
+            line(&mut text, "  ", &format!("{kind} {subject} at {node}: {amount}"));
         }
         if let Some(more) = facts.without.len().checked_sub(LISTED).filter(|more| *more > 0) {
             line(&mut text, "  ", &format!("and {more} more"));

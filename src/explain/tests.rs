@@ -34,7 +34,9 @@ fn leaf(sum: Sum) -> Branch {
 
 fn total(sums: &[Sum]) -> Sum {
     let mut total = Sum::default();
-    sums.iter().for_each(|sum| total.add(sum));
+    for sum in sums {
+        total.add(sum);
+    }
     total
 }
 

@@ -106,8 +106,20 @@ pub(crate) struct Frame {
     pub(crate) booked: (Written, Option<(i64, i64)>),
     /// By when, ms, and why.
     pub(crate) restated: Vec<(i64, Arc<str>, Written)>,
-    /// Amounts below the node that emitted nothing: kind and name of the subject, node, amount, unit.
-    pub(crate) without: Vec<(&'static str, Arc<str>, Arc<str>, i128, Unit)>,
+    /// Amounts below the node that emitted nothing.
+    pub(crate) without: Vec<Without>,
+}
+
+/// An amount that emitted nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Without {
+    /// Of the subject.
+    pub(crate) kind: &'static str,
+    pub(crate) subject: Arc<str>,
+    pub(crate) node: Arc<str>,
+    /// 1e-9 of the unit.
+    pub(crate) amount: i128,
+    pub(crate) unit: Unit,
 }
 
 impl Frame {
@@ -119,7 +131,7 @@ impl Frame {
             if is_first {
                 first.entries += written.entries;
                 first.co2e += written.co2e;
-                bounds = Some((bounds.map_or(cut.ms(), |(from, _)| from), cut.ms()));
+                bounds = Some((bounds.map_or_else(|| cut.ms(), |(from, _)| from), cut.ms()));
             } else {
                 restated.push((cut.ms(), Arc::clone(reason), *written));
             }
@@ -130,7 +142,7 @@ impl Frame {
             .filter(|(_, emission)| !is_nothing(emission))
             .map(|(key, _)| of_activity(&key.activity))
             .collect();
-        let mut amounts: BTreeMap<(Arc<str>, Arc<str>, &'static str, Unit), i128> = BTreeMap::new();
+        let mut amounts: BTreeMap<_, i128> = BTreeMap::new();
         for (key, measure) in &booked.activity {
             if is_below(key, selection, known) && !emitting.contains(&of_activity(key)) {
                 let (subject, node) = (names.name(key.subject.id()), names.name(key.node));
@@ -139,7 +151,13 @@ impl Frame {
             }
         }
         let without = amounts.into_iter().filter(|(_, amount)| *amount != 0);
-        let without = without.map(|((name, node, kind, unit), sum)| (kind, name, node, sum, unit));
+        let without = without.map(|((subject, node, kind, unit), amount)| Without {
+            kind,
+            subject,
+            node,
+            amount,
+            unit,
+        });
         Self {
             until_ms: known.until.ms(),
             gwp: booked.gwp(selection),
@@ -157,6 +175,8 @@ fn of_activity(key: &ActivityKey) -> (Period, Id, Subject, Unit) {
 
 type Lines = BTreeMap<Line, BTreeMap<Period, Emission>>;
 type Uses = BTreeMap<(Id, Unit, i64), Lines>;
+/// Lines of a version that are of the same periods.
+type Apart = (Id, Unit, i64, BTreeSet<Period>, Lines);
 type Subjects = BTreeMap<Subject, Uses>;
 type Leaves = BTreeMap<Id, Subjects>;
 
@@ -208,7 +228,9 @@ impl<'g> Grower<'g> {
         });
         let buds: Vec<Bud<_>> = buds.collect();
         let mut left = sum.clone();
-        buds.iter().for_each(|(_, part, _)| left.take_off(part));
+        for (_, part, _) in &buds {
+            left.take_off(part);
+        }
         let (mut children, rest) =
             limited(buds, usize::MAX, |sum, ((scope, category, method), leaves)| {
                 let what = What::Part { scope, category, method };
@@ -259,7 +281,7 @@ impl<'g> Grower<'g> {
 
     /// A version's lines, apart where they are of other periods: their amounts are others.
     fn uses(&self, of: (Id, Subject), uses: Uses, most: usize, notes: &mut Vec<String>) -> Grown {
-        let mut buds: Vec<Bud<(Id, Unit, i64, BTreeSet<Period>, Lines)>> = Vec::new();
+        let mut buds: Vec<Bud<Apart>> = Vec::new();
         for ((factor, unit, revision), lines) in uses {
             let mut apart: BTreeMap<BTreeSet<Period>, Lines> = BTreeMap::new();
             for (line, periods) in lines {
@@ -313,7 +335,7 @@ impl<'g> Grower<'g> {
             let multiplied = first.and_then(|(line, periods)| {
                 multiplied(line, periods.get(period)?, measure.amount.get())
             });
-            amount += multiplied.unwrap_or(measure.amount.get());
+            amount += multiplied.unwrap_or_else(|| measure.amount.get());
         }
         let context = (self.selection, self.known);
         AmountStory::of(wanted, (amount, covered_ms), self.booked, context, self.names)
