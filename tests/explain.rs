@@ -192,6 +192,13 @@ fn it_is_the_number_that_was_known_then() {
     let restated = |document: &Value| document["entries"]["restated"].as_array().unwrap().len();
     // The periods had settled long before their readings came.
     assert_eq!([&first, &second, &third].map(restated), [1, 2, 3]);
+    let sum: i128 = third["entries"]["footprints"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cut| parse(cut["co2e_kg"].as_str().unwrap(), PLACES))
+        .sum();
+    assert_eq!(sum, co2e(&third["tree"]));
     for then in [&first, &second] {
         let as_of = then["as_of"].as_str().unwrap();
         assert_eq!(told(&rig, &["--node", "plant", "--as-of", as_of])["tree"], then["tree"]);
@@ -266,6 +273,21 @@ fn what_is_left_out_is_in_a_line_with_its_sum() {
     assert!(text.contains("3 others: "), "{text}");
     let all = told(&rig, &["--node", "plant", "--children", "1", "--all"]);
     assert_eq!(all["tree"]["children"][0]["children"][0]["children"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_node_that_moves_takes_its_number_along_from_then_on() {
+    let rig = booked();
+    let at = jiff::Timestamp::from_millisecond(day_before_yesterday() + 3_600_000).unwrap();
+    let moved = format!("The office,2020-01-01,,1,\noffice,plant,Moved,{at},,2,");
+    rig.edit("nodes.csv", "The office,2020-01-01,,1,", &moved);
+    rig.run_to_end();
+    // An hour of the register is 1.25 kg, and of diesel 25.27 kg.
+    for (node, kg) in [("acme", "72.29"), ("office", "54.29"), ("plant", "45.77")] {
+        assert_eq!(number(&told(&rig, &["--node", node])), kg, "{node}");
+    }
+    let plant = told(&rig, &["--node", "plant"]);
+    assert_eq!(plant["entries"]["footprints"].as_array().unwrap().len(), 2);
 }
 
 #[test]

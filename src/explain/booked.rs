@@ -35,8 +35,8 @@ pub(crate) struct Booked {
     pub(crate) activity: BTreeMap<ActivityKey, Measure>,
     /// Entries of `emissions` below the node, by when they were recorded and why.
     pub(crate) written: BTreeMap<(Tick, Arc<str>), Written>,
-    /// Entries of `footprints`, and cuts they are of.
-    pub(crate) footprint_entries: usize,
+    /// Entries of `footprints` of the node, by when they were recorded.
+    pub(crate) footprint_cuts: BTreeMap<Tick, Written>,
     /// The set that CO2e is in at T.
     pub(crate) gwp: Option<GwpSet>,
     pub(crate) readings: BTreeMap<Id, Vec<(Tick, Reading)>>,
@@ -111,7 +111,9 @@ impl Taker<'_> {
         self.booked.gwp = rows.gwp.or(self.booked.gwp);
         for (key, change) in rows.footprints.drain(..) {
             if self.selection.takes_footprint(&key) {
-                self.booked.footprint_entries += 1;
+                let written = self.booked.footprint_cuts.entry(cut).or_default();
+                written.entries += 1;
+                written.co2e += change.co2e.get();
                 add(&mut self.booked.footprints, key, &change);
             }
         }

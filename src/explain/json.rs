@@ -5,7 +5,7 @@
 //! {
 //!   "as_of", "gwp", "semantics_version"
 //!   "selection": {"node", "from", "to", "scope"|null, "category"|null, "method", "gas"|null}
-//!   "entries": {"footprints": n, "booked": {"entries", "co2e_kg", "from", "to"},
+//!   "entries": {"footprints": [{"at", "entries", "co2e_kg"}], "booked": {"entries", "co2e_kg", "from", "to"},
 //!               "restated": [{"at", "reason", "entries", "co2e_kg"}]}
 //!   "tree": BRANCH
 //!   "without_emissions": [{"kind", "subject", "node", "amount", "unit"}]
@@ -76,8 +76,11 @@ fn entries(facts: &Frame) -> Value {
         let (entries, co2e) = (written.entries, kg(written.co2e));
         json!({ "at": shown(*ms), "reason": **reason, "entries": entries, "co2e_kg": co2e })
     });
+    let footprints = facts.footprints.iter().map(|(ms, written)| {
+        json!({ "at": shown(*ms), "entries": written.entries, "co2e_kg": kg(written.co2e) })
+    });
     json!({
-        "footprints": facts.footprint_entries,
+        "footprints": footprints.collect::<Vec<_>>(),
         "booked": {
             "entries": booked.entries,
             "co2e_kg": kg(booked.co2e),

@@ -3,6 +3,7 @@
 //! Numbers are rounded to three places, and the exact one follows in brackets wherever that is another.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use plumeline_pipelines::model::quantity::{AMOUNT_SCALE, MASS_SCALE, RATE_SCALE};
 use plumeline_pipelines::model::time::LATEST_MS;
@@ -10,13 +11,14 @@ use plumeline_pipelines::model::{Decimal, MeterKind, Method, Unit, Validity};
 
 use super::Explanation;
 use super::amount::{ActivityPart, AmountStory, MeterPart, Part, Readings};
+use super::booked::Written;
 use super::known::Life;
 use super::rate::Version;
 use super::sum::{Sum, co2e, exact, shown as amount_of};
 use super::tree::{Branch, Frame, LineStory, UseStory, What, Without};
 use crate::verify::shown;
 
-/// Restatements, and amounts without emissions, that are listed; of the others their number is told.
+/// Cuts, and amounts without emissions, that are listed; of the others their number is told.
 const LISTED: usize = 10;
 
 /// What is printed.
@@ -66,33 +68,44 @@ fn masses(sum: &Sum) -> Vec<String> {
     sum.masses.iter().map(mass).collect()
 }
 
-/// Which entries it is the sum of.
+/// Which entries it is the sum of: of the node, and of what is below it.
 fn history(facts: &Frame) -> Vec<String> {
+    let mut told = vec!["entries of `footprints`:".to_owned()];
+    let of = |(at_ms, written): &(i64, Written)| (*at_ms, String::new(), *written);
+    told.extend(listed(facts.footprints.iter().map(of)));
+    told.push("entries of `emissions` below it:".to_owned());
     let (booked, bounds) = &facts.booked;
-    let mut told = vec![format!(
-        "{} entries of `footprints`; of `emissions` below it:",
-        facts.footprint_entries
-    )];
     if let Some((from, to)) = bounds {
-        let when =
-            if from == to { shown(*from) } else { format!("{} to {}", shown(*from), shown(*to)) };
-        told.push(format!("  {} booked {when}: {}", booked.entries, co2e(booked.co2e)));
+        let to = if from == to { String::new() } else { format!(" to {}", shown(*to)) };
+        let when = format!("{}{to}", shown(*from));
+        told.push(format!("  {} booked {when}: {}", booked.entries, signed(booked.co2e)));
     }
-    for (at_ms, reason, written) in facts.restated.iter().take(LISTED) {
-        let sign = if written.co2e < 0 { "" } else { "+" };
-        told.push(format!(
-            "  {} {reason} {}: {sign}{}",
-            written.entries,
-            shown(*at_ms),
-            co2e(written.co2e)
-        ));
+    let of = |(at_ms, reason, written): &(i64, Arc<str>, Written)| {
+        (*at_ms, format!("{reason} "), *written)
+    };
+    told.extend(listed(facts.restated.iter().map(of)));
+    told
+}
+
+/// A line a cut; of those that are too many, one.
+fn listed(cuts: impl Iterator<Item = (i64, String, Written)>) -> Vec<String> {
+    let (mut told, mut others, mut sum) = (Vec::new(), 0, 0);
+    for (at_ms, why, written) in cuts {
+        if told.len() < LISTED {
+            let (entries, co2e) = (written.entries, signed(written.co2e));
+            told.push(format!("  {entries} {why}{}: {co2e}", shown(at_ms)));
+        } else {
+            (others, sum) = (others + written.entries, sum + written.co2e);
+        }
     }
-    let others = facts.restated.get(LISTED..).unwrap_or_default();
-    if !others.is_empty() {
-        let sum: i128 = others.iter().map(|(.., written)| written.co2e).sum();
-        told.push(format!("  and {} more restatements: {}", others.len(), co2e(sum)));
+    if others > 0 {
+        told.push(format!("  and {others} later: {}", signed(sum)));
     }
     told
+}
+
+fn signed(sum: i128) -> String {
+    if sum < 0 { co2e(sum) } else { format!("+{}", co2e(sum)) }
 }
 
 fn children(text: &mut String, prefix: &str, branch: &Branch) {

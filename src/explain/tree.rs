@@ -101,7 +101,8 @@ impl Branch {
 pub(crate) struct Frame {
     pub(crate) until_ms: i64,
     pub(crate) gwp: GwpSet,
-    pub(crate) footprint_entries: usize,
+    /// Entries of `footprints`, by when they were recorded, ms: a change of the tree moves these alone.
+    pub(crate) footprints: Vec<(i64, Written)>,
     /// First bookings: entries, and when the first and last were recorded, ms.
     pub(crate) booked: (Written, Option<(i64, i64)>),
     /// By when, ms, and why.
@@ -161,7 +162,7 @@ impl Frame {
         Self {
             until_ms: known.until.ms(),
             gwp: booked.gwp(selection),
-            footprint_entries: booked.footprint_entries,
+            footprints: booked.footprint_cuts.iter().map(|(cut, w)| (cut.ms(), *w)).collect(),
             booked: (first, bounds),
             restated,
             without: without.collect(),
