@@ -5,7 +5,7 @@
 //!                                   x the same x GWP / 1 ──────────rounded half-even to 1e-12 kg──▶ CO2e rate
 //! ```
 //!
-//! A row leads to a line if the program's own rule ([`line`]) says so today: the rate that is booked has to come out.
+//! A row leads to a line if the program's own rule ([`line()`]) says so today: the rate that is booked has to come out.
 //! Where none does, that is told and nothing is made up.
 
 use plumeline_pipelines::lineage::{Calculation, calc_id};
