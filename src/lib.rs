@@ -11,6 +11,7 @@
 //! restate/  `plumeline restate`: what lies below the horizon, computed anew
 //! restore/  `plumeline restore`: the journal made anew from the tables
 //! report/   `plumeline report`: what was reported of a year, and what has changed since
+//! explain/  `plumeline explain`: a number's derivation, and its re-performance
 //! verify    `plumeline verify`: the ledger computed again and compared
 //! bar       how far something has come, on a terminal
 //! http      /metrics, /healthz, /readyz
@@ -21,6 +22,7 @@ pub mod bar;
 pub mod check;
 pub mod config;
 pub mod demo;
+pub mod explain;
 pub mod factors;
 pub mod facts;
 pub mod http;

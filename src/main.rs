@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Command::Check { pipeline, connect } => run_check(&pipeline, connect),
         Command::Views { pipeline, as_of } => views(&pipeline, as_of),
         Command::Verify { pipeline } => verify_ledger(&pipeline),
+        Command::Explain(words) => cli::explain::explain_number(words),
         Command::Backfill { pipeline, files } => backfill(&pipeline, &files),
         Command::Restate { pipeline, dry_run } => restate_ledger(&pipeline, dry_run),
         Command::Factors { look } => factors::look(&look),

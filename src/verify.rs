@@ -175,7 +175,7 @@ fn is_restated(pipeline: &Pipeline, names: &Arc<Names>) -> Result<bool, VerifyEr
 }
 
 /// What was learned with these rows; before them all CO2e was that of the set `gwp`.
-fn learned(rows: CutRows, gwp: GwpSet) -> Learned {
+pub(crate) fn learned(rows: CutRows, gwp: GwpSet) -> Learned {
     let readings =
         rows.readings.into_iter().map(|row| (row.received_ms, Record::Reading(row.record)));
     let activities =
@@ -209,18 +209,27 @@ fn undigested(proof: &Proof, digests: &Digests) -> Option<String> {
 }
 
 /// Compares, and names what differs.
-struct Books<'n> {
-    names: &'n Names,
-    period_ms: i64,
+pub(crate) struct Books<'n> {
+    /// The names of keys.
+    pub(crate) names: &'n Names,
+    /// The length of a period.
+    pub(crate) period_ms: i64,
 }
 
 impl Books<'_> {
     fn compare(&self, cut: Tick, found: &Entries, expected: &Entries) -> Option<String> {
+        self.difference(&format!("recorded at {}", shown(cut.ms())), found, expected)
+    }
+
+    /// The first difference, of sums that are of `what`.
+    pub(crate) fn difference(
+        &self,
+        what: &str,
+        found: &Entries,
+        expected: &Entries,
+    ) -> Option<String> {
         let told = |table: &str, key: String, found: String, expected: String| {
-            let at = shown(cut.ms());
-            format!(
-                "table `{table}`, recorded at {at}: {key}: it says {found}, and it must be {expected}"
-            )
+            format!("table `{table}`, {what}: {key}: it says {found}, and it must be {expected}")
         };
         let activity = first_difference(&found.activity, &expected.activity)
             .map(|(key, a, b)| told("activity", self.activity(&key), amount(&a), amount(&b)));
@@ -306,6 +315,7 @@ fn masses(emission: &Emission) -> String {
     format!("{}e-21 kg, {}e-21 kg CO2e", emission.mass.get(), emission.co2e.get())
 }
 
-fn shown(ms: i64) -> String {
+/// An instant, UTC.
+pub(crate) fn shown(ms: i64) -> String {
     Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |at| at.to_string())
 }

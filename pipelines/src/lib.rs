@@ -9,6 +9,7 @@
 //! kept        what a live dataflow has kept from before the horizon, told again
 //! reporting   which share of the meters that are expected was heard of
 //! digest      128 bits that stand for all balances
+//! lineage     how a line was calculated, in 128 bits, and which readings hold
 //! reference   the same answers from plain loops over everything; the oracle of every test
 //! ```
 //!
@@ -20,6 +21,7 @@ pub mod digest;
 pub mod engine;
 pub mod hindsight;
 pub mod kept;
+pub mod lineage;
 pub mod model;
 pub mod reference;
 pub mod reporting;

@@ -1,6 +1,7 @@
 //! The words of the command line, and what the longer ones do.
 
 mod drive;
+pub(super) mod explain;
 pub(super) mod factors;
 pub(super) mod facts;
 mod history;
@@ -72,6 +73,9 @@ pub(super) enum Command {
         #[arg(value_name = "PIPELINE.toml")]
         pipeline: PathBuf,
     },
+    /// Print from what a number comes, down to readings and publications, with units at every step, and compute it again
+    /// from them alone; exits 1 and says where it is another, if it is.
+    Explain(explain::Words),
     /// Take in files of readings and activities that reach back as far as they like, and book them below `retain`,
     /// too: by the pipeline that runs on this machine, behind its live input, or else by this process. Given again,
     /// it goes on where it was.

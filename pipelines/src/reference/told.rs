@@ -21,17 +21,19 @@ impl<V: Copy + Eq> Told<V> {
         self.0.last().and_then(|(_, value)| *value)
     }
 
-    /// Keeps what is new: not of an older version, and in its version not said before.
-    pub(crate) fn take(&mut self, version: u32, value: Option<V>) {
+    /// Keeps what is new: not of an older version, and in its version not said before. Says whether it was.
+    pub(crate) fn take(&mut self, version: u32, value: Option<V>) -> bool {
         let Some(&(newest, current)) = self.0.last() else {
             self.0.push((version, value));
-            return;
+            return true;
         };
         let version = if value.is_none() && version == 0 { newest } else { version };
         let said_before = value.is_some() && self.0.contains(&(version, value));
-        if version > newest || (version == newest && value != current && !said_before) {
+        let is_new = version > newest || (version == newest && value != current && !said_before);
+        if is_new {
             self.0.push((version, value));
         }
+        is_new
     }
 }
 

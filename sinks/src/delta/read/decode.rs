@@ -107,6 +107,11 @@ impl Decoder<'_> {
         })
     }
 
+    pub(super) fn reasons(&self, columns: &Columns<'_>) -> Decoded<Id> {
+        let reasons = columns.texts("reason")?;
+        each(columns, |row| self.name(&reasons, row))
+    }
+
     pub(super) fn footprints(&self, columns: &Columns<'_>) -> Decoded<(FootprintKey, Emission)> {
         let (starts, ends) = (columns.times("period_start")?, columns.times("period_end")?);
         let (nodes, depths) = (columns.texts("node")?, columns.numbers("depth")?);

@@ -34,8 +34,8 @@ use bytes::Bytes;
 use object_store::ObjectStoreExt;
 use plumeline_pipelines::model::time::DAY_MS;
 use plumeline_pipelines::model::{
-    ActivityDataEntry, ActivityKey, Cause, Emission, EmissionKey, FootprintKey, GwpSet, Measure,
-    Names, PendingEntry, ReadingEntry, RejectEntry, RestatedEntry, Tick,
+    ActivityDataEntry, ActivityKey, Cause, Emission, EmissionKey, FootprintKey, GwpSet, Id,
+    Measure, Names, PendingEntry, ReadingEntry, RejectEntry, RestatedEntry, Tick,
 };
 
 use super::engine::Engine;
@@ -69,6 +69,8 @@ pub struct CutRows {
     pub activity: Vec<(ActivityKey, Measure)>,
     /// Of `emissions`.
     pub emissions: Vec<(EmissionKey, Emission)>,
+    /// Why each of `emissions` was written, in their order: a name, since later programs have more.
+    pub reasons: Vec<Id>,
     /// Of `footprints`.
     pub footprints: Vec<(FootprintKey, Emission)>,
     /// The GWP set that the CO2e of `emissions` is in; `None` where it has no rows.
@@ -383,6 +385,7 @@ impl LakeReader {
             TableName::Emissions => {
                 put.gwp(&columns.texts("gwp")?)?;
                 put.all(decoder.emissions(columns)?, |to| &mut to.emissions);
+                put.all(decoder.reasons(columns)?, |to| &mut to.reasons);
             }
             TableName::Footprints => put.all(decoder.footprints(columns)?, |to| &mut to.footprints),
             TableName::Readings => put.all(decoder.readings(columns)?, |to| &mut to.readings),

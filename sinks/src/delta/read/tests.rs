@@ -50,6 +50,7 @@ fn text(rows: &CutRows) -> String {
         activity_data,
         activity,
         emissions,
+        reasons: _,
         footprints,
         pending,
         restated,
