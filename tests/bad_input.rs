@@ -189,7 +189,7 @@ fn an_unknown_factor_keeps_the_amount_and_books_emissions_later() {
         "factors.csv",
         format!("{factors}later,1,3,4,any,co2e,0.1,t.km,2020-01-01,,a test,\n"),
     );
-    let restated = || running.metric("ghg_restatements_total", &[("reason", "restated")]);
+    let restated = || running.metric("ghg_restatements_total", &[("reason", "factor_new_vintage")]);
     wait_until("the factor to restate", LIMIT, || restated().is_some_and(|count| count == "1"));
     running.stop();
     let Some(python) = ledger::reader() else {
@@ -200,7 +200,7 @@ fn an_unknown_factor_keeps_the_amount_and_books_emissions_later() {
     let emissions = "SELECT CAST(co2e_kg AS VARCHAR), mass_kg, reason FROM emissions";
     assert_eq!(
         ledger::query(&rig, &python, emissions),
-        [["0.500000000000000000000", "", "restated"]]
+        [["0.500000000000000000000", "", "factor_new_vintage"]]
     );
     let order =
         "SELECT (SELECT min(recorded_at) FROM activity) < (SELECT min(recorded_at) FROM emissions)";

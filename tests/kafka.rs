@@ -85,7 +85,8 @@ fn a_revised_factor_restates_what_was_booked() {
     grams(200);
     running.wait_for("factors", "booked", 2);
     running.wait_for("factors", "duplicate", 1);
-    let restated = running.metric("ghg_restatements_total", &[("reason", "restated")]).unwrap();
+    let restated =
+        running.metric("ghg_restatements_total", &[("reason", "factor_revised")]).unwrap();
     assert_ne!(restated, "0");
     running.stop();
     let Some(python) = ledger::reader() else {

@@ -155,7 +155,7 @@ fn a_journal_of_a_newer_format_is_refused_by_whatever_opens_it() {
         let output = output.unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
-        assert!(said.contains("has format \"99\", and this program knows 2"), "{words:?}: {said}");
+        assert!(said.contains("has format \"99\", and this program knows 3"), "{words:?}: {said}");
         assert!(!said.contains("panicked") && output.stdout.is_empty(), "{words:?}: {said}");
     };
     for look in ["info", "verify", "export"] {

@@ -196,6 +196,11 @@ fn duckdb_adds_up_exactly_what_was_written() {
             "SELECT co2e_kg FROM as_known_at(TIMESTAMPTZ '2026-01-01 23:59:59+00')",
             "SELECT co2e_kg FROM changes_since(DATE '2026-01-01')",
             "SELECT count(*), min(reason) FROM restated_since(DATE '2025-01-01')",
+            "SELECT count(*), count(corrects_recorded_at), max(corrects_reason), sum(change_kg), \
+             max(before_kg + change_kg - after_kg) FROM corrections",
+            "SELECT gwp_set, sum(g.co2e_kg) = sum(l.co2e_kg) FROM footprints_by_gwp g JOIN footprint_location l \
+             USING (node, period_start) WHERE node = 'site' GROUP BY 1 ORDER BY 1",
+            "SELECT potential FROM gwp100 WHERE gas = 'ch4_fossil' ORDER BY gwp_set",
             "SELECT count(*) FROM readings",
             "SELECT typeof(amount), typeof(recorded_at) FROM activity LIMIT 1",
         ];
@@ -211,6 +216,13 @@ fn duckdb_adds_up_exactly_what_was_written() {
             known_first,
             change,
             "100|restated".into(),
+            format!("200|100|booked|{co2e}|0E-21"),
+            "ar4|True".into(),
+            "ar5|True".into(),
+            "ar6|True".into(),
+            "25.0".into(),
+            "30.0".into(),
+            "29.8".into(),
             "0".into(),
             "DECIMAL(20,9)|TIMESTAMP WITH TIME ZONE".into(),
         ];

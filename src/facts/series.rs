@@ -12,6 +12,7 @@
 
 use std::collections::BTreeSet;
 
+use plumeline_connectors::decode::fact::DEFAULT_REVISION;
 use plumeline_pipelines::model::recipe::{is_printed_total, lines};
 use plumeline_pipelines::model::{
     Decimal, FactorChange, FactorRow, Gas, GwpSet, Id, SeriesKind, SeriesRow, Total,
@@ -76,6 +77,38 @@ pub(super) fn is_locked(
         "write `error` in `change` if that was published in error; otherwise take the row out"
             .to_owned();
     Some(at(&held.place, Severity::Error, "kg_per_unit", (message, remedy)))
+}
+
+/// A row of a topic as it counts: one of a rolling series that names no revision follows on the newest that holds at
+/// its time. *A publisher who says every half-hour what it knows need not count how often it said so.*
+pub(super) fn numbered(row: &FactorRow, withdrawn: bool, books: &Books) -> FactorRow {
+    let is_rolling = books.series.get(&row.factor).is_some_and(|rows| {
+        let mut rows =
+            rows.iter().filter(|held| overlap(held.row.validity, row.validity).is_some());
+        rows.any(|held| held.row.kind == SeriesKind::Rolling)
+    });
+    if !is_rolling || row.revision != DEFAULT_REVISION {
+        return row.clone();
+    }
+    let part = |row: &FactorRow| (row.scope, row.category, row.method, row.gas);
+    let rows = books.factors.get(&row.factor).into_iter().flatten().map(|held| &held.row);
+    let meets: Vec<&FactorRow> =
+        rows.filter(|other| overlap(other.validity, row.validity).is_some()).collect();
+    let of_line = meets.iter().filter(|other| part(other) == part(row));
+    let of_line = of_line.max_by_key(|other| other.revision);
+    let newest = meets.iter().map(|other| other.revision).max();
+    let revision = match (of_line, newest) {
+        // What is said again, or taken back, is what was said.
+        (Some(known), _) if withdrawn || is_same(known, row) => known.revision,
+        (Some(known), Some(newest)) if known.revision == newest => newest + 1,
+        (_, newest) => newest.unwrap_or(DEFAULT_REVISION),
+    };
+    FactorRow { revision, ..row.clone() }
+}
+
+/// Whether both say the same but for their revision.
+fn is_same(known: &FactorRow, row: &FactorRow) -> bool {
+    *known == FactorRow { revision: known.revision, ..row.clone() }
 }
 
 /// What is wrong with the factor that stands in for another.

@@ -122,3 +122,31 @@ fn another_set_is_told_once_with_what_it_makes() {
     // 28 for 25, and 265 for 298.
     assert!(told[0].contains("ch4 differs most, by 12 per cent"), "{told:?}");
 }
+
+#[test]
+fn a_row_of_a_rolling_series_follows_on_what_was_said() {
+    let names = Names::new();
+    let mut books = Books::default();
+    let grid = names.intern("grid");
+    let series = of_series(&names, "grid", SeriesKind::Rolling, "");
+    let say = |books: &mut Books, row: FactorRow, withdrawn| {
+        let row = numbered(&row, withdrawn, books);
+        let held = held_in("a topic", 1, Origin::Source(0), row.clone());
+        books.factors.entry(grid).or_default().push(held);
+        row.revision
+    };
+    let row = |gas, kg| FactorRow { revision: 0, ..factor(&names, 0, gas, kg) };
+    assert_eq!(say(&mut books, row(Gas::Co2, "0.1"), false), 0);
+    assert_eq!(say(&mut books, row(Gas::Co2, "0.2"), false), 0, "no series says that it rolls");
+    books.factors.clear();
+    books.series.entry(grid).or_default().push(held_in("series.csv", 2, Origin::File, series));
+    assert_eq!(say(&mut books, row(Gas::Co2, "0.1"), false), 0);
+    assert_eq!(say(&mut books, row(Gas::Ch4, "0.1"), false), 0, "another line of the same version");
+    assert_eq!(say(&mut books, row(Gas::Co2, "0.2"), false), 1);
+    assert_eq!(say(&mut books, row(Gas::Ch4, "0.2"), false), 1);
+    assert_eq!(say(&mut books, row(Gas::Ch4, "0.2"), false), 1, "said again");
+    assert_eq!(say(&mut books, row(Gas::Co2, "0.2"), true), 1, "taken back");
+    let mut elsewhere = row(Gas::Co2, "0.3");
+    elsewhere.revision = 7;
+    assert_eq!(say(&mut books, elsewhere, false), 7, "it names one");
+}

@@ -31,7 +31,7 @@ use super::joins::{Books, Setting, joins};
 use super::reach::table_of;
 use super::row::{Book, Held, Origin, Place, TableRow, is_same_line};
 use super::rules::{Words, at, contradicted, contradictions, gaps, tree};
-use super::series::{is_locked, series};
+use super::series::{is_locked, numbered, series};
 use super::timeline::shown_span;
 use super::{FactChange, TABLES, Table, table_path};
 use crate::config::{Pipeline, Problem, Problems, Severity};
@@ -255,6 +255,7 @@ impl FactStore {
                 one(&mut self.books.meters, row, withdrawn, &place, words)
             }
             Fact::Factor(row) => {
+                let row = &numbered(row, withdrawn, &self.books);
                 let held = Held { row: row.clone(), place: place.clone() };
                 if let Some(problem) = is_locked(&held, &self.books, words).filter(|_| !withdrawn) {
                     return Err(problem);

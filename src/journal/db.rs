@@ -18,9 +18,12 @@ use super::frame::{Frame, Naming};
 use super::{FactLine, JournalError, Learned, Part};
 
 /// Version of the format below. A newer one is refused; an older one has to stay readable.
-pub(super) const FORMAT: &str = "2";
-/// The format before it: without restatements.
+pub(super) const FORMAT: &str = "3";
+/// The first format: without restatements.
 const FORMAT_1: &str = "1";
+/// The format before this one, the same but for facts: a program of then would not see what factors say of themselves
+/// since, and compute something else.
+const FORMAT_2: &str = "2";
 /// Frames that are deleted at a time: a few ms.
 const FORGET_FRAMES: i64 = 32;
 /// Parts of a restatement that are deleted at a time: some MB.
@@ -61,7 +64,7 @@ CREATE TABLE kept (
 ";
 
 /// What format 2 adds: which frames hold nothing above the horizon, entries that a restatement proposes, and the cuts that took one along.
-const FORMAT_2: &str = "
+const RESTATING: &str = "
 CREATE INDEX frames_by_latest ON frames (latest_ms, tick_ms);
 CREATE TABLE restated (
     id INTEGER NOT NULL, part INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (id, part)
@@ -89,9 +92,11 @@ impl Db {
         let format = db.meta("format")?.unwrap_or_default();
         if format == FORMAT_1 {
             let sql = format!(
-                "BEGIN; {FORMAT_2} UPDATE meta SET value = '{FORMAT}' WHERE key = 'format'; COMMIT;"
+                "BEGIN; {RESTATING} UPDATE meta SET value = '{FORMAT}' WHERE key = 'format'; COMMIT;"
             );
             db.0.execute_batch(&sql)?;
+        } else if format == FORMAT_2 {
+            db.0.execute("UPDATE meta SET value = ?1 WHERE key = 'format'", [FORMAT])?;
         } else if format != FORMAT {
             return Err(JournalError::Format { path: path.to_owned(), format });
         }
@@ -108,7 +113,7 @@ impl Db {
         db.pragma_update(None, "journal_mode", "OFF")?;
         db.pragma_update(None, "synchronous", "OFF")?;
         let sql = format!(
-            "BEGIN; {SCHEMA} {FORMAT_2} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;"
+            "BEGIN; {SCHEMA} {RESTATING} INSERT INTO meta VALUES ('format', '{FORMAT}'); COMMIT;"
         );
         db.execute_batch(&sql)?;
         Ok(Self(db))
@@ -137,7 +142,7 @@ impl Db {
         let db = Self(db);
         let format = db.meta("format")?.unwrap_or_default();
         // What format 2 adds is asked for by a pipeline alone, which has raised the format before.
-        if ![FORMAT_1, FORMAT].contains(&&*format) {
+        if ![FORMAT_1, FORMAT_2, FORMAT].contains(&&*format) {
             return Err(JournalError::Format { path: path.to_owned(), format });
         }
         Ok(db)

@@ -215,7 +215,7 @@ fn a_newer_format_is_refused() {
     journal.db().set_meta("format", "99").unwrap();
     drop(journal);
     let error = open(folder.path(), &names).unwrap_err().to_string();
-    assert!(error.ends_with("has format \"99\", and this program knows 2"), "{error}");
+    assert!(error.ends_with("has format \"99\", and this program knows 3"), "{error}");
 }
 
 #[test]

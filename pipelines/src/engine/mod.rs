@@ -33,7 +33,7 @@ use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::generic::operator::empty;
-use timely::dataflow::operators::vec::{Broadcast, Filter, Map};
+use timely::dataflow::operators::vec::{Broadcast, Map};
 
 pub use self::handle::{Closed, Engine, EngineOptions};
 use self::join::{Local, arrange, join};
@@ -100,9 +100,9 @@ pub(crate) fn footprints<'scope>(
     } = inputs;
     let policy = Arc::new(options.policy.clone());
     let metering_options = Arc::new(metering_options(options));
-    let noting = || (Arc::clone(&metering_options), causes.clone());
-    let metered = metering::metering(readings, meters, recalled_meters, noting());
-    let spread = activities::activities(activities, recalled_activities, noting());
+    let terms = || (Arc::clone(&metering_options), causes.clone());
+    let metered = metering::metering(readings, meters, recalled_meters, terms());
+    let spread = activities::activities(activities, recalled_activities, terms());
     let (activity, notices) = activity_of([metered, spread], options.known_ms);
     let with_factor = activity.clone().filter(|key| !key.factor.is_none());
 
@@ -157,13 +157,7 @@ pub(crate) fn footprints<'scope>(
             (ActivityKey { factor: Id::NONE, ..key }, reason)
         }),
         emissions: emission_entries(emissions, reasons()),
-        footprints: {
-            let hourly = Arc::clone(&policy);
-            let live =
-                footprints.inner.filter(move |(key, tick, _)| is_live(&hourly, key.period, *tick));
-            let hourly = Arc::clone(&policy);
-            live.as_collection().map(move |key| key.by_the_hour(&hourly))
-        },
+        footprints: footprint_entries(footprints, &policy),
         windows,
         notices,
     }
@@ -313,6 +307,18 @@ fn emission_entries(
         let reason = reason(&policy, &causes, &key, tick);
         let key = EmissionKey { activity: ActivityKey { factor, ..key }, line };
         is_live(&policy, key.activity.period, tick).then_some(((key, reason), tick, diff))
+    });
+    entries.as_collection()
+}
+
+/// Differences of nodes' emissions as entries, by the hour.
+fn footprint_entries<'scope>(
+    settled: Collection<'scope, NodeKey, Emission>,
+    policy: &Arc<Policy>,
+) -> Collection<'scope, FootprintKey, Emission> {
+    let policy = Arc::clone(policy);
+    let entries = settled.inner.flat_map(move |(key, tick, diff)| {
+        is_live(&policy, key.period, tick).then(|| (key.by_the_hour(&policy), tick, diff))
     });
     entries.as_collection()
 }

@@ -57,9 +57,7 @@ pub fn lines(version: &[&FactorRow], unit: Unit, gwp: GwpSet, total: Total) -> L
 #[must_use]
 pub fn is_printed_total(row: &FactorRow, version: &[&FactorRow]) -> bool {
     let is_part = |other: &&FactorRow| section(other) == section(row) && other.gas != Gas::Co2e;
-    row.gas == Gas::Co2e
-        && row.published_gwp.is_some()
-        && version.iter().any(|other| is_part(other))
+    row.gas == Gas::Co2e && row.published_gwp.is_some() && version.iter().any(is_part)
 }
 
 fn section(row: &FactorRow) -> Section {

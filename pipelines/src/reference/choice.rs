@@ -64,7 +64,8 @@ impl Factors {
             let series = series.filter(|row| row.validity.holds(start_ms));
             let series = series.max_by_key(|row| row.revision);
             let total = series.map_or(Total::Split, |row| row.total);
-            let looked_at = series.map_or(vec![(start_ms, 1)], |row| years(row, policy, start_ms));
+            let looked_at =
+                series.map_or_else(|| vec![(start_ms, 1)], |row| years(row, policy, start_ms));
             let is_one = series.is_some_and(|row| row.vintage == Vintage::Majority);
             let versions = looked_at.into_iter().map(|(ms, days)| (self.version(factor, ms), days));
             let versions = versions.filter(|(rows, _)| !rows.is_empty());

@@ -53,16 +53,16 @@ impl Causes {
     /// asked for, where the entry is an emission.
     pub(crate) fn reason(&self, tick: Tick, key: &ActivityKey) -> Reason {
         let notes = self.0.borrow();
-        let noted = if tick.is(Cause::Time) {
+        let found = if tick.is(Cause::Time) {
             // Nothing else waits for time after its period has settled.
             Some(&Reason::GapClosed)
         } else if tick.is(Cause::Factors) {
             let used = (key.factor, key.unit, key.period);
-            notes.rates.get(&tick).and_then(|noted| noted.get(&used))
+            notes.rates.get(&tick).and_then(|of_tick| of_tick.get(&used))
         } else {
-            notes.activity.get(&tick).and_then(|noted| noted.get(key))
+            notes.activity.get(&tick).and_then(|of_tick| of_tick.get(key))
         };
-        noted.copied().unwrap_or(Reason::Restated)
+        found.copied().unwrap_or(Reason::Restated)
     }
 
     /// Forgets the notes of ticks before `tick`; of all, where nobody asks any more.

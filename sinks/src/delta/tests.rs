@@ -12,8 +12,8 @@ use plumeline_pipelines::model::{
     Emission, EmissionEntry, EmissionKey, Fact, FactorChange, FactorRow, FactorStatus,
     FootprintEntry, FootprintKey, Gas, GwpSet, Id, Line, Measure, MeterKind, MeterRow, Method,
     Names, NodeRow, Outcome, PendingCause, PendingEntry, Policy, Quality, Reading, ReadingEntry,
-    Reason, RejectEntry, RejectEvent, RestatedEntry, Retain, Sources, StampSide, Subject, Tick,
-    Unit, Validity,
+    Reason, RejectEntry, RejectEvent, RestatedEntry, Retain, SeriesKind, SeriesRow, Sources,
+    StampSide, Subject, Tick, Total, Unit, Validity, Vintage,
 };
 use url::Url;
 
@@ -205,9 +205,9 @@ pub(super) fn facts(names: &Names) -> Vec<FactEntry> {
         gas: Gas::Co2,
         kg_per_unit: Decimal::parse("0.4001234567890123456789").expect("a number"),
         unit: Unit::parse("kWh").expect("a unit"),
-        published_gwp: None,
-        status: FactorStatus::Final,
-        change: FactorChange::Revised,
+        published_gwp: Some(GwpSet::Ar5),
+        status: FactorStatus::Estimated,
+        change: FactorChange::Error,
         validity: Validity { from_ms: START_MS, to_ms: START_MS + 86_400_000 },
         source: names.intern("it's published"),
     };
@@ -218,13 +218,23 @@ pub(super) fn facts(names: &Names) -> Vec<FactEntry> {
         validity: Validity::ALWAYS,
         revision: 1,
     };
-    [Fact::Meter(meter), Fact::Factor(factor), Fact::Node(node)]
+    let series = SeriesRow {
+        factor: factor.factor,
+        kind: SeriesKind::Locked,
+        vintage: Vintage::Blended,
+        year_begins: 4,
+        total: Total::Printed,
+        fallback: names.intern("grid of the country"),
+        validity: Validity::ALWAYS,
+        revision: 1,
+    };
+    [Fact::Meter(meter), Fact::Factor(factor), Fact::Series(series), Fact::Node(node)]
         .into_iter()
         .map(|fact| FactEntry { fact, withdrawn: false, learned_ms: 0 })
         .collect()
 }
 
-/// Rows for all eight tables.
+/// Rows for all tables.
 pub(super) fn write_everything(writer: &mut CutWriter, names: &Names) {
     let tonne = 10_i128.pow(24);
     let reject = RejectEntry {

@@ -16,7 +16,7 @@
 
 use std::fmt::Write;
 
-use plumeline_pipelines::model::Tick;
+use plumeline_pipelines::model::{Decimal, Gas, GwpSet, Tick};
 
 use super::engine::Engine;
 use super::error::LakeError;
@@ -25,8 +25,8 @@ use super::log::TableLog;
 use super::place::{FileName, Place};
 use super::table::{PARTITION, TableName};
 
-/// Prints the script: a view for each table, `footprint_location`, `footprint_market`, and the table
-/// macros `as_known_on(date)`, `as_known_at(instant)`, `changes_since(date)`, `restated_since(date)`.
+/// Prints the script: a view for each table, `footprint_location`, `footprint_market`, `corrections`, `gwp100`,
+/// `footprints_by_gwp`, and the table macros `as_known_on(date)`, `as_known_at(instant)`, `changes_since(date)`, `restated_since(date)`.
 ///
 /// `as_of_ms` (Unix time) cuts the ledger by `recorded_at`; at most, and by default, it is the cut that
 /// all tables have.
@@ -60,6 +60,7 @@ pub(super) fn script(
         };
         write_view(&mut script, table, &files, until_ms);
     }
+    script.push_str(&potentials());
     script.push_str(DERIVED);
     Ok(script)
 }
@@ -188,7 +189,38 @@ CREATE OR REPLACE MACRO restated_since(day) AS TABLE
   SELECT recorded_at, period_date, node, subject, scope, category, method, gas, factor,
          factor_revision, reason, sum(mass_kg) AS mass_kg, sum(co2e_kg) AS co2e_kg
   FROM emissions WHERE reason <> 'booked' AND recorded_date > CAST(day AS DATE) GROUP BY ALL;
+
+-- What an entry corrects: what was booked of its subject, period and line before, why and when, and what it is since.
+CREATE OR REPLACE VIEW corrections AS
+  SELECT recorded_at, period_start, period_end, node, subject, scope, category, method, gas, factor, reason,
+         co2e_kg AS change_kg,
+         lag(recorded_at) OVER line AS corrects_recorded_at, lag(reason) OVER line AS corrects_reason,
+         sum(co2e_kg) OVER line - co2e_kg AS before_kg, sum(co2e_kg) OVER line AS after_kg
+  FROM emissions
+  WINDOW line AS (PARTITION BY period_start, node, subject, scope, category, method, gas
+                  ORDER BY recorded_at, reason, factor, factor_revision, co2e_kg ROWS UNBOUNDED PRECEDING);
+
+-- CO2e in every set of potentials, from masses; of gas `co2e`, whose mass nobody published, as it was published. The
+-- ledger's own `co2e_kg` rounds a rate where these round none: they may differ in the twelfth decimal of a rate.
+CREATE OR REPLACE VIEW footprints_by_gwp AS
+  SELECT period_start, period_end, period_date, node, depth, scope, category, method, gas, gwp_set,
+         sum(CASE WHEN mass_kg IS NULL OR scope = 0 THEN co2e_kg ELSE mass_kg * potential END) AS co2e_kg
+  FROM footprints JOIN gwp100 USING (gas) GROUP BY ALL;
 ";
+
+/// The potentials of all gases in all sets, kg CO2e a kg.
+fn potentials() -> String {
+    let rows = Gas::ALL.iter().flat_map(|gas| GwpSet::ALL.map(|set| (*gas, set)));
+    let row = |(gas, set): (Gas, GwpSet)| {
+        let potential = Decimal::new(gas.gwp_tenths(set).into(), 1);
+        format!("  ('{}', '{}', CAST({potential} AS DECIMAL(7,1)))", gas.name(), set.name())
+    };
+    let rows = rows.map(row).collect::<Vec<_>>().join(",\n");
+    format!(
+        "\n-- Potentials over 100 years, kg CO2e a kg.\nCREATE OR REPLACE VIEW gwp100 AS\n  \
+         SELECT * FROM (VALUES\n{rows}\n  ) AS t(gas, gwp_set, potential);\n"
+    )
+}
 
 #[cfg(test)]
 mod tests {

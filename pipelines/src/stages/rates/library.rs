@@ -180,7 +180,7 @@ impl Library {
         let mut factor = factor;
         for _ in 0..=FALLBACKS_MAX {
             let rule = Rule::of(self.series.get(&factor).into_iter().flatten(), start_ms);
-            if let Some(choice) = self.version(factor, unit, rule, start_ms, (policy, gwp)) {
+            if let Some(choice) = self.version((factor, unit), rule, start_ms, (policy, gwp)) {
                 return choice;
             }
             if rule.fallback.is_none() {
@@ -194,8 +194,7 @@ impl Library {
     /// The version of `factor` itself, by `rule`.
     fn version(
         &self,
-        factor: Id,
-        unit: Unit,
+        (factor, unit): (Id, Unit),
         rule: Rule,
         start_ms: i64,
         (policy, gwp): (&Policy, GwpSet),

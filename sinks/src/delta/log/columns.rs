@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use delta_kernel::committer::FileSystemCommitter;
 use delta_kernel::schema::StructField;
-use delta_kernel::transaction::{CommitResult, UpdateTableOperation};
+use delta_kernel::transaction::{
+    CommitResult, UpdateTableOperation, UpdateTableTransactionBuilder,
+};
 
 use super::{ENGINE_INFO, Engine, LakeError, TableLog, load};
 
@@ -24,7 +26,7 @@ impl TableLog {
         let table = self.table;
         let operation = UpdateTableOperation::AlterTable;
         let builder = Arc::clone(&self.snapshot).update_table(operation, ENGINE_INFO, false);
-        let builder = missing.into_iter().fold(builder, |builder, field| builder.add_column(field));
+        let builder = missing.into_iter().fold(builder, UpdateTableTransactionBuilder::add_column);
         let outcome = builder
             .build(&*engine.kernel, Box::new(FileSystemCommitter::new()))
             .and_then(|transaction| transaction.commit(&*engine.kernel));
