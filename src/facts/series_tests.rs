@@ -1,3 +1,5 @@
+//! What a series asks of its rows, in small tables.
+
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;

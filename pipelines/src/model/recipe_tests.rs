@@ -1,3 +1,5 @@
+//! The rows of a version as lines: what is published, and what it comes to.
+
 use proptest::prelude::*;
 
 use super::*;
