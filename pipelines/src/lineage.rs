@@ -25,6 +25,8 @@ use crate::reference::Told;
 use crate::stages::activities::Said;
 use crate::stages::metering::Value;
 
+/// What the program means by its rules: to be raised whenever the same input would book something else.
+pub const SEMANTICS_VERSION: u32 = 1;
 /// The form of the bytes of a calculation: another form is another number.
 const CALCULATION: u8 = 1;
 /// The form of the bytes of readings.

@@ -200,6 +200,7 @@ fn duckdb_adds_up_exactly_what_was_written() {
              max(before_kg + change_kg - after_kg) FROM corrections",
             "SELECT gwp_set, sum(g.co2e_kg) = sum(l.co2e_kg) FROM footprints_by_gwp g JOIN footprint_location l \
              USING (node, period_start) WHERE node = 'site' GROUP BY 1 ORDER BY 1",
+            "SELECT count(*), count(DISTINCT calc_id), min(length(calc_id)), min(rate_kg_per_unit) FROM lineage",
             "SELECT potential FROM gwp100 WHERE gas = 'ch4_fossil' ORDER BY gwp_set",
             "SELECT count(*) FROM readings",
             "SELECT typeof(amount), typeof(recorded_at) FROM activity LIMIT 1",
@@ -220,6 +221,7 @@ fn duckdb_adds_up_exactly_what_was_written() {
             "ar4|True".into(),
             "ar5|True".into(),
             "ar6|True".into(),
+            format!("1|1|32|{}", decimal(RATE.into(), 12)),
             "25.0".into(),
             "30.0".into(),
             "29.8".into(),

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use plumeline_pipelines::lineage::SEMANTICS_VERSION;
 use plumeline_pipelines::model::time::HOUR_MS;
 use plumeline_pipelines::model::{Policy, Retain};
 use plumeline_sinks::delta::Proof;
 
 use super::db::Db;
 use super::{FILE, JournalError};
-
-/// What the program means by its rules: to be raised whenever the same input would book something else.
-pub const SEMANTICS_VERSION: u32 = 1;
 
 pub(super) const SEMANTICS: &str = "semantics_version";
 pub(super) const GWP: &str = "gwp";

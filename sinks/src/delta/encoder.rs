@@ -17,8 +17,9 @@ use arrow::array::{
 };
 use arrow::datatypes::Int32Type;
 use jiff::tz::TimeZone;
+use plumeline_pipelines::lineage::{Calculation, SEMANTICS_VERSION, calc_id};
 use plumeline_pipelines::model::time::DAY_MS;
-use plumeline_pipelines::model::{Id, Names, Policy, Sources, Tick};
+use plumeline_pipelines::model::{EmissionKey, Id, Line, Names, Policy, Sources, Tick, Unit};
 
 use super::error::LakeError;
 use super::table::{Kind, TableName};
@@ -115,6 +116,29 @@ impl Encoder {
     /// Names, dictionary-coded.
     pub(super) fn names(&mut self, ids: impl Iterator<Item = Id>) -> ArrayRef {
         self.optional_names(ids.map(Some))
+    }
+
+    /// How each emission was calculated, dictionary-coded: a batch has few calculations.
+    pub(super) fn calc_ids<'k>(&self, keys: impl Iterator<Item = &'k EmissionKey>) -> ArrayRef {
+        let (mut ids, mut known) = (Vec::new(), BTreeMap::new());
+        let mut last: Option<((Id, Unit, Line), i32)> = None;
+        let keys = keys.map(|key| {
+            let of = (key.activity.factor, key.activity.unit, key.line);
+            if let Some((_, index)) = last.filter(|(before, _)| *before == of) {
+                return index;
+            }
+            let index = *known.entry(of).or_insert_with(|| {
+                let (factor, unit, line) = of;
+                let factor = self.ranks.name(factor);
+                let (semantics, gwp) = (SEMANTICS_VERSION, self.policy.gwp);
+                ids.push(calc_id(&Calculation { semantics, factor, line, unit, gwp }));
+                i32::try_from(ids.len() - 1).expect("a batch holds fewer than 2^31 rows")
+            });
+            last = Some((of, index));
+            index
+        });
+        let keys = Int32Array::from_iter_values(keys);
+        dictionary(keys, StringArray::from(ids))
     }
 
     /// Names, dictionary-coded, with nulls.

@@ -68,7 +68,7 @@ pub(super) trait Row: Sized {
     fn columns(rows: &[Self], encoder: &mut Encoder) -> Result<Vec<ArrayRef>, LakeError>;
 }
 
-/// `quality` and `calc_id` exist from the first commit; a later format fills them.
+/// `quality` exists from the first commit; a later format fills it.
 const NOT_YET: &str = "";
 
 impl Row for ActivityEntry {
@@ -125,7 +125,7 @@ impl Row for EmissionEntry {
             constant(encoder.policy.gwp.name(), rows.len()),
             constant(NOT_YET, rows.len()),
             labels(rows.iter().map(|row| row.reason.name())),
-            constant(NOT_YET, rows.len()),
+            encoder.calc_ids(rows.iter().map(|row| &row.key)),
         ]);
         Ok(columns)
     }

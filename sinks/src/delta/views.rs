@@ -25,7 +25,7 @@ use super::log::TableLog;
 use super::place::{FileName, Place};
 use super::table::{PARTITION, TableName};
 
-/// Prints the script: a view for each table, `footprint_location`, `footprint_market`, `corrections`, `gwp100`,
+/// Prints the script: a view for each table, `footprint_location`, `footprint_market`, `corrections`, `lineage`, `gwp100`,
 /// `footprints_by_gwp`, and the table macros `as_known_on(date)`, `as_known_at(instant)`, `changes_since(date)`, `restated_since(date)`.
 ///
 /// `as_of_ms` (Unix time) cuts the ledger by `recorded_at`; at most, and by default, it is the cut that
@@ -199,6 +199,18 @@ CREATE OR REPLACE VIEW corrections AS
   FROM emissions
   WINDOW line AS (PARTITION BY period_start, node, subject, scope, category, method, gas
                   ORDER BY recorded_at, reason, factor, factor_revision, co2e_kg ROWS UNBOUNDED PRECEDING);
+
+-- From a calc_id to what a number rests on: the calculation, and the rows of `factors` it was made from. Of a printed
+-- total that counts, the rows of its gases; a rate that blends two years shows the later one.
+CREATE OR REPLACE VIEW lineage AS
+  SELECT DISTINCT e.calc_id, e.factor, e.factor_revision, e.scope, e.category, e.method, e.gas,
+         e.unit, e.rate_kg_per_unit, e.gwp,
+         f.kg_per_unit AS published_kg, f.unit AS published_unit, f.published_gwp, f.status, f.change,
+         f.valid_from, f.valid_to, f.source, f.learned_at
+  FROM emissions e LEFT JOIN factors f
+    ON f.factor = e.factor AND f.revision = e.factor_revision AND f.scope = e.scope
+   AND f.category = e.category AND f.method = e.method AND f.gas = e.gas AND NOT f.withdrawn
+  WHERE e.calc_id <> '';
 
 -- CO2e in every set of potentials, from masses; of gas `co2e`, whose mass nobody published, as it was published. The
 -- ledger's own `co2e_kg` rounds a rate where these round none: they may differ in the twelfth decimal of a rate.
