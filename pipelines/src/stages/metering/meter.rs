@@ -55,17 +55,25 @@ pub struct Changes {
     all: Vec<Change>,
     /// Instants, ms, of which something else was said before the tick.
     corrected: BTreeSet<i64>,
+    /// Instants, ms, of which nothing new was said.
+    repeated: BTreeSet<i64>,
 }
 
 impl Changes {
     /// Forgets the instants of the meter before.
     pub(super) fn begin(&mut self) {
         self.corrected.clear();
+        self.repeated.clear();
     }
 
     /// See the field.
     pub(super) fn corrected(&self) -> &BTreeSet<i64> {
         &self.corrected
+    }
+
+    /// See the field.
+    pub(super) fn repeated(&self) -> &BTreeSet<i64> {
+        &self.repeated
     }
 }
 
@@ -85,6 +93,12 @@ impl Meter {
     #[must_use]
     pub fn is_registered(&self) -> bool {
         !self.rows.is_empty()
+    }
+
+    /// Its rows.
+    #[must_use]
+    pub fn rows(&self) -> &Rows {
+        &self.rows
     }
 
     /// Values that wait for a row that fits.
@@ -188,6 +202,7 @@ impl Meter {
                 None => Claims::first(version, value),
                 Some(mut claims) => {
                     if claims.offer(version, value) == Verdict::Duplicate {
+                        changes.repeated.insert(at_ms);
                         return Offered::Duplicate;
                     }
                     claims
@@ -195,6 +210,7 @@ impl Meter {
             };
             if was_known {
                 changes.corrected.insert(at_ms);
+                changes.repeated.remove(&at_ms);
             }
             changes.all.push(Change { at_ms, old, claims });
         }

@@ -264,8 +264,9 @@ impl Meters {
             self.changes.begin();
             self.take_readings(group, is_kept, &mut pieces, &mut told);
             consolidate_from(&mut pieces, known);
-            let said = (group, self.changes.corrected());
-            why::note_readings(&self.causes, &self.options.policy, tick, said, &pieces[known..]);
+            let Some(meter) = self.meters.get(&group[0].meter) else { continue };
+            let told = why::Told { readings: group, changes: &self.changes, rows: meter.rows() };
+            why::note_readings(&self.causes, &self.options.policy, tick, told, &pieces[known..]);
         }
         if is_mixed {
             consolidate(&mut pieces);
