@@ -10,8 +10,9 @@
 //! new walk       ─────────●──────▶ │ equal: stop
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::changes::{Change, Changes};
 use super::newest::Newest;
 use super::pieces::{Piece, book_span};
 use super::rows::Rows;
@@ -39,42 +40,6 @@ pub enum Offered {
     Duplicate,
     /// It holds, but cannot be booked under the rows known now.
     Waits(Unusable),
-}
-
-/// A change to the value of an instant, not yet put down.
-#[derive(Debug)]
-struct Change {
-    at_ms: i64,
-    old: Option<Value>,
-    claims: Claims<Value>,
-}
-
-/// The changes of one meter at one tick, in the order of their instants.
-#[derive(Debug, Default)]
-pub struct Changes {
-    all: Vec<Change>,
-    /// Instants, ms, of which something else was said before the tick.
-    corrected: BTreeSet<i64>,
-    /// Instants, ms, of which nothing new was said.
-    repeated: BTreeSet<i64>,
-}
-
-impl Changes {
-    /// Forgets the instants of the meter before.
-    pub(super) fn begin(&mut self) {
-        self.corrected.clear();
-        self.repeated.clear();
-    }
-
-    /// See the field.
-    pub(super) fn corrected(&self) -> &BTreeSet<i64> {
-        &self.corrected
-    }
-
-    /// See the field.
-    pub(super) fn repeated(&self) -> &BTreeSet<i64> {
-        &self.repeated
-    }
 }
 
 /// Where and from when pieces are booked.

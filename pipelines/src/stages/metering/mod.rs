@@ -24,6 +24,7 @@
 //! Rejected: a differential `reduce` over the values of a meter. It would hold each value in an arrangement
 //! (over 80 bytes) and re-read a whole day of them for each new one.
 
+pub mod changes;
 pub mod meter;
 pub mod newest;
 pub mod pieces;
@@ -46,7 +47,8 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, InputCapability};
 
-pub use meter::{Booking, Changes, Meter, Offered};
+pub use changes::Changes;
+pub use meter::{Booking, Meter, Offered};
 pub use newest::Newest;
 pub use pieces::{Piece, Stretch, book_span};
 pub use rows::Rows;

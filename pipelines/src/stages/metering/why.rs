@@ -110,13 +110,11 @@ pub(super) fn note_readings(
 impl<'a> Told<'a> {
     /// The readings that say something new.
     fn news(self) -> impl DoubleEndedIterator<Item = &'a Reading> {
-        self.readings
-            .iter()
-            .filter(move |reading| !self.changes.repeated().contains(&reading.at_ms))
+        self.readings.iter().filter(move |reading| !self.changes.repeated.contains(&reading.at_ms))
     }
 
     fn is_corrected(self, reading: &Reading) -> bool {
-        self.changes.corrected().contains(&reading.at_ms)
+        self.changes.corrected.contains(&reading.at_ms)
     }
 
     /// The reasons of the settled periods, from the first to the last asked for, that values stand for by themselves.
