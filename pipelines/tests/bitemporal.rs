@@ -193,9 +193,9 @@ fn factors(ledger: &Ledger, ms: i64) -> BTreeMap<i64, Id> {
 fn assert_stand_ins(ledger: &Ledger, captures: &Captures) {
     for &ms in captures.keys() {
         let rows = captures.range(..=ms).flat_map(|(_, rows)| rows);
-        let captured: BTreeSet<i64> = rows.map(|row| row.start_ms).collect();
+        let shown: BTreeSet<i64> = rows.map(|row| row.start_ms).collect();
         for (start_ms, factor) in factors(ledger, ms) {
-            let expected = if captured.contains(&start_ms) { factor_id(0) } else { factor_id(1) };
+            let expected = if shown.contains(&start_ms) { factor_id(0) } else { factor_id(1) };
             assert_eq!(factor, expected, "{start_ms} as of {ms}");
         }
     }
