@@ -42,7 +42,7 @@ pub enum Reason {
     FactorRevised,
     /// A factor was published in error, and corrected.
     FactorError,
-    /// A factor's version that begins later than the one before it took a settled period over.
+    /// A factor's version that begins later than the one before it took a settled period over, or the first of all did.
     FactorNewVintage,
     /// A contract or a certificate came, went or changed.
     ContractChange,

@@ -10,6 +10,8 @@
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
 pub(crate) mod audit;
+pub(crate) mod dated;
+pub(crate) mod dates;
 pub(crate) mod derive;
 pub(crate) mod random;
 pub(crate) mod restatements;

@@ -3,18 +3,21 @@
 //! Every story is told to 1 and to 2 workers and compared with the reference at every step before
 //! anything else is asked of it. Amounts and masses are told as exact decimals.
 
+use std::collections::BTreeMap;
+
 use differential_dataflow::consolidation::consolidate_updates;
 use plumeline_pipelines::engine::Outbox;
 use plumeline_pipelines::model::{
     ActivityKey, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow, FootprintKey, Gas, Id,
-    Measure, MeterRow, NodeRow, Period, Reason, Record, Tick,
+    Measure, MeterRow, NodeRow, Period, Policy, Reason, Record, SeriesRow, Subject, Tick,
 };
 use plumeline_pipelines::reference::Balances;
 use plumeline_pipelines::stages::notice::Notice;
 
 use super::derive::{Derived, assert_agrees, derive};
 use super::{
-    MINUTE, PERIOD, START_MS, Scenario, Step, factor_row, node_id, node_row, policy, reading,
+    MINUTE, PERIOD, START_MS, Scenario, Step, factor_row, meter_id, node_id, node_row, policy,
+    reading,
 };
 
 /// A scenario in the making.
@@ -36,6 +39,12 @@ impl Story {
     pub(crate) fn new() -> Self {
         let scenario = Scenario { policy: policy(2), steps: vec![Step::default()] };
         Self { scenario, minute: 0 }
+    }
+
+    /// The same under another policy.
+    pub(crate) fn under(mut self, policy: Policy) -> Self {
+        self.scenario.policy = policy;
+        self
     }
 
     /// A tick at this minute; what follows is learned then.
@@ -63,6 +72,11 @@ impl Story {
 
     pub(crate) fn node(mut self, row: NodeRow) -> Self {
         self.step().facts.push((Fact::Node(row), 1));
+        self
+    }
+
+    pub(crate) fn series(mut self, row: SeriesRow) -> Self {
+        self.step().facts.push((Fact::Series(row), 1));
         self
     }
 
@@ -125,6 +139,13 @@ fn slot(period: Period) -> i64 {
 
 fn number_of(node: Id) -> u32 {
     node.0 - node_id(0).0
+}
+
+fn number_of_subject(subject: Subject) -> u32 {
+    match subject {
+        Subject::Meter(id) => id.0 - meter_id(0).0,
+        Subject::Activity(id) => id.0,
+    }
 }
 
 fn exact(scaled: i128, scale: u8) -> String {
@@ -228,6 +249,37 @@ impl Books {
         entries.into_iter().map(line).collect()
     }
 
+    /// What this minute wrote to `activity`: `(slot, subject, node, reason, amount)`, with meters by number and
+    /// activities by id.
+    pub(crate) fn moved(&self, minute: i64) -> Vec<(i64, u32, u32, &'static str, String)> {
+        let mut sums: BTreeMap<(i64, u32, u32, Reason), i128> = BTreeMap::new();
+        let here = |tick: &Tick| tick.ms() == START_MS + minute * MINUTE;
+        for ((key, reason), _, m) in self.out.activity.iter().filter(|(_, tick, _)| here(tick)) {
+            let (subject, node) = (number_of_subject(key.subject), number_of(key.node));
+            let sum = sums.entry((slot(key.period), subject, node, *reason)).or_default();
+            *sum += m.amount.get();
+        }
+        let line = |((slot, subject, node, reason), sum): ((_, _, _, Reason), _)| {
+            (slot, subject, node, reason.name(), exact(sum, 9))
+        };
+        sums.into_iter().map(line).collect()
+    }
+
+    /// What this minute wrote to `emissions`, old lines against new: `(slot, subject, reason, CO2e)`.
+    pub(crate) fn restated(&self, minute: i64) -> Vec<(i64, u32, &'static str, String)> {
+        let mut sums: BTreeMap<(i64, u32, Reason), i128> = BTreeMap::new();
+        let here = |tick: &Tick| tick.ms() == START_MS + minute * MINUTE;
+        for ((key, reason), _, e) in self.out.emissions.iter().filter(|(_, tick, _)| here(tick)) {
+            let subject = number_of_subject(key.activity.subject);
+            let sum = sums.entry((slot(key.activity.period), subject, *reason)).or_default();
+            *sum += e.co2e.get();
+        }
+        let line = |((slot, subject, reason), sum): ((_, _, Reason), _)| {
+            (slot, subject, reason.name(), exact(sum, 21))
+        };
+        sums.into_iter().map(line).collect()
+    }
+
     /// Notices of this minute, tallies apart.
     pub(crate) fn waiting(&self, minute: i64) -> Vec<&Notice> {
         self.notices(minute).filter(|n| matches!(n, Notice::Waiting { .. })).collect()
@@ -235,7 +287,7 @@ impl Books {
 
     /// Records of this minute by outcome: `(outcome, count)`.
     pub(crate) fn outcomes(&self, minute: i64) -> Vec<(&'static str, u64)> {
-        let mut counts = std::collections::BTreeMap::new();
+        let mut counts = BTreeMap::new();
         for notice in self.notices(minute) {
             if let Notice::Tally(tally) = notice {
                 for ((_, outcome), count) in &tally.outcomes {

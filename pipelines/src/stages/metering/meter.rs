@@ -10,8 +10,9 @@
 //! new walk       ─────────●──────▶ │ equal: stop
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::changes::{Change, Changes};
 use super::newest::Newest;
 use super::pieces::{Piece, book_span};
 use super::rows::Rows;
@@ -41,34 +42,6 @@ pub enum Offered {
     Waits(Unusable),
 }
 
-/// A change to the value of an instant, not yet put down.
-#[derive(Debug)]
-struct Change {
-    at_ms: i64,
-    old: Option<Value>,
-    claims: Claims<Value>,
-}
-
-/// The changes of one meter at one tick, in the order of their instants.
-#[derive(Debug, Default)]
-pub struct Changes {
-    all: Vec<Change>,
-    /// Instants, ms, of which something else was said before the tick.
-    corrected: BTreeSet<i64>,
-}
-
-impl Changes {
-    /// Forgets the instants of the meter before.
-    pub(super) fn begin(&mut self) {
-        self.corrected.clear();
-    }
-
-    /// See the field.
-    pub(super) fn corrected(&self) -> &BTreeSet<i64> {
-        &self.corrected
-    }
-}
-
 /// Where and from when pieces are booked.
 #[derive(Copy, Clone, Debug)]
 pub struct Booking<'a> {
@@ -85,6 +58,12 @@ impl Meter {
     #[must_use]
     pub fn is_registered(&self) -> bool {
         !self.rows.is_empty()
+    }
+
+    /// Its rows.
+    #[must_use]
+    pub fn rows(&self) -> &Rows {
+        &self.rows
     }
 
     /// Values that wait for a row that fits.
@@ -188,6 +167,7 @@ impl Meter {
                 None => Claims::first(version, value),
                 Some(mut claims) => {
                     if claims.offer(version, value) == Verdict::Duplicate {
+                        changes.repeated.insert(at_ms);
                         return Offered::Duplicate;
                     }
                     claims
@@ -195,6 +175,7 @@ impl Meter {
             };
             if was_known {
                 changes.corrected.insert(at_ms);
+                changes.repeated.remove(&at_ms);
             }
             changes.all.push(Change { at_ms, old, claims });
         }

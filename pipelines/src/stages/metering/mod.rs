@@ -24,6 +24,7 @@
 //! Rejected: a differential `reduce` over the values of a meter. It would hold each value in an arrangement
 //! (over 80 bytes) and re-read a whole day of them for each new one.
 
+pub mod changes;
 pub mod meter;
 pub mod newest;
 pub mod pieces;
@@ -46,7 +47,8 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, InputCapability};
 
-pub use meter::{Booking, Changes, Meter, Offered};
+pub use changes::Changes;
+pub use meter::{Booking, Meter, Offered};
 pub use newest::Newest;
 pub use pieces::{Piece, Stretch, book_span};
 pub use rows::Rows;
@@ -264,8 +266,9 @@ impl Meters {
             self.changes.begin();
             self.take_readings(group, is_kept, &mut pieces, &mut told);
             consolidate_from(&mut pieces, known);
-            let said = (group, self.changes.corrected());
-            why::note_readings(&self.causes, &self.options.policy, tick, said, &pieces[known..]);
+            let Some(meter) = self.meters.get(&group[0].meter) else { continue };
+            let told = why::Told { readings: group, changes: &self.changes, rows: meter.rows() };
+            why::note_readings(&self.causes, &self.options.policy, tick, told, &pieces[known..]);
         }
         if is_mixed {
             consolidate(&mut pieces);

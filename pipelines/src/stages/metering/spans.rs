@@ -84,12 +84,17 @@ struct Placed<'r> {
     row: &'r MeterRow,
 }
 
-fn place<'r>(rows: &'r Rows, at_ms: i64, value: &Value) -> Result<Placed<'r>, Unusable> {
+/// The row under which a value at `at_ms` is read.
+fn row_of(rows: &Rows, at_ms: i64, from_ms: Option<i64>) -> Option<&MeterRow> {
     // An end stamp belongs to the stretch before it: it reads under the row that held then.
     let before = rows.at(at_ms - 1).filter(|row| {
-        row.kind == MeterKind::Interval && (row.stamp == StampSide::End || value.from_ms.is_some())
+        row.kind == MeterKind::Interval && (row.stamp == StampSide::End || from_ms.is_some())
     });
-    let row = before.or_else(|| rows.at(at_ms)).ok_or(Unusable::Unregistered)?;
+    before.or_else(|| rows.at(at_ms))
+}
+
+fn place<'r>(rows: &'r Rows, at_ms: i64, value: &Value) -> Result<Placed<'r>, Unusable> {
+    let row = row_of(rows, at_ms, value.from_ms).ok_or(Unusable::Unregistered)?;
     let unit = match (value.unit, row.unit) {
         (Some(sent), Some(expected)) => {
             sent.converts(expected)?;
@@ -115,6 +120,22 @@ fn place<'r>(rows: &'r Rows, at_ms: i64, value: &Value) -> Result<Placed<'r>, Un
 /// Why it cannot.
 pub fn usable(rows: &Rows, at_ms: i64, value: &Value) -> Result<(), Unusable> {
     place(rows, at_ms, value).map(|_| ())
+}
+
+/// The stretch that a value of an interval meter stands for, ms; `None` where no value says that by itself.
+#[must_use]
+pub fn stretch(rows: &Rows, at_ms: i64, from_ms: Option<i64>) -> Option<(i64, i64)> {
+    let row = row_of(rows, at_ms, from_ms).filter(|row| row.kind == MeterKind::Interval)?;
+    stated(row, at_ms, from_ms)
+}
+
+fn stated(row: &MeterRow, at_ms: i64, from_ms: Option<i64>) -> Option<(i64, i64)> {
+    match (from_ms, row.interval_ms) {
+        (Some(from_ms), _) => Some((from_ms, at_ms)),
+        (None, Some(length)) if row.stamp == StampSide::Start => Some((at_ms, at_ms + length)),
+        (None, Some(length)) => Some((at_ms - length, at_ms)),
+        (None, None) => None,
+    }
 }
 
 /// Whether a register read the same position at both instants, without an exchange between them.
@@ -280,18 +301,11 @@ fn register_span<'r>(last: &Placed<'_>, next: &Placed<'r>, amount: i128) -> Span
 }
 
 fn interval_span<'r>(next: &Placed<'r>, last: Option<&Placed<'_>>) -> Span<'r> {
-    let (from_ms, to_ms) = match (next.from_ms, next.row.interval_ms) {
-        (Some(from_ms), _) => (from_ms, next.at_ms),
-        (None, Some(length)) if next.row.stamp == StampSide::Start => {
-            (next.at_ms, next.at_ms + length)
-        }
-        (None, Some(length)) => (next.at_ms - length, next.at_ms),
+    let (from_ms, to_ms) = stated(next.row, next.at_ms, next.from_ms).unwrap_or_else(|| {
         // Without a stamp before it nobody can say since when: the amount stands at its instant.
-        (None, None) => {
-            let since = last.filter(|last| last.row.kind == MeterKind::Interval);
-            (since.map_or(next.at_ms, |last| last.at_ms), next.at_ms)
-        }
-    };
+        let since = last.filter(|last| last.row.kind == MeterKind::Interval);
+        (since.map_or(next.at_ms, |last| last.at_ms), next.at_ms)
+    });
     Span {
         from_ms,
         to_ms,

@@ -27,12 +27,40 @@ pub struct Choice {
     pub factor: Id,
     /// Its lines.
     pub lines: Lines,
-    /// When its version begins to hold, ms; of two that blend, the later one.
-    pub from_ms: i64,
-    /// Why that revision was made.
-    pub change: FactorChange,
+    /// Its version, or the two that blend.
+    pub versions: Vec<Version>,
     /// The rule it was chosen by.
     pub rule: Rule,
+}
+
+/// A version of a factor, by what its rows have in common.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// When it begins to hold, ms.
+    pub from_ms: i64,
+    /// Its revision.
+    pub revision: i64,
+    /// Why that revision was made.
+    pub change: FactorChange,
+}
+
+impl Choice {
+    /// When its version begins to hold, ms; of two that blend, the later one.
+    #[must_use]
+    pub fn from_ms(&self) -> Option<i64> {
+        self.versions.iter().map(|version| version.from_ms).max()
+    }
+
+    /// Whether it differs from `old` by a version that corrects what was published in error.
+    #[must_use]
+    pub fn corrects(&self, old: &Self) -> bool {
+        let is_error = |version: &Version| version.change == FactorChange::Error;
+        if self.versions == old.versions {
+            return self.versions.iter().any(is_error);
+        }
+        let mut new = self.versions.iter().filter(|version| !old.versions.contains(version));
+        new.any(is_error)
+    }
 }
 
 /// What a series says of how to choose.
@@ -200,24 +228,23 @@ impl Library {
         (policy, gwp): (&Policy, GwpSet),
     ) -> Option<Choice> {
         let versions = self.versions.get(&factor)?;
-        let mut found = Vec::new();
+        let (mut found, mut chosen) = (Vec::new(), Vec::new());
         for (ms, days) in rule.instants(policy, start_ms) {
             let rows = versions.newest(ms);
-            if let Some(first) = rows.first() {
-                let (from_ms, change) = (first.validity.from_ms, first.change);
-                found.push((lines(&rows, unit, gwp, rule.total), days, from_ms, change));
+            if let Some(&&FactorRow { validity, revision, change, .. }) = rows.first() {
+                chosen.push(Version { from_ms: validity.from_ms, revision, change });
+                found.push((lines(&rows, unit, gwp, rule.total), days));
                 if rule.vintage == Vintage::Majority {
                     break;
                 }
             }
         }
-        let (_, _, from_ms, change) = *found.iter().max_by_key(|(_, _, from_ms, _)| *from_ms)?;
-        let mut found = found.into_iter().map(|(lines, days, ..)| (lines, days));
+        let mut found = found.into_iter();
         let lines = match (found.next(), found.next()) {
             (Some(first), Some(second)) => blended([first, second]),
             (Some((lines, _)), None) => lines,
             (None, _) => return None,
         };
-        Some(Choice { factor, lines, from_ms, change, rule })
+        Some(Choice { factor, lines, versions: chosen, rule })
     }
 }

@@ -38,9 +38,7 @@ use timely::dataflow::operators::vec::Broadcast;
 
 use self::library::{Choice, Library};
 use crate::model::entry::Line;
-use crate::model::{
-    FactorChange, FactorRow, Id, Period, Policy, Rate, Reason, SeriesRow, Tick, Unit,
-};
+use crate::model::{FactorRow, Id, Period, Policy, Rate, Reason, SeriesRow, Tick, Unit};
 
 /// A factor in use: what rates are asked for.
 pub type Use = (Id, Unit, Period);
@@ -259,9 +257,9 @@ pub fn reason(old: &Choice, new: &Choice) -> Reason {
         Reason::MethodChange
     } else if new.lines.is_empty() {
         Reason::FactorRevised
-    } else if new.change == FactorChange::Error {
+    } else if new.corrects(old) {
         Reason::FactorError
-    } else if old.lines.is_empty() || (is_same_factor && new.from_ms > old.from_ms) {
+    } else if old.lines.is_empty() || (is_same_factor && new.from_ms() > old.from_ms()) {
         Reason::FactorNewVintage
     } else {
         Reason::FactorRevised
