@@ -32,17 +32,24 @@ pub(super) enum Foreign {
     OtherWriter,
 }
 
+/// How this program calls itself in a log.
+const OURS: &str = "plumeline/";
+/// What a version does that changes more than rows.
+const COLUMNS: &str = "changes the table's columns or properties";
+
 /// Judges one entry of the log.
 ///
 /// With `ours`, a version under our `txn` must be of exactly that cut and those files: all others of ours
 /// were known before it was tried. Files alone do not tell, for a cut without rows has none. Without `ours`,
-/// any version under our `txn` is ours.
+/// any version under our `txn` is ours. A version of this program, of whatever version, that says nothing but which
+/// columns there are gave the table those that came later; that they are the right ones is for whoever reads it next.
 pub(super) fn judge(
     entry: &[u8],
     app_id: &str,
     ours: Option<&Attempt>,
 ) -> Result<Version, Foreign> {
     let (mut mark, mut changes, mut added) = (None, None, BTreeSet::new());
+    let (mut is_by_us, mut has_columns) = (false, false);
     for line in entry.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
         let action: Value =
             serde_json::from_slice(line).map_err(|_| Foreign::Changed("is not readable"))?;
@@ -56,12 +63,17 @@ pub(super) fn judge(
         if action.get("remove").is_some_and(changes_data) {
             changes = Some("removes data");
         }
-        if action.get("metaData").is_some() || action.get("protocol").is_some() {
-            changes = changes.or(Some("changes the table's columns or properties"));
+        if action.get("protocol").is_some() {
+            changes = changes.or(Some(COLUMNS));
         }
+        has_columns |= action.get("metaData").is_some();
+        let by = action["commitInfo"]["engineInfo"].as_str();
+        is_by_us |= by.is_some_and(|engine| engine.starts_with(OURS));
         let txn = action.get("txn").filter(|txn| txn["appId"] == app_id);
         mark = mark.or_else(|| Some(Tick(txn?["version"].as_u64().unwrap_or_default())));
     }
+    let adds_columns = is_by_us && added.is_empty();
+    let changes = changes.or_else(|| (has_columns && !adds_columns).then_some(COLUMNS));
     match (mark, changes) {
         (Some(cut), _) => {
             let found = Attempt { cut, files: added };
@@ -107,6 +119,15 @@ mod tests {
         let delete = r#"{"remove":{"path":"a.parquet","dataChange":true}}"#;
         assert_eq!(judged(delete, None), Err(Foreign::Changed("removes data")));
         assert!(judged(r#"{"metaData":{}}"#, None).is_err());
+        let by = |engine| {
+            let info = format!(r#"{{"commitInfo":{{"engineInfo":"{engine}"}}}}"#);
+            move |rest: &str| judged(&format!("{info}\n{rest}"), None)
+        };
+        let columns = r#"{"metaData":{}}"#;
+        assert_eq!(by("plumeline/0.1.0")(columns), Ok(Version::Harmless));
+        assert!(by("another engine")(columns).is_err());
+        assert!(by("plumeline/0.1.0")(&format!("{columns}\n{ADD}")).is_err());
+        assert!(by("plumeline/0.1.0")(&format!("{columns}\n{{\"protocol\":{{}}}}")).is_err());
         assert!(judged("no json", None).is_err());
     }
 
