@@ -11,7 +11,7 @@ use delta_kernel::transaction::{
 use super::{ENGINE_INFO, Engine, LakeError, TableLog, load};
 
 impl TableLog {
-    /// See [`TableName::missing`].
+    /// See [`super::TableName::missing`].
     pub(super) fn missing(&self) -> Result<Option<Vec<StructField>>, LakeError> {
         let missing = self.table.missing(&self.snapshot.schema());
         missing.map_err(LakeError::log(self.table, "make the schema"))
