@@ -112,7 +112,7 @@ fn a_locked_series_is_not_changed_by_an_edit() {
     };
     rig.write("factors.csv", factors.clone() + &line(""));
     let check = rig.plumeline(&["check"]);
-    let said = String::from_utf8_lossy(&check.stderr).into_owned();
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
     assert!(!check.status.success(), "{said}");
     assert!(
         said.contains("is of a locked series, which has published 0.17489 kg co2 per kWh"),
@@ -120,5 +120,5 @@ fn a_locked_series_is_not_changed_by_an_edit() {
     );
     rig.write("factors.csv", factors + &line("error"));
     let check = rig.plumeline(&["check"]);
-    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
 }
