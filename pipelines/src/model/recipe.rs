@@ -11,8 +11,9 @@
 //!    rounded once. *A factor told in AR5 is the published number bit for bit where the pipeline has AR5, and not
 //!    what is left of it after two roundings.*
 //! 2. A row of gas `co2e` that names the set it was published with, beside rows of other gases of the same scope,
-//!    category and method, is their printed total, and never counts on top of them. *DESNZ prints both: 381 of the
-//!    1,302 factors of its 2025 set that have a split do not add up to their total.*
+//!    category and method, is their printed total, and never counts on top of them. *DESNZ prints both: of 427
+//!    factors of its 2025 set with a split and a total, 133 do not add up to the last digit (a test of the starter
+//!    set counts them).*
 //! 3. [`Total`] says which one counts. With `split` the total is left out. With `printed` the gases count and a line
 //!    `co2e` holds the residual: what the total is more than its gases, all in the set it was published with. *So
 //!    masses are told either way, the printed number is met bit for bit in its own set, and another set stays a linear
