@@ -104,6 +104,8 @@ pub(crate) type End = (&'static str, u32);
 pub(crate) fn run_into(rig: &Rig, (point, passes): End, limit: Duration) -> bool {
     let output = Command::new("timeout")
         .args([
+            // Else it signals the whole process group besides, and a run that is asked twice ends at once.
+            "--foreground",
             "--preserve-status",
             "-k",
             &LIMIT.as_secs().to_string(),
