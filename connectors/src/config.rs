@@ -147,6 +147,10 @@ pub enum Carries {
     Nodes,
     /// Rows of `series`.
     Series,
+    /// Rows of `contracts`.
+    Contracts,
+    /// Rows of `certificates`.
+    Certificates,
 }
 
 impl Carries {
@@ -159,15 +163,18 @@ impl Carries {
             Self::Factors => "factors",
             Self::Nodes => "nodes",
             Self::Series => "series",
+            Self::Contracts => "contracts",
+            Self::Certificates => "certificates",
         }
     }
 
     /// What `name` says.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Readings, Self::Meters, Self::Factors, Self::Series, Self::Nodes]
-            .into_iter()
-            .find(|carries| carries.name() == name)
+        let facts = [Self::Meters, Self::Factors, Self::Series, Self::Nodes];
+        let contracts = [Self::Contracts, Self::Certificates];
+        let mut all = [Self::Readings].into_iter().chain(facts).chain(contracts);
+        all.find(|carries| carries.name() == name)
     }
 
     /// The table its rows belong to; `None` for readings.
@@ -179,6 +186,8 @@ impl Carries {
             Self::Factors => Some(Table::Factors),
             Self::Nodes => Some(Table::Nodes),
             Self::Series => Some(Table::Series),
+            Self::Contracts => Some(Table::Contracts),
+            Self::Certificates => Some(Table::Certificates),
         }
     }
 }

@@ -17,6 +17,7 @@
 //! A period's balance freezes when the horizon passes it, which may happen between two cuts: a cut is gone
 //! through in steps, each up to the last tick before the horizon moves.
 
+mod covered;
 mod entries;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,13 +27,16 @@ use crate::model::{
     ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, Gas, GwpSet, Id,
     Measure, Method, NodeKey, Period, Policy, Reading, Record, Subject, Tick,
 };
-use crate::reference::{Factors, History, Restated, Told, ToldValues, add, forget_values};
+use crate::reference::{
+    Allotments, Covering, Factors, History, Restated, Told, ToldValues, add, forget_values,
+};
 use crate::stages::activities::Said;
 use crate::stages::metering::{Rows, Scan, Value, book_span};
 use crate::stages::rates::Chosen;
 use crate::stages::roll_up::Tree;
 use differential_dataflow::difference::Multiply;
 
+use covered::Stale;
 pub use entries::Entries;
 
 /// What was learned up to a cut, since the one before.
@@ -80,6 +84,11 @@ pub struct Auditor {
     /// When something of a subject is booked by the passing of time, ms.
     due: BTreeMap<i64, BTreeSet<Subject>>,
     leaves: BTreeMap<Leaf, Emission>,
+    covering: Covering,
+    /// What contracts cover, in hours that have settled.
+    allotments: Allotments,
+    /// Hours to be matched anew.
+    stale: Stale,
     touched: BTreeSet<Subject>,
     /// The tree has changed since the last step: as it was then.
     old_tree: Option<Tree>,
@@ -103,6 +112,9 @@ impl Auditor {
             users: BTreeMap::new(),
             due: BTreeMap::new(),
             leaves: BTreeMap::new(),
+            covering: Covering::default(),
+            allotments: Allotments::new(),
+            stale: Stale::default(),
             touched: BTreeSet::new(),
             old_tree: None,
             whole: None,
@@ -213,6 +225,7 @@ impl Auditor {
                 Subject::Activity(id) => {
                     said.insert(id, std::mem::take(&mut account.said));
                 }
+                Subject::Contract(_) | Subject::Uncovered(_) => {}
             }
         }
         history.recall(&mut values, restated.known);
@@ -275,13 +288,17 @@ impl Auditor {
         if self.factors.learn(&fact, holds) {
             self.touch_users(&fact);
         }
+        if self.covering.learn(&fact, holds) {
+            self.stale.all = true;
+        }
         match fact {
             Fact::Meter(row) => {
                 self.rows.entry(row.meter).or_default().update(&row, diff);
                 self.touched.insert(Subject::Meter(row.meter));
             }
-            Fact::Factor(_) | Fact::Series(_) => {}
+            Fact::Factor(_) | Fact::Series(_) | Fact::Contract(_) | Fact::Certificate(_) => {}
             Fact::Node(row) => {
+                self.stale.all = true;
                 self.old_tree.get_or_insert_with(|| self.tree.clone());
                 self.tree.update(&row, diff);
             }
@@ -340,6 +357,7 @@ impl Auditor {
             account.emissions.retain(|key, _| key.activity.period >= horizon);
         }
         self.leaves.retain(|(period, ..), _| *period >= horizon);
+        self.allotments.retain(|(_, key), _| key.period >= horizon);
     }
 
     /// Computes anew what was touched or has fallen due, and adds the differences to `entries`.
@@ -349,22 +367,12 @@ impl Auditor {
         self.touched.extend(due.into_values().flatten());
         let mut leaves: BTreeMap<Leaf, Emission> = BTreeMap::new();
         for subject in std::mem::take(&mut self.touched) {
-            let (activity, emissions) = self.balances(subject, end);
-            let horizon = self.policy.horizon(end);
-            let account = self.accounts.entry(subject).or_default();
-            let old = std::mem::replace(&mut account.activity, activity);
-            let old = old.iter().filter(|(key, _)| key.period >= horizon);
-            old.for_each(|(key, measure)| entries.add_activity(*key, &measure.negated()));
-            account.activity.iter().for_each(|(key, measure)| entries.add_activity(*key, measure));
-            let old = std::mem::replace(&mut account.emissions, emissions);
-            let old = old.into_iter().filter(|(key, _)| key.activity.period >= horizon);
-            let old = old.map(|(key, emission)| (key, emission.negated()));
-            for (key, change) in old.chain(account.emissions.iter().map(|(key, e)| (*key, *e))) {
-                entries.add_emission(key, &change);
-                let Line { scope, category, method, gas, .. } = key.line;
-                let leaf = (key.activity.period, key.activity.node, (scope, category, method, gas));
-                add(&mut leaves, leaf, &change);
-            }
+            self.book_subject(subject, end, (entries, &mut leaves));
+        }
+        // What they cover follows from what is booked of all others.
+        self.match_hours(end);
+        for subject in std::mem::take(&mut self.touched) {
+            self.book_subject(subject, end, (entries, &mut leaves));
         }
         let tree = self.old_tree.take();
         for (leaf, change) in leaves {
@@ -377,6 +385,39 @@ impl Auditor {
                 roll(&self.policy, &old, *leaf, &balance.negated(), entries);
                 roll(&self.policy, &self.tree, *leaf, balance, entries);
             }
+        }
+    }
+
+    /// Computes a subject anew, and adds the differences to `entries` and `leaves`.
+    fn book_subject(
+        &mut self,
+        subject: Subject,
+        end: Tick,
+        (entries, leaves): (&mut Entries, &mut BTreeMap<Leaf, Emission>),
+    ) {
+        let (activity, emissions) = if subject.has_records() {
+            self.balances(subject, end)
+        } else {
+            self.covered(subject, end)
+        };
+        let horizon = self.policy.horizon(end);
+        let account = self.accounts.entry(subject).or_default();
+        let old = std::mem::replace(&mut account.activity, activity);
+        let old: BTreeMap<_, _> =
+            old.into_iter().filter(|(key, _)| key.period >= horizon).collect();
+        if subject.has_records() {
+            self.stale.look(&self.covering, &self.policy, (&old, &account.activity));
+        }
+        old.iter().for_each(|(key, measure)| entries.add_activity(*key, &measure.negated()));
+        account.activity.iter().for_each(|(key, measure)| entries.add_activity(*key, measure));
+        let old = std::mem::replace(&mut account.emissions, emissions);
+        let old = old.into_iter().filter(|(key, _)| key.activity.period >= horizon);
+        let old = old.map(|(key, emission)| (key, emission.negated()));
+        for (key, change) in old.chain(account.emissions.iter().map(|(key, e)| (*key, *e))) {
+            entries.add_emission(key, &change);
+            let Line { scope, category, method, gas, .. } = key.line;
+            let leaf = (key.activity.period, key.activity.node, (scope, category, method, gas));
+            add(leaves, leaf, &change);
         }
     }
 
@@ -411,6 +452,7 @@ impl Auditor {
                     said.pieces(id, place, &mut give);
                 }
             }
+            Subject::Contract(_) | Subject::Uncovered(_) => {}
         }
         let (mut activity, mut emissions) = (BTreeMap::new(), BTreeMap::new());
         for ((key, held_until_ms), measure) in pieces {
@@ -421,20 +463,29 @@ impl Auditor {
                 add(&mut activity, key, &measure);
             }
         }
-        for (key, measure) in &activity {
-            if key.factor.is_none() {
-                continue;
-            }
-            self.users.entry(key.factor).or_default().insert(subject);
-            let start_ms = key.period.start_ms(self.policy.period_ms);
-            let asked = (key.factor, key.unit);
-            let rules = (&self.policy, self.policy.gwp);
-            for (Chosen { factor, line }, rate) in self.factors.holding(asked, start_ms, rules) {
-                let key = EmissionKey { activity: ActivityKey { factor, ..*key }, line };
-                add(&mut emissions, key, &measure.multiply(&rate));
-            }
+        for (key, measure) in activity.iter().filter(|(key, _)| !key.factor.is_none()) {
+            self.emit(*key, measure, &mut emissions);
         }
         (activity, emissions)
+    }
+
+    /// What `measure` of `key` emits: of what contracts cover, what is market-based.
+    fn emit(
+        &mut self,
+        key: ActivityKey,
+        measure: &Measure,
+        emissions: &mut BTreeMap<EmissionKey, Emission>,
+    ) {
+        self.users.entry(key.factor).or_default().insert(key.subject);
+        let start_ms = key.period.start_ms(self.policy.period_ms);
+        let asked = (key.factor, key.unit);
+        let rules = (&self.policy, self.policy.gwp);
+        for (Chosen { factor, line }, rate) in self.factors.holding(asked, start_ms, rules) {
+            if key.subject.has_records() || line.method == Method::Market {
+                let key = EmissionKey { activity: ActivityKey { factor, ..key }, line };
+                add(emissions, key, &measure.multiply(&rate));
+            }
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use twox_hash::XxHash3_128;
 
 use crate::model::time::day_start;
 use crate::model::{
-    ActivityKey, Emission, EmissionKey, FootprintKey, Gas, Id, Measure, Names, Policy, Subject,
+    ActivityKey, Emission, EmissionKey, FootprintKey, Gas, Id, Measure, Names, Policy,
 };
 
 /// A table of the ledger.
@@ -211,7 +211,7 @@ impl Digester {
         self.number(start_ms);
         self.number(key.period.end_ms(self.period_ms));
         self.name(key.node);
-        self.key.push(u8::from(matches!(key.subject, Subject::Activity(_))));
+        self.key.push(key.subject.rank());
         self.name(key.subject.id());
         self.text(key.unit.symbol());
         day_start(start_ms)
@@ -261,6 +261,7 @@ fn masses(gas: Gas, change: &Emission) -> [i128; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Subject;
     use crate::model::time::DAY_MS;
     use crate::model::{Calendar, GwpSet, Line, Method, Period, Retain, Unit, Wide};
 

@@ -181,7 +181,10 @@ impl Stage {
         });
         match subject {
             Subject::Meter(_) => Self::Metering(Meters::new(options)),
-            Subject::Activity(_) => Self::Activities(Book::new(options, Causes::default())),
+            // Of what follows from others nothing is kept, and nothing is asked.
+            Subject::Activity(_) | Subject::Contract(_) | Subject::Uncovered(_) => {
+                Self::Activities(Book::new(options, Causes::default()))
+            }
         }
     }
 

@@ -16,6 +16,7 @@
 //! anything being late or forgotten.
 
 mod choice;
+mod covering;
 mod days;
 mod heard;
 mod told;
@@ -30,14 +31,17 @@ use crate::model::entry::Line;
 use crate::model::time::day_start;
 use crate::model::{
     ActivityKey, ActivityRecord, Cause, Decimal, Emission, EmissionKey, Fact, FootprintKey, GwpSet,
-    Id, Measure, NodeKey, NodeRow, Period, Policy, Rate, Reading, Record, Tick, Unit, WindowKey,
+    Id, Measure, Method, NodeKey, NodeRow, Period, Policy, Rate, Reading, Record, Tick, Unit,
+    WindowKey,
 };
 use crate::stages::activities::Said;
+use crate::stages::matching::Part;
 use crate::stages::metering::{Rows, Scan, Value, book_span};
 use crate::stages::rates::Chosen;
 use crate::stages::roll_up::Tree;
 
 pub(crate) use choice::Factors;
+pub(crate) use covering::{Allotments, Covering};
 use told::tell;
 pub(crate) use told::{Told, ToldValues, forget_values};
 use windows::Stay;
@@ -206,7 +210,12 @@ impl History {
         let mut snapshot = Snapshot { activity, ..Snapshot::default() };
         let mut rates: BTreeMap<(Id, Unit, Period), Vec<(Chosen, Rate)>> = BTreeMap::new();
         let (factors, tree) = (self.factors(tick), self.tree(tick));
-        for (key, measure) in &snapshot.activity {
+        let settled = |last: Period| Tick::new(self.policy.settles_ms(last), Cause::Time) <= tick;
+        let covering = self.covering(tick);
+        let allotted = covering.allotted(snapshot.activity.iter(), (&self.policy, &tree), settled);
+        let emitted = allotted.iter().filter(|((part, _), _)| *part != Part::Left);
+        let emitted = emitted.map(|((_, key), measure)| (key, measure));
+        for (key, measure) in snapshot.activity.iter().chain(emitted) {
             if key.factor.is_none() {
                 continue;
             }
@@ -214,7 +223,9 @@ impl History {
             let lines = rates.entry((key.factor, key.unit, key.period)).or_insert_with(|| {
                 factors.holding((key.factor, key.unit), start_ms, (&self.policy, gwp))
             });
-            for (Chosen { factor, line }, rate) in lines {
+            // Contracts move what is market-based, and nothing else.
+            let moves = |line: &Line| key.subject.has_records() || line.method == Method::Market;
+            for (Chosen { factor, line }, rate) in lines.iter().filter(|(c, _)| moves(&c.line)) {
                 let emission = measure.multiply(rate);
                 let activity = ActivityKey { factor: *factor, ..*key };
                 let key = EmissionKey { activity, line: *line };
@@ -226,6 +237,9 @@ impl History {
                     add(&mut snapshot.nodes, key, &emission);
                 }
             }
+        }
+        for ((_, key), measure) in allotted.iter().filter(|((part, _), _)| *part != Part::Taken) {
+            add(&mut snapshot.activity, *key, measure);
         }
         snapshot
     }
@@ -257,11 +271,19 @@ impl History {
         factors
     }
 
+    fn covering(&self, tick: Tick) -> Covering {
+        let mut covering = Covering::default();
+        for fact in self.facts(tick) {
+            covering.learn(fact, true);
+        }
+        covering
+    }
+
     fn tree(&self, tick: Tick) -> Tree {
         let mut tree = Tree::default();
         let nodes = self.facts(tick).filter_map(|fact| match fact {
             Fact::Node(row) => Some(row),
-            Fact::Meter(_) | Fact::Factor(_) | Fact::Series(_) => None,
+            _ => None,
         });
         for row in nodes.collect::<Vec<&NodeRow>>() {
             tree.update(row, 1);

@@ -164,6 +164,20 @@ pub(super) const TABLES: Section = Section {
             "The tree of the organisation.",
         ),
         key(
+            "contracts",
+            Path,
+            Means("contracts come from a Kafka topic, or there are none"),
+            "\"contracts.csv\"",
+            "Contracts for energy: whose load they cover (`node`, `covers`), what covered load is told at, market-based (`factor`), how much they have to give (`supply`: `certificates`, `metered` by meters that name the factor `output`, or `any`), and what proves that they meet the quality criteria of scope 2. Energy is matched hour by hour (UTC), in the order of `priority`.",
+        ),
+        key(
+            "certificates",
+            Path,
+            Means("certificates come from a Kafka topic, or there are none"),
+            "\"certificates.csv\"",
+            "Energy attribute certificates retired for a contract, in whole Wh, each of at most an hour of generation.",
+        ),
+        key(
             "max_fact_change",
             Whole { least: 0, most: 100 },
             Default("10"),
@@ -196,7 +210,7 @@ const TYPE_OF_SOURCE: Key = key(
 );
 const CARRIES: Key = key(
     "carries",
-    Choice(&["readings", "factors", "series", "meters", "nodes"]),
+    Choice(&["readings", "factors", "series", "meters", "nodes", "contracts", "certificates"]),
     Default("\"readings\""),
     "\"readings\"",
     "What its messages are: `readings` (activities among them), or rows of a table of facts, as JSON with the columns of the CSV files. A key of a table comes from one place only.",

@@ -195,6 +195,8 @@ impl Resolver<'_> {
                 factors: self.path(&raw.tables, "factors"),
                 series: self.path(&raw.tables, "series"),
                 nodes: self.path(&raw.tables, "nodes"),
+                contracts: self.path(&raw.tables, "contracts"),
+                certificates: self.path(&raw.tables, "certificates"),
             },
             sources,
             delta,

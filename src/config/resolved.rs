@@ -81,6 +81,10 @@ pub struct Tables {
     pub series: Option<PathBuf>,
     /// The node table.
     pub nodes: Option<PathBuf>,
+    /// The contract table.
+    pub contracts: Option<PathBuf>,
+    /// The certificate table.
+    pub certificates: Option<PathBuf>,
 }
 
 /// A source of the pipeline file.

@@ -113,6 +113,8 @@ impl AmountStory {
         let parts = match wanted.subject {
             Subject::Meter(meter) => maker.meter(meter),
             Subject::Activity(id) => maker.activity(id),
+            // What contracts cover follows from the load of others.
+            Subject::Contract(_) | Subject::Uncovered(_) => Vec::new(),
         };
         let told: i128 = parts.iter().map(Part::amount).sum();
         let periods = wanted.periods.len();

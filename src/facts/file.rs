@@ -167,6 +167,8 @@ fn required(table: Table) -> &'static [&'static str] {
         Table::Factors => &["factor", "scope", "gas", "kg_per_unit", "unit"],
         Table::Series => &["factor"],
         Table::Nodes => &["node", "parent"],
+        Table::Contracts => &["contract", "node", "covers", "factor", "supply", "zone"],
+        Table::Certificates => &["certificate", "contract", "zone", "wh", "valid_from", "valid_to"],
     }
 }
 

@@ -13,7 +13,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plumeline_pipelines::model::{
-    FactorRow, GwpSet, Id, MeterKind, MeterRow, NodeRow, SeriesRow, Unit, Validity,
+    CertificateRow, ContractRow, FactorRow, GwpSet, Id, MeterKind, MeterRow, NodeRow, SeriesRow,
+    Unit, Validity,
 };
 
 use super::Table;
@@ -33,6 +34,10 @@ pub struct Books {
     pub series: Book<SeriesRow>,
     /// By node.
     pub nodes: Book<NodeRow>,
+    /// By contract.
+    pub contracts: Book<ContractRow>,
+    /// By certificate.
+    pub certificates: Book<CertificateRow>,
 }
 
 impl Books {
@@ -44,6 +49,8 @@ impl Books {
             Table::Factors => self.factors.len(),
             Table::Series => self.series.len(),
             Table::Nodes => self.nodes.len(),
+            Table::Contracts => self.contracts.len(),
+            Table::Certificates => self.certificates.len(),
         }
     }
 
@@ -55,6 +62,8 @@ impl Books {
             Table::Factors => self.factors.contains_key(&id),
             Table::Series => self.series.contains_key(&id),
             Table::Nodes => self.nodes.contains_key(&id),
+            Table::Contracts => self.contracts.contains_key(&id),
+            Table::Certificates => self.certificates.contains_key(&id),
         }
     }
 
@@ -66,6 +75,8 @@ impl Books {
             Table::Factors => self.factors.values().map(Vec::len).sum(),
             Table::Series => self.series.values().map(Vec::len).sum(),
             Table::Nodes => self.nodes.values().map(Vec::len).sum(),
+            Table::Contracts => self.contracts.values().map(Vec::len).sum(),
+            Table::Certificates => self.certificates.values().map(Vec::len).sum(),
         }
     }
 }
@@ -105,7 +116,24 @@ pub fn joins(books: &Books, setting: Setting<'_>, problems: &mut Problems) {
             rates(held, units, setting, problems);
         }
     }
+    for rows in books.contracts.values() {
+        contract(rows, (&nodes, &factors), problems);
+    }
     uses.unbounded_registers(problems);
+}
+
+/// That a contract's node and factors are there.
+fn contract(
+    rows: &[Held<ContractRow>],
+    (nodes, factors): (&Directory<'_, NodeRow>, &Directory<'_, FactorRow>),
+    problems: &mut Problems,
+) {
+    for held in winners(rows) {
+        let row = &held.0.row;
+        nodes.covers(held, row.node, "node", problems);
+        factors.covers(held, row.covers, "covers", problems);
+        factors.covers(held, row.factor, "factor", problems);
+    }
 }
 
 /// Rows of files that win anywhere, each with the hull of where it does.

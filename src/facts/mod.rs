@@ -1,10 +1,12 @@
-//! Facts: the rows of meters, factors, series and nodes, from CSV files and topics.
+//! Facts: the rows of meters, factors, series, nodes, contracts and certificates, from CSV files and topics.
 //!
 //! ```text
 //! meters.csv ─┐
 //! factors.csv ┼─► file ─► store ─► changes for the dataflow
 //! series.csv ─┤    rows    rules: within a table
-//! nodes.csv ──┘            series: what a factor's series asks of its rows
+//! nodes.csv ──┤            series: what a factor's series asks of its rows
+//! contracts, ─┘            contracts: what contracts ask of certificates, and of one another
+//! certificates.csv
 //!    watch                 joins: between tables
 //!                          aliases: other names of meters
 //! topics ─────────────────►
@@ -14,6 +16,7 @@
 //! rows stay. What is wrong is told by file and line, all at once.
 
 mod aliases;
+mod contracts;
 mod file;
 mod joins;
 mod reach;
@@ -42,7 +45,14 @@ pub use watch::{Stability, Stamp, TableChanged, Watcher};
 use crate::config::Tables;
 
 /// All tables; those that others refer to come first.
-pub const TABLES: [Table; 4] = [Table::Nodes, Table::Factors, Table::Series, Table::Meters];
+pub const TABLES: [Table; 6] = [
+    Table::Nodes,
+    Table::Factors,
+    Table::Series,
+    Table::Meters,
+    Table::Contracts,
+    Table::Certificates,
+];
 
 /// The key of `table` in `[tables]`.
 #[must_use]
@@ -52,6 +62,8 @@ pub fn table_name(table: Table) -> &'static str {
         Table::Nodes => "nodes",
         Table::Factors => "factors",
         Table::Meters => "meters",
+        Table::Contracts => "contracts",
+        Table::Certificates => "certificates",
     }
 }
 
@@ -63,5 +75,7 @@ pub fn table_path(tables: &Tables, table: Table) -> Option<&PathBuf> {
         Table::Nodes => tables.nodes.as_ref(),
         Table::Factors => tables.factors.as_ref(),
         Table::Meters => tables.meters.as_ref(),
+        Table::Contracts => tables.contracts.as_ref(),
+        Table::Certificates => tables.certificates.as_ref(),
     }
 }

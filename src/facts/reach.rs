@@ -76,6 +76,8 @@ pub fn table_of(fact: &Fact) -> Table {
         Fact::Factor(_) => Table::Factors,
         Fact::Series(_) => Table::Series,
         Fact::Node(_) => Table::Nodes,
+        Fact::Contract(_) => Table::Contracts,
+        Fact::Certificate(_) => Table::Certificates,
     }
 }
 
@@ -87,6 +89,8 @@ pub fn key_of(fact: &Fact) -> Id {
         Fact::Factor(row) => row.factor,
         Fact::Series(row) => row.factor,
         Fact::Node(row) => row.node,
+        Fact::Contract(row) => row.contract,
+        Fact::Certificate(row) => row.certificate,
     }
 }
 

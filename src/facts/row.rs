@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plumeline_pipelines::model::{
-    Fact, FactorRow, Gas, Id, MeterRow, Method, NodeRow, SeriesRow, Validity,
+    CertificateRow, ContractRow, Fact, FactorRow, Gas, Id, MeterRow, Method, NodeRow, SeriesRow,
+    Validity,
 };
 
 /// Where a row stands.
@@ -111,6 +112,15 @@ table_row!(SeriesRow, Series, factor, |_| None, [
     "fallback" fallback
 ]);
 table_row!(NodeRow, Node, node, |_| None, ["parent" parent, "name" name]);
+
+table_row!(ContractRow, Contract, contract, |_| None, [
+    "node" node, "covers" covers, "factor" factor, "supply" supply, "priority" priority,
+    "zone" zone, "matching" matching, "evidence" evidence
+]);
+table_row!(CertificateRow, Certificate, certificate, |_| None, [
+    "contract" contract, "zone" zone, "device" device, "wh" wh, "issued_wh" issued_wh,
+    "retired" retired
+]);
 
 /// Whether `a` and `b` are the same line of the same version, whatever they say.
 #[must_use]

@@ -26,6 +26,7 @@ use plumeline_pipelines::model::{Fact, GwpSet, Id, Names, NodeRow};
 use super::aliases::{
     Alias, AliasChange, Aliases, differences as alias_differences, is_taken, of_file,
 };
+use super::contracts::{contracts, misplaced, shares, twice};
 use super::file::TableFile;
 use super::joins::{Books, Setting, joins};
 use super::reach::table_of;
@@ -42,6 +43,7 @@ pub struct FactStore {
     names: Arc<Names>,
     timezone: TimeZone,
     gwp: GwpSet,
+    period_ms: i64,
     come_later: BTreeSet<Table>,
     /// Tables that have a file.
     files: BTreeSet<Table>,
@@ -82,6 +84,7 @@ impl FactStore {
             names,
             timezone: pipeline.timezone.clone(),
             gwp: pipeline.policy.gwp,
+            period_ms: pipeline.policy.period_ms,
             files: TABLES
                 .into_iter()
                 .filter(|table| table_path(&pipeline.tables, *table).is_some())
@@ -135,6 +138,8 @@ impl FactStore {
             Fact::Factor(row) => recall(&mut self.books.factors, row, *withdrawn, place),
             Fact::Series(row) => recall(&mut self.books.series, row, *withdrawn, place),
             Fact::Node(row) => recall(&mut self.books.nodes, row, *withdrawn, place),
+            Fact::Contract(row) => recall(&mut self.books.contracts, row, *withdrawn, place),
+            Fact::Certificate(row) => recall(&mut self.books.certificates, row, *withdrawn, place),
         }
     }
 
@@ -189,6 +194,8 @@ impl FactStore {
                 Table::Factors => self.replace(&mut next.factors, file, &mut problems),
                 Table::Series => self.replace(&mut next.series, file, &mut problems),
                 Table::Nodes => self.replace(&mut next.nodes, file, &mut problems),
+                Table::Contracts => self.replace(&mut next.contracts, file, &mut problems),
+                Table::Certificates => self.replace(&mut next.certificates, file, &mut problems),
             }
         }
         let mut aliases = self.aliases.clone();
@@ -205,6 +212,8 @@ impl FactStore {
             differences(&self.books.meters, &next.meters, takes_back, &mut changes);
             differences(&self.books.series, &next.series, takes_back, &mut changes);
             differences(&self.books.factors, &next.factors, takes_back, &mut changes);
+            differences(&self.books.contracts, &next.contracts, takes_back, &mut changes);
+            differences(&self.books.certificates, &next.certificates, takes_back, &mut changes);
         }
         let applied = Applied {
             changes,
@@ -263,6 +272,22 @@ impl FactStore {
                 one(&mut self.books.factors, row, withdrawn, &place, words)
             }
             Fact::Series(row) => one(&mut self.books.series, row, withdrawn, &place, words),
+            Fact::Contract(row) => {
+                let held = Held { row: row.clone(), place: place.clone() };
+                let problem = shares(&held, &self.books, words);
+                match problem.filter(|_| !withdrawn) {
+                    Some(problem) => Err(problem),
+                    None => one(&mut self.books.contracts, row, withdrawn, &place, words),
+                }
+            }
+            Fact::Certificate(row) => {
+                let held = Held { row: row.clone(), place: place.clone() };
+                let problem = misplaced(&held, &self.books, words);
+                match problem.or_else(|| twice(&held, &self.books, words)).filter(|_| !withdrawn) {
+                    Some(problem) => Err(problem),
+                    None => one(&mut self.books.certificates, row, withdrawn, &place, words),
+                }
+            }
             Fact::Node(row) => {
                 let before = self.books.nodes.get(&row.node).cloned();
                 let changes = one(&mut self.books.nodes, row, withdrawn, &place, words)?;
@@ -356,6 +381,9 @@ impl FactStore {
             nodes_come_later: self.come_later.contains(&Table::Nodes),
         };
         joins(books, setting, problems);
+        table_rules(&books.contracts, false, words, problems);
+        table_rules(&books.certificates, false, words, problems);
+        contracts(books, (words, self.period_ms), &self.come_later, problems);
     }
 
     fn words(&self) -> Words<'_> {

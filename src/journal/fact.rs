@@ -1,6 +1,6 @@
 //! Facts as text: one JSON object a row, with its names written out, so that `sqlite3` shows what was learned.
 
-use plumeline_pipelines::model::{Fact, Id, Names};
+use plumeline_pipelines::model::{ContractRow, Fact, Id, Names, Supply};
 use serde::{Deserialize, Serialize};
 
 use super::codec::Torn;
@@ -51,6 +51,22 @@ fn ids(fact: &mut Fact) -> Vec<&mut Id> {
         Fact::Factor(row) => vec![&mut row.factor, &mut row.source],
         Fact::Series(row) => vec![&mut row.factor, &mut row.fallback],
         Fact::Node(row) => vec![&mut row.node, &mut row.parent, &mut row.name],
+        Fact::Contract(row) => {
+            let ContractRow { contract, node, covers, factor, supply, zone, evidence, .. } = row;
+            let mut ids = vec![contract, node, covers, factor, zone];
+            if let Supply::Metered { factor, .. } = supply {
+                ids.push(factor);
+            }
+            ids.extend(evidence);
+            ids
+        }
+        Fact::Certificate(row) => vec![
+            &mut row.certificate,
+            &mut row.contract,
+            &mut row.zone,
+            &mut row.device,
+            &mut row.retired,
+        ],
     }
 }
 

@@ -76,6 +76,8 @@ fn subject(subject: Subject, mut id: impl FnMut(Id) -> Result<Id, Torn>) -> Resu
     Ok(match subject {
         Subject::Meter(meter) => Subject::Meter(id(meter)?),
         Subject::Activity(activity) => Subject::Activity(id(activity)?),
+        Subject::Contract(contract) => Subject::Contract(id(contract)?),
+        Subject::Uncovered(factor) => Subject::Uncovered(id(factor)?),
     })
 }
 

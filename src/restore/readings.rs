@@ -187,7 +187,7 @@ pub(super) fn kept(
         for (subject, records) in stories {
             let rows = match subject {
                 Subject::Meter(id) => rows.remove(&id).unwrap_or_default(),
-                Subject::Activity(_) => Vec::new(),
+                Subject::Activity(_) | Subject::Contract(_) | Subject::Uncovered(_) => Vec::new(),
             };
             let story = Story { subject, rows, records };
             let found = kept_of(policy, &story, basis.booked, until);

@@ -26,6 +26,7 @@ use plumeline_pipelines::model::{
 };
 use thiserror::Error;
 
+use super::contract::{CERTIFICATE_COLUMNS, CONTRACT_COLUMNS};
 use super::fields::{Fields, error, missing, shortened};
 use crate::near::nearest;
 
@@ -101,6 +102,10 @@ pub enum Table {
     Series,
     /// The organisation's tree.
     Nodes,
+    /// Which contracts cover whose load.
+    Contracts,
+    /// What was generated for them.
+    Certificates,
 }
 
 /// A row that holds from now on, or one that is taken back.
@@ -140,6 +145,8 @@ pub fn columns(table: Table) -> &'static [&'static str] {
         Table::Factors => &FACTOR_COLUMNS,
         Table::Series => &SERIES_COLUMNS,
         Table::Nodes => &NODE_COLUMNS,
+        Table::Contracts => &CONTRACT_COLUMNS,
+        Table::Certificates => &CERTIFICATE_COLUMNS,
     }
 }
 
@@ -163,7 +170,7 @@ pub fn check_column(table: Table, column: &str) -> Result<(), FactError> {
 /// out. `timezone` says what a date without a time means, `period_ms` is the grid of validity.
 ///
 /// Defaults: `multiplier` 1, `stamp` end, `max_hold` [`DEFAULT_MAX_HOLD_MS`], `method` any, `category` 0,
-/// `name` the node itself, `valid_from` always, `valid_to` open, `revision` [`DEFAULT_REVISION`],
+/// `name` the node itself, `share` 1, `priority` 0, `matching` hourly-1, `issued_wh` as `wh`, `valid_from` always, `valid_to` open, `revision` [`DEFAULT_REVISION`],
 /// `withdrawn` false.
 ///
 /// # Errors
@@ -181,6 +188,8 @@ pub fn fact_from_fields<'f>(
         Table::Factors => Fact::Factor(row.factor()?),
         Table::Series => Fact::Series(row.series()?),
         Table::Nodes => Fact::Node(row.node()?),
+        Table::Contracts => Fact::Contract(row.contract()?),
+        Table::Certificates => Fact::Certificate(row.certificate()?),
     };
     Ok(FactChange { fact, withdrawn: row.withdrawn()? })
 }

@@ -12,6 +12,7 @@ use super::time::{parse_duration_ms, parse_instant_ms, shown_ms};
 use crate::near::nearest;
 
 /// The fields of one row, and what is needed to read them.
+#[derive(Copy, Clone)]
 pub(super) struct Fields<'r, 'f> {
     pub(super) field: &'r dyn Fn(&str) -> Option<Cow<'f, str>>,
     pub(super) names: &'r Names,

@@ -18,6 +18,7 @@
 
 mod activity;
 mod cache;
+mod contract;
 pub mod fact;
 mod fields;
 mod json;

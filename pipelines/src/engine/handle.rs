@@ -12,8 +12,8 @@ use timely::worker::Worker;
 
 use super::{Inputs, Outbox, footprints};
 use crate::model::{
-    ActivityRecord, Cause, Emission, Fact, FactorRow, MeterRow, NodeRow, Policy, Reading, Record,
-    SeriesRow, Subject, Tick,
+    ActivityRecord, Cause, CertificateRow, ContractRow, Emission, Fact, FactorRow, MeterRow,
+    NodeRow, Policy, Reading, Record, SeriesRow, Subject, Tick,
 };
 use crate::stages::causes::Causes;
 use crate::stages::recall::Recall;
@@ -50,6 +50,8 @@ pub struct Engine {
     factors: Updates<FactorRow>,
     series: Updates<SeriesRow>,
     nodes: Updates<NodeRow>,
+    contracts: Updates<ContractRow>,
+    certificates: Updates<CertificateRow>,
     opening: Updates<OpeningKey, Emission>,
     probe: Probe<Tick>,
     outbox: Rc<RefCell<Outbox>>,
@@ -75,6 +77,8 @@ impl Engine {
             let (factors_in, factors) = scope.new_input();
             let (series_in, series) = scope.new_input();
             let (nodes_in, nodes) = scope.new_input();
+            let (contracts_in, contracts) = scope.new_input();
+            let (certificates_in, certificates) = scope.new_input();
             let (opening_in, opening) = scope.new_input();
             let (probe, outbox, causes) = (Probe::new(), Rc::default(), Causes::default());
             let inputs = Inputs {
@@ -86,6 +90,8 @@ impl Engine {
                 factors: factors.as_collection(),
                 series: series.as_collection(),
                 nodes: nodes.as_collection(),
+                contracts: contracts.as_collection(),
+                certificates: certificates.as_collection(),
                 opening: opening.as_collection(),
             };
             footprints(inputs, options, &causes).collect(&probe, &outbox);
@@ -98,6 +104,8 @@ impl Engine {
                 factors: factors_in,
                 series: series_in,
                 nodes: nodes_in,
+                contracts: contracts_in,
+                certificates: certificates_in,
                 opening: opening_in,
                 probe,
                 outbox,
@@ -125,18 +133,23 @@ impl Engine {
         self.factors.advance_to(tick);
         self.series.advance_to(tick);
         self.nodes.advance_to(tick);
+        self.contracts.advance_to(tick);
+        self.certificates.advance_to(tick);
         self.opening.advance_to(tick);
     }
 
     /// Feeds a fact (`diff` 1) or takes it back (-1), at its kind's sub-tick of the instant `ms`.
     pub fn fact(&mut self, ms: i64, fact: Fact, diff: i64) {
         let tick = Tick::new(ms, fact.cause());
-        self.advance_to(tick);
+        // Contracts come true after the records of the instant, and are fed before them.
+        self.advance_to(tick.min(Tick::new(ms, Cause::Factors)));
         match fact {
             Fact::Node(row) => self.nodes.send((row, tick, diff)),
             Fact::Meter(row) => self.meters.send((row, tick, diff)),
             Fact::Factor(row) => self.factors.send((row, tick, diff)),
             Fact::Series(row) => self.series.send((row, tick, diff)),
+            Fact::Contract(row) => self.contracts.send((row, tick, diff)),
+            Fact::Certificate(row) => self.certificates.send((row, tick, diff)),
         }
     }
 
@@ -158,6 +171,8 @@ impl Engine {
             match recall.subject {
                 Subject::Meter(_) => self.recalled_meters.send(recall),
                 Subject::Activity(_) => self.recalled_activities.send(recall),
+                // Nothing is kept of what contracts cover: each hour is matched by itself.
+                Subject::Contract(_) | Subject::Uncovered(_) => {}
             }
         }
     }
@@ -210,6 +225,8 @@ impl Engine {
         self.factors.flush();
         self.series.flush();
         self.nodes.flush();
+        self.contracts.flush();
+        self.certificates.flush();
         self.opening.flush();
     }
 

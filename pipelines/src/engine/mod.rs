@@ -12,13 +12,16 @@
 //! opening balance ───────────────────────────┼──────────────┼─ to date ─────────▶ window entries
 //!                                            │              └─ settle ──────────▶ footprint entries
 //!                                          settle ──────────┼───────────────────▶ activity entries
-//!                                            └────────── emissions ─────────────▶ emission entries
+//!                                            ├────────── emissions ─────────────▶ emission entries
+//!                                         covered
+//! contracts, certificates, nodes ──▶ matching ── market ────┴──▶ the same four, of contracts
 //! ```
 //!
 //! Only connects stages; each stage documents itself. An arrangement sees a period when it has closed, and
 //! not each reading of one that runs; only `open` does. What lies below the horizon of a difference's tick
 //! is dropped here, in one place: `is_live`.
 
+mod contracts;
 mod handle;
 mod join;
 mod outbox;
@@ -35,24 +38,26 @@ use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::vec::{Broadcast, Map};
 
+use self::contracts::{ByFactor, Terms};
 pub use self::handle::{Closed, Engine, EngineOptions};
 use self::join::{Local, arrange, join};
 pub use self::outbox::{Changes, IntoEntry, Outbox, window_entry};
 use crate::model::entry::Line;
 use crate::model::{
-    ActivityKey, ActivityRecord, Cause, Emission, EmissionKey, FactorRow, FootprintKey, Gas, Id,
-    Measure, MeterRow, NodeKey, NodeRow, Period, Policy, Reading, Reason, SeriesRow, Tick,
-    WindowKey,
+    ActivityKey, ActivityRecord, Cause, CertificateRow, ContractRow, Emission, EmissionKey,
+    FactorRow, FootprintKey, Gas, Id, Measure, MeterRow, NodeKey, NodeRow, Period, Policy, Reading,
+    Reason, SeriesRow, Tick, WindowKey,
 };
 use crate::stages::causes::Causes;
 use crate::stages::delay_until::delay_until;
+use crate::stages::matching::Facts;
 use crate::stages::metering::{Metered, Options, Piece1};
 use crate::stages::notice::Notice;
 use crate::stages::open::{Kind, LiveKey};
 use crate::stages::rates::Chosen;
 use crate::stages::recall::Recall;
 use crate::stages::to_date::{OpeningKey, to_date};
-use crate::stages::{activities, metering, open, rates, roll_up};
+use crate::stages::{activities, matching, metering, open, rates, roll_up};
 
 type Collection<'scope, D, R> = VecCollection<'scope, Tick, D, R>;
 type Notices<'scope> = Stream<'scope, Tick, Vec<(Tick, Notice)>>;
@@ -68,6 +73,8 @@ pub(crate) struct Inputs<'scope> {
     factors: Collection<'scope, FactorRow, i64>,
     series: Collection<'scope, SeriesRow, i64>,
     nodes: Collection<'scope, NodeRow, i64>,
+    contracts: Collection<'scope, ContractRow, i64>,
+    certificates: Collection<'scope, CertificateRow, i64>,
     opening: Collection<'scope, OpeningKey, Emission>,
 }
 
@@ -96,6 +103,8 @@ pub(crate) fn footprints<'scope>(
         factors,
         series,
         nodes,
+        contracts,
+        certificates,
         opening,
     } = inputs;
     let policy = Arc::new(options.policy.clone());
@@ -111,9 +120,17 @@ pub(crate) fn footprints<'scope>(
         .map(|key| (key.factor, key.unit, key.period))
         .consolidate_stream()
         .threshold_named("in use", |_use, m: &Measure| i64::from(!m.is_zero()));
+    let known_ms = options.known_ms;
+    let closed = closed(activity, &policy, known_ms);
+    let settled_activity =
+        settled(closed.clone(), "settle activity", (&policy, known_ms), |key| key.period);
+    let by_factor = by_factor(settled_activity.clone().filter(|key| !key.factor.is_none()));
+    let terms = Terms { policy: Arc::clone(&policy), causes: causes.clone(), known_ms };
+    let facts = Facts { contracts, certificates, nodes: nodes.clone() };
+    let allotted = contracts::allotted(by_factor.clone(), used.clone(), facts, terms);
+    let used = used.concat(contracts::uses(allotted.clone()));
     let rates = rates::rates(used, factors, series, Arc::clone(&policy));
 
-    let known_ms = options.known_ms;
     // What is computed in hindsight is of no live window.
     let running = (known_ms == 0).then(|| {
         let by_gas = options.window_gases;
@@ -125,17 +142,17 @@ pub(crate) fn footprints<'scope>(
         open_window(live, Arc::clone(&policy))
     });
 
-    let closed = closed(activity, &policy, known_ms);
-    let leaves = closed.clone().filter(|key| !key.factor.is_none());
+    let leaves = closed.filter(|key| !key.factor.is_none());
     let leaves = leaves.map(|key| (key.node, (key.factor, key.unit, key.period)));
-    let rolled = roll_up::roll_up(leaves, nodes, Arc::clone(&policy));
+    let rolled = roll_up::roll_up(leaves, nodes.clone(), Arc::clone(&policy));
     let rates = everywhere(rates, causes.clone());
-    let node_emissions = node_emissions(rolled, rates.clone());
+    let of_contracts =
+        contracts::node_emissions(allotted.clone(), (nodes, rates.clone()), Arc::clone(&policy));
+    let node_emissions = node_emissions(rolled, rates.clone()).concat(of_contracts);
+    let emissions = emissions(by_factor, rates.clone());
+    let emissions = emissions.concat(contracts::emissions(allotted.clone(), rates));
+    let settled_activity = settled_activity.concat(contracts::activity(allotted));
 
-    let settled_activity =
-        settled(closed, "settle activity", (&policy, known_ms), |key| key.period);
-    let with_factor = settled_activity.clone().filter(|key| !key.factor.is_none());
-    let emissions = emissions(with_factor, rates);
     let windows = running.map(|running| {
         let by_gas = options.window_gases;
         let rolling = rolling_windows(node_emissions.clone(), Arc::clone(&policy), by_gas);
@@ -208,19 +225,23 @@ fn everywhere(rates: Stream<'_, Tick, Vec<rates::Change>>, causes: Causes) -> Ra
     arrange(noted.as_collection(), Pipeline, "rates")
 }
 
-/// Emissions of each subject, by line.
-///
-/// In SQL: `SELECT activity.*, line, amount * rate FROM activity JOIN rates USING (factor, unit, period)`.
+/// Activity where rates and contracts meet it.
 ///
 /// Remembers one entry a (factor, unit, period, subject) inside the horizon.
-fn emissions<'scope>(
-    activity: Collection<'scope, ActivityKey, Measure>,
-    rates: Rates<'scope>,
-) -> Collection<'scope, (ActivityKey, Chosen), Emission> {
+fn by_factor(activity: Collection<'_, ActivityKey, Measure>) -> ByFactor<'_> {
     let activity = activity.map(|ActivityKey { period, node, subject, unit, factor }| {
         ((factor, unit, period), (node, subject))
     });
-    let activity = arrange(activity, Pipeline, "activity by factor and period");
+    arrange(activity, Pipeline, "activity by factor and period")
+}
+
+/// Emissions of each subject, by line.
+///
+/// In SQL: `SELECT activity.*, line, amount * rate FROM activity JOIN rates USING (factor, unit, period)`.
+fn emissions<'scope>(
+    activity: ByFactor<'scope>,
+    rates: Rates<'scope>,
+) -> Collection<'scope, (ActivityKey, Chosen), Emission> {
     join(activity, rates, |&(factor, unit, period), &(node, subject), &chosen| {
         (ActivityKey { period, node, subject, unit, factor }, chosen)
     })
@@ -325,7 +346,12 @@ fn footprint_entries<'scope>(
 
 /// Why an entry about `key` is booked at `tick`.
 fn reason(policy: &Policy, causes: &Causes, key: &ActivityKey, tick: Tick) -> Reason {
-    let settles = Tick::new(policy.settles_ms(key.period), Cause::Time);
+    let settles_ms = if key.subject.has_records() {
+        policy.settles_ms(key.period)
+    } else {
+        matching::settles_ms(policy, key.period)
+    };
+    let settles = Tick::new(settles_ms, Cause::Time);
     if tick <= settles { Reason::Booked } else { causes.reason(tick, key) }
 }
 

@@ -1,4 +1,4 @@
-//! Facts: versioned rows of the meter, factor, series and node tables.
+//! Facts: versioned rows of the meter, factor, series and node tables (those of contracts: [`super::contract`]).
 //!
 //! Validity is half-open `[from, to)` in ms, on the period grid. Within a key the highest `revision` wins
 //! where intervals overlap. A withdrawn row is one that is no longer among the facts: whoever feeds the
@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::contract::{CertificateRow, ContractRow};
 use super::decimal::Decimal;
 use super::factor::{FactorChange, FactorStatus, SeriesKind, Total, Vintage};
 use super::gas::{Gas, GwpSet};
@@ -220,6 +221,10 @@ pub enum Fact {
     Node(NodeRow),
     /// Of `series`.
     Series(SeriesRow),
+    /// Of `contracts`.
+    Contract(ContractRow),
+    /// Of `certificates`.
+    Certificate(CertificateRow),
 }
 
 impl Fact {
@@ -230,6 +235,7 @@ impl Fact {
             Self::Node(_) => Cause::Nodes,
             Self::Meter(_) => Cause::Meters,
             Self::Factor(_) | Self::Series(_) => Cause::Factors,
+            Self::Contract(_) | Self::Certificate(_) => Cause::Contracts,
         }
     }
 }

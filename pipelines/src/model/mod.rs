@@ -1,6 +1,7 @@
 //! Plain values: what the dataflow, the connectors and the sinks talk about.
 
 pub mod calendar;
+pub mod contract;
 pub mod decimal;
 pub mod entry;
 pub mod fact;
@@ -19,6 +20,7 @@ pub mod time;
 pub mod unit;
 
 pub use calendar::{Calendar, ToDate};
+pub use contract::{CertificateRow, ContractRow, Criterion, Matching, Supply};
 pub use decimal::{Decimal, DecimalError};
 pub use entry::{
     ActivityDataEntry, ActivityEntry, ActivityKey, EmissionEntry, EmissionKey, FootprintEntry,

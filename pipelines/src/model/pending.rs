@@ -24,10 +24,14 @@ pub enum PendingCause {
     Nodes,
     /// A row of `series`.
     Series,
+    /// A row of `contracts`.
+    Contracts,
+    /// A row of `certificates`.
+    Certificates,
 }
 
 impl PendingCause {
-    /// `readings`, `activities`, `meters`, `factors`, `nodes`, `series`.
+    /// `readings`, `activities`, `meters`, `factors`, `nodes`, `series`, `contracts`, `certificates`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -37,14 +41,18 @@ impl PendingCause {
             Self::Factors => "factors",
             Self::Nodes => "nodes",
             Self::Series => "series",
+            Self::Contracts => "contracts",
+            Self::Certificates => "certificates",
         }
     }
 
     /// The cause called `name`.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
+        let records = [Self::Readings, Self::Activities];
         let facts = [Self::Meters, Self::Factors, Self::Series, Self::Nodes];
-        let mut all = [Self::Readings, Self::Activities].into_iter().chain(facts);
+        let contracts = [Self::Contracts, Self::Certificates];
+        let mut all = records.into_iter().chain(facts).chain(contracts);
         all.find(|cause| cause.name() == name)
     }
 }
@@ -119,6 +127,8 @@ impl PendingEntry {
             Fact::Factor(row) => ((PendingCause::Factors, row.factor), row.validity),
             Fact::Series(row) => ((PendingCause::Series, row.factor), row.validity),
             Fact::Node(row) => ((PendingCause::Nodes, row.node), row.validity),
+            Fact::Contract(row) => ((PendingCause::Contracts, row.contract), row.validity),
+            Fact::Certificate(row) => ((PendingCause::Certificates, row.certificate), row.validity),
         };
         let from_ms = validity.from_ms.max(earliest_ms);
         Self::of(policy, about, (from_ms, validity.to_ms), learned_ms)

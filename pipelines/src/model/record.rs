@@ -102,13 +102,17 @@ pub struct ActivityRecord {
     pub arrival: Arrival,
 }
 
-/// What an activity is of: a meter, or an activity of a business system.
+/// What an activity is of: a meter, or an activity of a business system; or what contracts cover of these.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Subject {
     /// A meter.
     Meter(Id),
     /// An activity id.
     Activity(Id),
+    /// Load that this contract covers. The load itself is of its meters.
+    Contract(Id),
+    /// Load under this factor that no contract covers, where there are contracts for it.
+    Uncovered(Id),
 }
 
 impl Subject {
@@ -116,17 +120,43 @@ impl Subject {
     #[must_use]
     pub fn id(self) -> Id {
         match self {
-            Self::Meter(id) | Self::Activity(id) => id,
+            Self::Meter(id) | Self::Activity(id) | Self::Contract(id) | Self::Uncovered(id) => id,
         }
     }
 
-    /// `meter`, `activity`: the column `subject_kind`.
+    /// `meter`, `activity`, `contract`, `uncovered`: the column `subject_kind`.
     #[must_use]
     pub fn kind(self) -> &'static str {
         match self {
             Self::Meter(_) => "meter",
             Self::Activity(_) => "activity",
+            Self::Contract(_) => "contract",
+            Self::Uncovered(_) => "uncovered",
         }
+    }
+
+    /// The subject of that kind and name.
+    #[must_use]
+    pub fn parse(kind: &str, id: Id) -> Option<Self> {
+        let all = [Self::Meter(id), Self::Activity(id), Self::Contract(id), Self::Uncovered(id)];
+        all.into_iter().find(|subject| subject.kind() == kind)
+    }
+
+    /// Its kind's place among all kinds: what digests and the order of rows go by.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Meter(_) => 0,
+            Self::Activity(_) => 1,
+            Self::Contract(_) => 2,
+            Self::Uncovered(_) => 3,
+        }
+    }
+
+    /// Whether records are about it; else it follows from others.
+    #[must_use]
+    pub fn has_records(self) -> bool {
+        matches!(self, Self::Meter(_) | Self::Activity(_))
     }
 }
 

@@ -36,6 +36,8 @@ pub enum Cause {
     /// What counts from before the horizon: at a restart, where it moves nothing that is booked, or when it is
     /// recalled.
     Kept = 5,
+    /// Contracts and certificates. *After all that they are matched with: a tick of theirs moves nothing else.*
+    Contracts = 6,
     /// The end of the instant: where a commit may cut.
     Cut = 7,
 }

@@ -31,7 +31,9 @@ impl Factors {
                 rows.retain(|known| known != row);
                 rows.extend(holds.then(|| row.clone()));
             }
-            Fact::Meter(_) | Fact::Node(_) => return false,
+            Fact::Meter(_) | Fact::Node(_) | Fact::Contract(_) | Fact::Certificate(_) => {
+                return false;
+            }
         }
         true
     }

@@ -218,7 +218,8 @@ impl Book {
             };
             let reason = if is_known { Reason::ReadingCorrected } else { Reason::ReadingLate };
             for ((key, _), _) in &pieces[known..] {
-                self.causes.note(&self.options.policy, tick, *key, reason);
+                let settles_ms = self.options.policy.settles_ms(key.period);
+                self.causes.note(tick, settles_ms, *key, reason);
             }
             tally.count(record.arrival.source, outcome);
             let is_accepted = matches!(outcome, Outcome::Booked | Outcome::Parked);

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::rates::Use;
-use crate::model::{ActivityKey, Cause, Policy, Reason, Tick};
+use crate::model::{ActivityKey, Cause, Reason, Tick};
 
 /// See the module's documentation. Clones share their notes.
 #[derive(Clone, Debug, Default)]
@@ -36,9 +36,9 @@ struct Notes {
 }
 
 impl Causes {
-    /// Notes why the balance of `key` changes at `tick`, where its period has settled.
-    pub(crate) fn note(&self, policy: &Policy, tick: Tick, key: ActivityKey, reason: Reason) {
-        if tick > Tick::new(policy.settles_ms(key.period), Cause::Time) {
+    /// Notes why the balance of `key` changes at `tick`, where it was booked before, at `settles_ms`.
+    pub(crate) fn note(&self, tick: Tick, settles_ms: i64, key: ActivityKey, reason: Reason) {
+        if tick > Tick::new(settles_ms, Cause::Time) {
             let mut notes = self.0.borrow_mut();
             notes.activity.entry(tick).or_default().insert(key, reason);
         }
@@ -59,6 +59,8 @@ impl Causes {
         } else if tick.is(Cause::Factors) {
             let used = (key.factor, key.unit, key.period);
             notes.rates.get(&tick).and_then(|of_tick| of_tick.get(&used))
+        } else if tick.is(Cause::Contracts) {
+            Some(&Reason::ContractChange)
         } else {
             notes.activity.get(&tick).and_then(|of_tick| of_tick.get(key))
         };

@@ -5,6 +5,7 @@ pub(crate) mod causes;
 pub mod claims;
 pub mod delay_until;
 pub mod horizon;
+pub mod matching;
 pub mod metering;
 pub mod notice;
 pub mod open;

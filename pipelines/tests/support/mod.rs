@@ -10,6 +10,7 @@
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
 pub(crate) mod audit;
+pub(crate) mod contracts;
 pub(crate) mod dated;
 pub(crate) mod dates;
 pub(crate) mod derive;

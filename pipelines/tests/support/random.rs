@@ -1,12 +1,13 @@
 //! Random histories, small enough to shrink well and mean enough to find what is wrong.
 
 use plumeline_pipelines::model::{
-    ActivityRecord, Arrival, Calendar, Decimal, Fact, FactorChange, FactorRow, Gas, GwpSet, Id,
-    MeterKind, MeterRow, Method, NodeRow, Policy, Quality, Reading, Record, SeriesKind, SeriesRow,
-    StampSide, ToDate, Total, Validity, Vintage,
+    ActivityRecord, Arrival, Calendar, CertificateRow, ContractRow, Decimal, Fact, FactorChange,
+    FactorRow, Gas, GwpSet, Id, MeterKind, MeterRow, Method, NodeRow, Policy, Quality, Reading,
+    Record, SeriesKind, SeriesRow, StampSide, ToDate, Total, Validity, Vintage,
 };
 use proptest::prelude::*;
 
+use super::contracts::{certificate_rows, contract_rows};
 use super::{
     FACTORS, HOUR, METERS, MINUTE, NODES, PERIOD, START_MS, Scenario, Step, factor_id, factor_row,
     meter_row, n, node_id, node_row, policy, reading, unit,
@@ -23,7 +24,7 @@ pub(crate) fn cases() -> ProptestConfig {
 }
 
 /// A validity on the period grid, within a few days around the start.
-fn validities() -> impl Strategy<Value = Validity> {
+pub(crate) fn validities() -> impl Strategy<Value = Validity> {
     let slots = (-20_i64..300, 1_i64..300);
     let some = slots.prop_map(|(from, length)| Validity {
         from_ms: START_MS + from * PERIOD,
@@ -191,6 +192,8 @@ enum Deed {
     Factor(Vec<FactorRow>),
     Node(NodeRow),
     Series(SeriesRow),
+    Contract(ContractRow),
+    Certificate(CertificateRow),
     /// Takes back the n-th fact (or version) learned so far.
     Withdraw(prop::sample::Index),
     Record(Record),
@@ -202,6 +205,8 @@ fn deeds() -> impl Strategy<Value = Deed> {
         2 => factor_versions().prop_map(Deed::Factor),
         2 => node_rows().prop_map(Deed::Node),
         1 => series_rows().prop_map(Deed::Series),
+        1 => contract_rows().prop_map(Deed::Contract),
+        1 => certificate_rows().prop_map(Deed::Certificate),
         1 => any::<prop::sample::Index>().prop_map(Deed::Withdraw),
         16 => readings().prop_map(Deed::Record),
         2 => activity_records().prop_map(Deed::Record),
@@ -282,6 +287,10 @@ fn assemble(
             Deed::Meter(row) => vec![Fact::Meter(MeterRow { revision: *revision, ..row })],
             Deed::Node(row) => vec![Fact::Node(NodeRow { revision: *revision, ..row })],
             Deed::Series(row) => vec![Fact::Series(SeriesRow { revision: *revision, ..row })],
+            Deed::Contract(row) => vec![Fact::Contract(ContractRow { revision: *revision, ..row })],
+            Deed::Certificate(row) => {
+                vec![Fact::Certificate(CertificateRow { revision: *revision, ..row })]
+            }
             Deed::Factor(rows) => {
                 let row = |row| Fact::Factor(FactorRow { revision: *revision, ..row });
                 rows.into_iter().map(row).collect()

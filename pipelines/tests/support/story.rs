@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use differential_dataflow::consolidation::consolidate_updates;
 use plumeline_pipelines::engine::Outbox;
 use plumeline_pipelines::model::{
-    ActivityKey, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow, FootprintKey, Gas, Id,
-    Measure, MeterRow, NodeRow, Period, Policy, Reason, Record, SeriesRow, Subject, Tick,
+    ActivityKey, Cause, CertificateRow, ContractRow, Decimal, Emission, EmissionKey, Fact,
+    FactorRow, FootprintKey, Gas, Id, Measure, MeterRow, NodeRow, Period, Policy, Reason, Record,
+    SeriesRow, Subject, Tick,
 };
 use plumeline_pipelines::reference::Balances;
 use plumeline_pipelines::stages::notice::Notice;
@@ -80,6 +81,16 @@ impl Story {
         self
     }
 
+    pub(crate) fn contract(mut self, row: ContractRow) -> Self {
+        self.step().facts.push((Fact::Contract(row), 1));
+        self
+    }
+
+    pub(crate) fn certificate(mut self, row: CertificateRow) -> Self {
+        self.step().facts.push((Fact::Certificate(row), 1));
+        self
+    }
+
     pub(crate) fn withdrawn(mut self, fact: Fact) -> Self {
         self.step().facts.push((fact, -1));
         self
@@ -144,7 +155,7 @@ fn number_of(node: Id) -> u32 {
 fn number_of_subject(subject: Subject) -> u32 {
     match subject {
         Subject::Meter(id) => id.0 - meter_id(0).0,
-        Subject::Activity(id) => id.0,
+        Subject::Activity(id) | Subject::Contract(id) | Subject::Uncovered(id) => id.0,
     }
 }
 

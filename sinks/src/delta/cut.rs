@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use plumeline_pipelines::digest::Table;
 use plumeline_pipelines::model::{
-    ActivityDataEntry, ActivityEntry, EmissionEntry, Fact, FactorRow, FootprintEntry, Id, MeterRow,
-    NodeRow, PendingEntry, ReadingEntry, RejectEntry, RestatedEntry, SeriesRow, Tick,
+    ActivityDataEntry, ActivityEntry, CertificateRow, ContractRow, EmissionEntry, Fact, FactorRow,
+    FootprintEntry, Id, MeterRow, NodeRow, PendingEntry, ReadingEntry, RejectEntry, RestatedEntry,
+    SeriesRow, Tick,
 };
 use serde_json::json;
 
@@ -95,6 +96,8 @@ struct Parts {
     factors: BTreeMap<usize, Part<Revision<FactorRow>>>,
     series: BTreeMap<usize, Part<Revision<SeriesRow>>>,
     nodes: BTreeMap<usize, Part<Revision<NodeRow>>>,
+    contracts: BTreeMap<usize, Part<Revision<ContractRow>>>,
+    certificates: BTreeMap<usize, Part<Revision<CertificateRow>>>,
 }
 
 impl CutWriter {
@@ -277,7 +280,9 @@ impl CutWriter {
         closing.close(&mut parts.meters)?;
         closing.close(&mut parts.factors)?;
         closing.close(&mut parts.series)?;
-        closing.close(&mut parts.nodes)
+        closing.close(&mut parts.nodes)?;
+        closing.close(&mut parts.contracts)?;
+        closing.close(&mut parts.certificates)
     }
 
     fn take<R: Row>(
@@ -309,18 +314,25 @@ impl CutWriter {
     fn take_facts(&mut self, part: usize, facts: Vec<FactEntry>) -> Result<(), LakeError> {
         let (mut meters, mut factors) = (Vec::new(), Vec::new());
         let (mut series, mut nodes) = (Vec::new(), Vec::new());
+        let (mut contracts, mut certificates) = (Vec::new(), Vec::new());
         for FactEntry { fact, withdrawn, learned_ms } in facts {
             match fact {
                 Fact::Meter(fact) => meters.push(Revision { fact, withdrawn, learned_ms }),
                 Fact::Factor(fact) => factors.push(Revision { fact, withdrawn, learned_ms }),
                 Fact::Series(fact) => series.push(Revision { fact, withdrawn, learned_ms }),
                 Fact::Node(fact) => nodes.push(Revision { fact, withdrawn, learned_ms }),
+                Fact::Contract(fact) => contracts.push(Revision { fact, withdrawn, learned_ms }),
+                Fact::Certificate(fact) => {
+                    certificates.push(Revision { fact, withdrawn, learned_ms });
+                }
             }
         }
         self.take(part, meters, |parts| &mut parts.meters)?;
         self.take(part, factors, |parts| &mut parts.factors)?;
         self.take(part, series, |parts| &mut parts.series)?;
-        self.take(part, nodes, |parts| &mut parts.nodes)
+        self.take(part, nodes, |parts| &mut parts.nodes)?;
+        self.take(part, contracts, |parts| &mut parts.contracts)?;
+        self.take(part, certificates, |parts| &mut parts.certificates)
     }
 
     fn unsent_bytes(&self) -> usize {

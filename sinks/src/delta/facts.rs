@@ -181,23 +181,25 @@ impl Row for Revision<NodeRow> {
 }
 
 /// Both ends; an open validity ends at the end of all validities, so that a comparison needs no `NULL`.
-fn validity_columns(validities: impl Iterator<Item = Validity> + Clone) -> [ArrayRef; 2] {
+pub(super) fn validity_columns(
+    validities: impl Iterator<Item = Validity> + Clone,
+) -> [ArrayRef; 2] {
     [
         times(validities.clone().map(|validity| validity.from_ms)),
         times(validities.map(|validity| validity.to_ms.min(LATEST_MS))),
     ]
 }
 
-fn texts(texts: impl Iterator<Item = Option<String>>) -> ArrayRef {
+pub(super) fn texts(texts: impl Iterator<Item = Option<String>>) -> ArrayRef {
     let texts: Vec<Option<String>> = texts.collect();
     optional_labels(texts.iter().map(Option::as_deref))
 }
 
-fn flags(values: impl Iterator<Item = bool>) -> ArrayRef {
+pub(super) fn flags(values: impl Iterator<Item = bool>) -> ArrayRef {
     Arc::new(values.map(Some).collect::<BooleanArray>())
 }
 
-fn some(id: Id) -> Option<Id> {
+pub(super) fn some(id: Id) -> Option<Id> {
     (!id.is_none()).then_some(id)
 }
 

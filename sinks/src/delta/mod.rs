@@ -28,6 +28,7 @@
 
 mod column;
 mod compact;
+mod contracts;
 mod cut;
 mod encoder;
 mod engine;

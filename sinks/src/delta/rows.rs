@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, BinaryArray, Int64Array, StringArray};
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityEntry, ActivityKey, Arrival, Decimal, EmissionEntry, Fact,
     FootprintEntry, FootprintKey, Gas, Id, PendingEntry, ReadingEntry, Received, RejectEntry,
-    RestatedEntry, Subject, Unit,
+    RestatedEntry, Unit,
 };
 
 use super::encoder::{
@@ -314,11 +314,10 @@ fn activity_names(key: &ActivityKey, visit: &mut dyn FnMut(Id)) {
 }
 
 fn compare_activities(a: &ActivityKey, b: &ActivityKey, ranks: &Ranks) -> Ordering {
-    let kind = |subject| matches!(subject, Subject::Activity(_));
     ranks
         .compare(a.node, b.node)
         .then_with(|| ranks.compare(a.subject.id(), b.subject.id()))
-        .then_with(|| kind(a.subject).cmp(&kind(b.subject)))
+        .then_with(|| a.subject.rank().cmp(&b.subject.rank()))
         .then_with(|| (a.period, a.unit).cmp(&(b.period, b.unit)))
         .then_with(|| ranks.compare(a.factor, b.factor))
 }

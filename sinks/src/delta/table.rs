@@ -56,16 +56,22 @@ pub enum TableName {
     Series,
     /// Revisions of nodes.
     Nodes,
+    /// Revisions of contracts for energy.
+    Contracts,
+    /// Revisions of certificates of where energy came from.
+    Certificates,
 }
 
 impl TableName {
     /// All of them, in the order they are committed: `activity` last, for its `txn` is the ledger's
     /// committed cut.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Meters,
         Self::Factors,
         Self::Series,
         Self::Nodes,
+        Self::Contracts,
+        Self::Certificates,
         Self::Pending,
         Self::Restatements,
         Self::ActivityData,
@@ -92,6 +98,8 @@ impl TableName {
             Self::Factors => "factors",
             Self::Series => "series",
             Self::Nodes => "nodes",
+            Self::Contracts => "contracts",
+            Self::Certificates => "certificates",
         }
     }
 
@@ -116,6 +124,8 @@ impl TableName {
             Self::Factors => FACTORS,
             Self::Series => SERIES,
             Self::Nodes => NODES,
+            Self::Contracts => CONTRACTS,
+            Self::Certificates => CERTIFICATES,
         }
     }
 
@@ -395,6 +405,48 @@ const NODES: &[Column] = &[
     key("node", Kind::Name),
     optional("parent", Kind::Name),
     optional("name", Kind::Name),
+    key("valid_from", Kind::Time),
+    key("valid_to", Kind::Time),
+    plain("revision", Kind::Long),
+    plain("withdrawn", Kind::Flag),
+    LEARNED_AT,
+];
+
+const CONTRACTS: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    key("contract", Kind::Name),
+    plain("node", Kind::Name),
+    plain("covers", Kind::Name),
+    plain("factor", Kind::Name),
+    plain("supply", Kind::Name),
+    optional("output", Kind::Name),
+    optional("share", Kind::Name),
+    plain("priority", Kind::Long),
+    plain("zone", Kind::Name),
+    plain("matching", Kind::Name),
+    optional("conveys", Kind::Name),
+    optional("sole", Kind::Name),
+    optional("retired", Kind::Name),
+    optional("vintage", Kind::Name),
+    optional("market", Kind::Name),
+    key("valid_from", Kind::Time),
+    key("valid_to", Kind::Time),
+    plain("revision", Kind::Long),
+    plain("withdrawn", Kind::Flag),
+    LEARNED_AT,
+];
+
+const CERTIFICATES: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    key("certificate", Kind::Name),
+    key("contract", Kind::Name),
+    plain("zone", Kind::Name),
+    optional("device", Kind::Name),
+    plain("wh", Kind::Long),
+    plain("issued_wh", Kind::Long),
+    optional("retired", Kind::Name),
     key("valid_from", Kind::Time),
     key("valid_to", Kind::Time),
     plain("revision", Kind::Long),

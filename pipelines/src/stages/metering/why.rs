@@ -64,7 +64,7 @@ pub(super) fn note_rows(causes: &Causes, policy: &Policy, tick: Tick, pieces: &[
         nodes.insert(key.node);
     }
     for ((key, _), _) in settled() {
-        causes.note(policy, tick, *key, moved[&key.period].reason());
+        causes.note(tick, policy.settles_ms(key.period), *key, moved[&key.period].reason());
     }
 }
 
@@ -103,7 +103,7 @@ pub(super) fn note_readings(
             (_, None) => told.reason(policy, tick, key.period),
         };
         last = Some((*key, reason));
-        causes.note(policy, tick, *key, reason);
+        causes.note(tick, policy.settles_ms(key.period), *key, reason);
     }
 }
 

@@ -139,7 +139,8 @@ type Touched = BTreeMap<Id, (i64, i64)>;
 struct Desk {
     policy: Arc<Policy>,
     library: Library,
-    chosen: BTreeMap<Id, BTreeMap<(Period, Unit), Choice>>,
+    /// By factor, period and unit: how many ask, and what is chosen for them.
+    chosen: BTreeMap<Id, BTreeMap<(Period, Unit), (i64, Choice)>>,
 }
 
 impl Desk {
@@ -165,13 +166,16 @@ impl Desk {
                 Entry::Vacant(vacant) if diff > 0 => {
                     let choice = self.library.choose((factor, unit, period), rules);
                     give(&mut told, (factor, unit, period), &choice, 1, Reason::Booked);
-                    vacant.insert(choice);
+                    vacant.insert((diff, choice));
                 }
-                Entry::Occupied(occupied) if diff < 0 => {
-                    let choice = occupied.remove();
-                    give(&mut told, (factor, unit, period), &choice, -1, Reason::Booked);
+                Entry::Occupied(mut occupied) => {
+                    occupied.get_mut().0 += diff;
+                    if occupied.get().0 <= 0 {
+                        let (_, choice) = occupied.remove();
+                        give(&mut told, (factor, unit, period), &choice, -1, Reason::Booked);
+                    }
                 }
-                Entry::Vacant(_) | Entry::Occupied(_) => {}
+                Entry::Vacant(_) => {}
             }
             if of_factor.is_empty() {
                 self.chosen.remove(&factor);
@@ -217,7 +221,7 @@ impl Desk {
             }
             let Some(holds) = holds else { continue };
             let holds = if looks_elsewhere { (i64::MIN, i64::MAX) } else { holds };
-            for (&(period, unit), choice) in of_factor.iter_mut() {
+            for (&(period, unit), (_, choice)) in of_factor.iter_mut() {
                 let start_ms = period.start_ms(policy.period_ms);
                 if start_ms < holds.0 || start_ms >= holds.1 {
                     continue;

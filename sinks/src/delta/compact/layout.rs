@@ -68,6 +68,10 @@ pub(super) fn order(table: TableName) -> &'static [&'static str] {
         TableName::Meters => &["meter", "recorded_at", "valid_from", "revision"],
         TableName::Factors => &["factor", "recorded_at", "valid_from", "revision", "gas"],
         TableName::Series => &["factor", "recorded_at", "valid_from", "revision"],
+        TableName::Contracts => &["contract", "recorded_at", "valid_from", "revision"],
+        TableName::Certificates => {
+            &["contract", "valid_from", "certificate", "recorded_at", "revision"]
+        }
         TableName::Nodes => &["node", "recorded_at", "valid_from", "revision"],
     }
 }

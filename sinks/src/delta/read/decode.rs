@@ -22,10 +22,13 @@ pub(super) struct Decoder<'d> {
     pub(super) period_ms: i64,
 }
 
-type Decoded<R> = Result<Vec<R>, String>;
+pub(super) type Decoded<R> = Result<Vec<R>, String>;
 
 /// Every row of a batch, made by `row`.
-fn each<R>(columns: &Columns<'_>, row: impl FnMut(usize) -> Result<R, String>) -> Decoded<R> {
+pub(super) fn each<R>(
+    columns: &Columns<'_>,
+    row: impl FnMut(usize) -> Result<R, String>,
+) -> Decoded<R> {
     (0..columns.rows()).map(row).collect()
 }
 
@@ -38,16 +41,16 @@ fn unit(symbol: &str) -> Option<Unit> {
     Unit::parse(symbol).ok()
 }
 
-fn number(text: &str) -> Option<Decimal> {
+pub(super) fn number(text: &str) -> Option<Decimal> {
     Decimal::parse(text).ok()
 }
 
 impl Decoder<'_> {
-    fn name(&self, texts: &Texts, row: usize) -> Result<Id, String> {
+    pub(super) fn name(&self, texts: &Texts, row: usize) -> Result<Id, String> {
         Ok(self.names.intern(texts.at(row)?))
     }
 
-    fn optional_name(&self, texts: &Texts, row: usize) -> Id {
+    pub(super) fn optional_name(&self, texts: &Texts, row: usize) -> Id {
         texts.get(row).map_or(Id::NONE, |text| self.names.intern(text))
     }
 
@@ -68,11 +71,7 @@ impl Decoder<'_> {
         let (subjects, kinds) = (columns.texts("subject")?, columns.texts("subject_kind")?);
         each(columns, |row| {
             let subject = self.name(&subjects, row)?;
-            let subject = kinds.parsed(row, |kind| match kind {
-                "meter" => Some(Subject::Meter(subject)),
-                "activity" => Some(Subject::Activity(subject)),
-                _ => None,
-            })?;
+            let subject = kinds.parsed(row, |kind| Subject::parse(kind, subject))?;
             let period = Period::of(starts.at(row)?, self.period_ms);
             let bounds = (period.start_ms(self.period_ms), period.end_ms(self.period_ms));
             if bounds != (starts.at(row)?, ends.at(row)?) {
@@ -432,7 +431,7 @@ impl Arrived {
 }
 
 /// The columns that all facts have.
-struct HeldColumns {
+pub(super) struct HeldColumns {
     from: super::columns::Times,
     to: super::columns::Times,
     withdrawn: arrow::array::BooleanArray,
@@ -440,7 +439,7 @@ struct HeldColumns {
 }
 
 impl HeldColumns {
-    fn of(columns: &Columns<'_>) -> Result<Self, String> {
+    pub(super) fn of(columns: &Columns<'_>) -> Result<Self, String> {
         Ok(Self {
             from: columns.times("valid_from")?,
             to: columns.times("valid_to")?,
@@ -449,11 +448,11 @@ impl HeldColumns {
         })
     }
 
-    fn validity(&self, row: usize) -> Result<Validity, String> {
+    pub(super) fn validity(&self, row: usize) -> Result<Validity, String> {
         Ok(Validity { from_ms: self.from.at(row)?, to_ms: self.to.at(row)? })
     }
 
-    fn entry(&self, row: usize, fact: Fact) -> Result<FactEntry, String> {
+    pub(super) fn entry(&self, row: usize, fact: Fact) -> Result<FactEntry, String> {
         let (withdrawn, learned_ms) = (self.withdrawn.value(row), self.learned.at(row)?);
         Ok(FactEntry { fact, withdrawn, learned_ms })
     }

@@ -16,6 +16,7 @@ mod booked;
 #[cfg(test)]
 mod booked_tests;
 mod columns;
+mod contracts;
 mod decode;
 mod live_file;
 mod put;
@@ -396,6 +397,8 @@ impl LakeReader {
             TableName::Factors => put.all(decoder.factors(columns)?, |to| &mut to.facts),
             TableName::Series => put.all(decoder.series(columns)?, |to| &mut to.facts),
             TableName::Nodes => put.all(decoder.nodes(columns)?, |to| &mut to.facts),
+            TableName::Contracts => put.all(decoder.contracts(columns)?, |to| &mut to.facts),
+            TableName::Certificates => put.all(decoder.certificates(columns)?, |to| &mut to.facts),
             TableName::Pending => put.all(decoder.pending(columns)?, |to| &mut to.pending),
             TableName::Restatements => put.all(Decoder::restated(columns)?, |to| &mut to.restated),
             TableName::Rejects => put.all(decoder.rejects(columns)?, |to| &mut to.rejects),

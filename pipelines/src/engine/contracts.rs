@@ -1,0 +1,143 @@
+//! What contracts cover, connected: from activity under factors to the entries of market-based scope 2.
+//!
+//! ```text
+//! contracts ─ roles of factors ─┐
+//! in use ───────────────────────┴─ covered, to all ─┐
+//! activity by factor and period ────────────────────┴─ flows ─ matching ─ settle ─▶ allotted
+//! ```
+//!
+//! Where there are no contracts nothing flows: activity is looked up by what is covered, not the other way round.
+
+use std::sync::Arc;
+
+use differential_dataflow::AsCollection;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::vec::{Broadcast, Map};
+
+use super::join::{Local, arrange, join};
+use super::{Collection, Rates, settled};
+use crate::model::{
+    ActivityKey, Cause, ContractRow, Emission, Id, Measure, Method, NodeKey, NodeRow, Policy,
+    Reason, Subject, Tick, Unit,
+};
+use crate::stages::causes::Causes;
+use crate::stages::matching::{
+    self, Allotted, Facts, Flow, Inflow, Part, Role, last_of_hour, matched_unit,
+};
+use crate::stages::rates::{Chosen, Use};
+use crate::stages::roll_up;
+
+/// Activity of each subject by what it is multiplied with, on the worker that measured it.
+pub(super) type ByFactor<'scope> = Local<'scope, Use, (Id, Subject), Measure>;
+
+/// What decides how contracts are booked.
+#[derive(Clone)]
+pub(super) struct Terms {
+    pub(super) policy: Arc<Policy>,
+    pub(super) causes: Causes,
+    pub(super) known_ms: i64,
+}
+
+/// What contracts cover of `activity`, booked when its hour has settled.
+pub(super) fn allotted<'scope>(
+    activity: ByFactor<'scope>,
+    used: Collection<'scope, Use, i64>,
+    facts: Facts<'scope>,
+    terms: Terms,
+) -> Collection<'scope, Allotted, Measure> {
+    let Terms { policy, causes, known_ms } = terms;
+    let covered = covered(used, facts.contracts.clone());
+    let roles = join(activity, covered, |&(factor, unit, period), &(node, subject), &role| {
+        (ActivityKey { period, node, subject, unit, factor }, role)
+    });
+    let (asked, rules) = (causes.clone(), Arc::clone(&policy));
+    let flows = roles.inner.map(move |((key, role), tick, measure)| {
+        (inflow(&key, role, why(&rules, &asked, &key, tick)), tick, measure)
+    });
+    let allotted = matching::matching(flows, facts, (Arc::clone(&policy), causes));
+    let rules = Arc::clone(&policy);
+    settled(allotted.as_collection(), "settle matching", (&policy, known_ms), move |(_, key)| {
+        last_of_hour(&rules, key.period)
+    })
+}
+
+/// Uses of factors that contracts name, on every worker, with what the factor is to them.
+fn covered<'scope>(
+    used: Collection<'scope, Use, i64>,
+    contracts: Collection<'scope, ContractRow, i64>,
+) -> Local<'scope, Use, Role, i64> {
+    let roles = contracts.flat_map(|row| {
+        let output = row.supply.output().map(|(factor, _)| (factor, Role::Output(row.covers)));
+        std::iter::once((row.covers, Role::Covered)).chain(output)
+    });
+    let roles = roles.threshold_named("roles", |_role, count| i64::from(*count > 0));
+    let energy = matched_unit();
+    let uses = used.filter(move |(_, unit, _)| *unit == energy);
+    let uses = uses.map(|(factor, unit, period)| (factor, (unit, period)));
+    let covered =
+        uses.join_map(roles, |factor, (unit, period), role| ((*factor, *unit, *period), *role));
+    arrange(covered.inner.broadcast().as_collection(), Pipeline, "covered")
+}
+
+fn inflow(key: &ActivityKey, role: Role, why: Reason) -> Inflow {
+    match role {
+        Role::Covered => (key.factor, key.period, Flow::Load(key.node), why),
+        Role::Output(covered) => (covered, key.period, Flow::Output(key.factor), why),
+    }
+}
+
+/// Why activity that was booked before flows otherwise.
+fn why(policy: &Policy, causes: &Causes, key: &ActivityKey, tick: Tick) -> Reason {
+    let settles = Tick::new(policy.settles_ms(key.period), Cause::Time);
+    // Of what was on time by itself it is a part of the hour that has come.
+    if tick <= settles { Reason::GapClosed } else { causes.reason(tick, key) }
+}
+
+/// Under which factors energy is allotted: for what rates are asked.
+pub(super) fn uses<'scope>(
+    allotted: Collection<'scope, Allotted, Measure>,
+) -> Collection<'scope, Use, i64> {
+    let counted = allotted.filter(|(part, _)| *part != Part::Left);
+    counted
+        .map(|(_, key)| (key.factor, key.unit, key.period))
+        .consolidate_stream()
+        .threshold_named("in use by contracts", |_use, m: &Measure| i64::from(m.presence != 0))
+}
+
+/// Emissions of what is allotted: of market-based lines alone.
+pub(super) fn emissions<'scope>(
+    allotted: Collection<'scope, Allotted, Measure>,
+    rates: Rates<'scope>,
+) -> Collection<'scope, (ActivityKey, Chosen), Emission> {
+    let activity = allotted.filter(|(part, _)| *part != Part::Left);
+    let activity = activity.map(|(_, ActivityKey { period, node, subject, unit, factor })| {
+        ((factor, unit, period), (node, subject))
+    });
+    let activity = arrange(activity, Pipeline, "allotted by factor and period");
+    let emissions = join(activity, rates, |&(factor, unit, period), &(node, subject), &chosen| {
+        (ActivityKey { period, node, subject, unit, factor }, chosen)
+    });
+    emissions.filter(|(_, chosen)| chosen.line.method == Method::Market)
+}
+
+/// The same of each node of the tree.
+pub(super) fn node_emissions<'scope>(
+    allotted: Collection<'scope, Allotted, Measure>,
+    (nodes, rates): (Collection<'scope, NodeRow, i64>, Rates<'scope>),
+    policy: Arc<Policy>,
+) -> Collection<'scope, NodeKey, Emission> {
+    let leaves = allotted.filter(|(part, _)| *part != Part::Left);
+    let leaves = leaves.map(|(_, key): Allotted| {
+        let used: (Id, Unit, _) = (key.factor, key.unit, key.period);
+        (key.node, used)
+    });
+    let rolled = roll_up::roll_up(leaves, nodes, policy);
+    super::node_emissions(rolled, rates).filter(|key| key.method == Method::Market)
+}
+
+/// What of it is shown as activity: load by whether and by which contract it is covered.
+pub(super) fn activity<'scope>(
+    allotted: Collection<'scope, Allotted, Measure>,
+) -> Collection<'scope, ActivityKey, Measure> {
+    allotted.filter(|(part, _)| *part != Part::Taken).map(|(_, key)| key)
+}

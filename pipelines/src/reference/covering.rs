@@ -1,0 +1,151 @@
+//! Which load contracts cover: the rules of [`crate::stages::matching`], from plain loops over all there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::time::HOUR_MS;
+use crate::model::{
+    ActivityKey, CertificateRow, ContractRow, Fact, Id, Measure, Period, Policy, Subject, Supply,
+};
+use crate::stages::matching::allot::part;
+use crate::stages::matching::{Allotted, Part, hour_of, last_of_hour, matched_unit, share_of};
+use crate::stages::roll_up::Tree;
+
+/// All contracts and certificates that are known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Covering {
+    contracts: Vec<ContractRow>,
+    certificates: Vec<CertificateRow>,
+}
+
+/// What is allotted.
+pub(crate) type Allotments = BTreeMap<Allotted, Measure>;
+
+impl Covering {
+    /// A row that holds from now on, or no longer; others are not its business. Says whether it was.
+    pub(crate) fn learn(&mut self, fact: &Fact, holds: bool) -> bool {
+        match fact {
+            Fact::Contract(row) => {
+                self.contracts.retain(|known| known != row);
+                self.contracts.extend(holds.then(|| row.clone()));
+            }
+            Fact::Certificate(row) => {
+                self.certificates.retain(|known| known != row);
+                self.certificates.extend(holds.then(|| row.clone()));
+            }
+            Fact::Meter(_) | Fact::Factor(_) | Fact::Series(_) | Fact::Node(_) => return false,
+        }
+        true
+    }
+
+    /// Whether load or output under `factor` is of any matter.
+    pub(crate) fn names(&self, factor: Id) -> bool {
+        self.contracts.iter().any(|row| {
+            row.covers == factor || row.supply.output().is_some_and(|(output, _)| output == factor)
+        })
+    }
+
+    /// What contracts cover of `activity`, in hours that are `settled`, by the start of their last period.
+    pub(crate) fn allotted<'a>(
+        &self,
+        activity: impl Iterator<Item = (&'a ActivityKey, &'a Measure)> + Clone,
+        (policy, tree): (&Policy, &Tree),
+        settled: impl Fn(Period) -> bool,
+    ) -> Allotments {
+        let mut allotments = Allotments::new();
+        let energy = activity.filter(|(key, _)| key.unit == matched_unit());
+        let covered: BTreeSet<Id> = self.contracts.iter().map(|row| row.covers).collect();
+        for covered in covered {
+            let mut hours: BTreeMap<i64, BTreeMap<(Period, Id), i128>> = BTreeMap::new();
+            for (key, measure) in energy.clone().filter(|(key, _)| key.factor == covered) {
+                if settled(last_of_hour(policy, key.period)) {
+                    let loads = hours.entry(hour_of(policy, key.period)).or_default();
+                    *loads.entry((key.period, key.node)).or_default() += measure.amount.get();
+                }
+            }
+            for (hour_ms, mut open) in hours {
+                open.retain(|_, load| *load > 0);
+                let output = |factor: Id| -> i128 {
+                    let of_hour = energy.clone().filter(|(key, _)| {
+                        key.factor == factor && hour_of(policy, key.period) == hour_ms
+                    });
+                    of_hour.map(|(_, measure)| measure.amount.get()).sum()
+                };
+                for row in self.giving(covered, hour_ms) {
+                    let has = match row.supply {
+                        Supply::Any => None,
+                        Supply::Metered { factor, share } => Some(share_of(output(factor), share)),
+                        Supply::Certificates => Some(self.certified(row, hour_ms)),
+                    };
+                    let reaches = |(period, node): &(Period, Id)| {
+                        let path = tree.path(*node, period.start_ms(policy.period_ms));
+                        path.iter().any(|(above, _)| *above == row.node)
+                    };
+                    give(row, has, (&mut open, reaches), &mut allotments);
+                }
+                for ((period, node), amount) in open.into_iter().filter(|(_, amount)| *amount > 0) {
+                    let (unit, factor, subject) =
+                        (matched_unit(), covered, Subject::Uncovered(covered));
+                    let key = ActivityKey { period, node, subject, unit, factor };
+                    allotments.insert((Part::Left, key), measure(amount));
+                }
+            }
+        }
+        allotments
+    }
+
+    /// The contracts that hold in an hour for load under `covered`, in the order in which they give.
+    fn giving(&self, covered: Id, hour_ms: i64) -> Vec<&ContractRow> {
+        let ids: BTreeSet<Id> = self.contracts.iter().map(|row| row.contract).collect();
+        let newest = |id: Id| {
+            let rows = self.contracts.iter().filter(|row| row.contract == id);
+            rows.filter(|row| row.validity.holds(hour_ms)).max_by_key(|row| (row.revision, *row))
+        };
+        let mut rows: Vec<&ContractRow> = ids.into_iter().filter_map(newest).collect();
+        rows.retain(|row| row.covers == covered && row.counts());
+        rows.sort_by_key(|row| (row.priority, row.name.clone()));
+        rows
+    }
+
+    /// What certificates give to a contract in an hour, 1e-9 kWh.
+    fn certified(&self, row: &ContractRow, hour_ms: i64) -> i128 {
+        let ids: BTreeSet<Id> = self.certificates.iter().map(|one| one.certificate).collect();
+        let newest = ids.into_iter().filter_map(|id| {
+            let rows = self.certificates.iter().filter(|one| one.certificate == id);
+            rows.max_by_key(|one| (one.revision, *one))
+        });
+        let mine = newest.filter(|one| {
+            let begins_ms = one.validity.from_ms;
+            one.contract == row.contract && hour_ms <= begins_ms && begins_ms < hour_ms + HOUR_MS
+        });
+        mine.map(|one| one.gives(row.zone, hour_ms)).sum()
+    }
+}
+
+fn measure(amount: i128) -> Measure {
+    Measure { amount: amount.into(), covered_ms: 0, presence: 1 }
+}
+
+/// What one contract gives to what is still open.
+fn give(
+    row: &ContractRow,
+    has: Option<i128>,
+    (open, reaches): (&mut BTreeMap<(Period, Id), i128>, impl Fn(&(Period, Id)) -> bool),
+    allotments: &mut Allotments,
+) {
+    let reached: Vec<(Period, Id)> = open.keys().copied().filter(reaches).collect();
+    let wanted: i128 = reached.iter().map(|load| open[load]).sum();
+    let gives = has.unwrap_or(wanted).min(wanted);
+    if gives <= 0 {
+        return;
+    }
+    for (period, node) in reached {
+        let amount = part(open[&(period, node)], gives, wanted);
+        if amount > 0 {
+            *open.entry((period, node)).or_default() -= amount;
+            let (subject, unit) = (Subject::Contract(row.contract), matched_unit());
+            let key = |factor| ActivityKey { period, node, subject, unit, factor };
+            allotments.insert((Part::Taken, key(row.covers)), measure(-amount));
+            allotments.insert((Part::Given, key(row.factor)), measure(amount));
+        }
+    }
+}
