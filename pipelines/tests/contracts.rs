@@ -58,8 +58,8 @@ fn says(story: Story, i: u32, minute: i64, value: &str) -> Story {
 
 /// What is said of the first two slots of the first hour: 10 and 20 kWh at node 1, 10 kWh in the first at node 2.
 fn loads(story: Story) -> Story {
-    let story = says(says(story.at(31), 0, 15, "10"), 0, 30, "20");
-    says(story, 1, 15, "10")
+    let story = says(says(story.at(16), 0, 15, "10"), 1, 15, "10");
+    says(story.at(31), 0, 30, "20")
 }
 
 /// What is booked of contracts at `minute`: `(node, slot, subject, kWh)`.
@@ -224,11 +224,11 @@ fn a_certificate_that_is_withdrawn_restates_what_it_covered() {
 #[test]
 fn what_comes_late_restates_what_is_covered_for_its_own_reason() {
     let story = loads(group().contract(contract_row(0)).certificate(certificate_row(0, 0, 10_000)));
-    // Slot 0 of node 2 grows from 10 to 30: 60 kWh in the hour, a sixth is covered.
-    let books = says(story.at(90), 1, 15, "30").told();
+    // Slot 0 of node 2 grows from 10 to 50: 80 kWh in the hour, an eighth is covered.
+    let books = says(story.at(90), 1, 15, "50").told();
     assert_eq!(
         totals(&books, 90),
-        BTreeMap::from([("location", "30".into()), ("market", "21".into())])
+        BTreeMap::from([("location", "40".into()), ("market", "29".into())])
     );
     let reasons: Vec<_> = restated(&books).into_iter().map(|(who, why, _)| (who, why)).collect();
     assert_eq!(reasons, [(1, "reading_corrected"), (400, "reading_corrected")]);
@@ -247,11 +247,11 @@ fn a_revised_factor_restates_the_covered_and_the_uncovered_for_its_own_reason() 
 
 #[test]
 fn a_site_that_leaves_the_group_is_covered_no_longer() {
-    let story = loads(group().contract(contract_row(0)).certificate(certificate_row(0, 0, 10_000)));
+    let story = loads(group().contract(contract_row(0)).certificate(certificate_row(0, 0, 15_000)));
     let left = NodeRow { revision: 1, ..node_row(2, None) };
     let books = story.at(90).node(left).told();
-    // 30 kWh are left in the group, of which 10 are covered; 10 kWh elsewhere are not.
-    assert_eq!(totals(&books, 90)["market"], "9");
+    // 30 kWh are left in the group, of which half is covered; 10 kWh elsewhere are not.
+    assert_eq!(totals(&books, 90)["market"], "7.5");
     assert!(restated(&books).iter().all(|(_, reason, _)| *reason == "structural"));
 }
 
