@@ -18,7 +18,8 @@
 //!
 //! Memory: all of it at once, about 2.8 kB a meter-period with three gases (317 MB for 115,200 of them,
 //! `benches/history.rs`): what goes through the dataflow in one tick is there several times. Whoever has more than fits gives
-//! it in shares of whole meters and activities: `footprints` of shares add up, and the rest is by subject anyway.
+//! it in shares of whole meters and activities: `footprints` of shares add up, and the rest is by subject anyway. Unless
+//! there are contracts: they cover what all subjects used in an hour.
 
 use std::collections::BTreeMap;
 

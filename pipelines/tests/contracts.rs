@@ -255,6 +255,40 @@ fn a_site_that_leaves_the_group_is_covered_no_longer() {
     assert!(restated(&books).iter().all(|(_, reason, _)| *reason == "structural"));
 }
 
+#[test]
+fn the_score_of_carbon_free_energy_is_what_contracts_cover_and_the_grid_s_part_of_the_rest() {
+    let cfe = |factor, part| FactorRow { gas: Gas::CfeKwh, ..line(factor, Method::Market, part) };
+    let story = group().factor(cfe(0, "0.6")).factor(cfe(1, "1"));
+    let story = loads(story.contract(contract_row(0)).certificate(certificate_row(0, 0, 10_000)));
+    let revised = FactorRow { revision: 1, ..cfe(0, "0.5") };
+    let rest = FactorRow { revision: 1, ..line(0, Method::Market, "0.4") };
+    let books = story.at(90).factor(revised).factor(rest).told();
+    let energy = |minute, gas, node| {
+        let rows = books.balances(minute).footprints.into_iter();
+        let rows = rows.filter(|(key, _)| key.gas == gas && key.node == node_id(node));
+        let sum: i128 = rows.map(|(_, emission)| emission.mass.get()).sum();
+        Decimal::new(sum, 21).to_string()
+    };
+    // 10 kWh covered and 0.6 of 30; of node 2, 2.5 and 0.6 of 7.5.
+    assert_eq!(
+        (energy(76, Gas::CfeKwh, 0), energy(76, Gas::LoadKwh, 0)),
+        ("28".into(), "40".into())
+    );
+    assert_eq!(
+        (energy(76, Gas::CfeKwh, 2), energy(76, Gas::LoadKwh, 2)),
+        ("7".into(), "10".into())
+    );
+    assert_eq!(
+        (energy(90, Gas::CfeKwh, 0), energy(90, Gas::LoadKwh, 0)),
+        ("25".into(), "40".into())
+    );
+    let in_a_day = books.balances(90).windows;
+    let in_a_day = in_a_day.iter().filter(|(key, _)| key.window == 2 && key.node == node_id(0));
+    let gases: Vec<Gas> = in_a_day.map(|(key, _)| key.gas).filter(|gas| gas.is_energy()).collect();
+    assert_eq!(gases.len(), 2, "live windows have both");
+    assert_eq!(totals(&books, 76)["market"], "13", "energy is in no total");
+}
+
 /// Energy of an hour that was used, that certificates give, and that is covered, 1e-9 kWh.
 type OfHour = BTreeMap<i64, [i128; 3]>;
 

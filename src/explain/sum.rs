@@ -30,7 +30,8 @@ impl Sum {
 
     pub(crate) fn add_emission(&mut self, gas: Gas, emission: &Emission) {
         self.co2e += emission.co2e.get();
-        if gas.has_mass() {
+        // Energy is no emission.
+        if gas.has_mass() && !gas.is_energy() {
             self.add_mass(gas, emission.mass.get());
         }
     }

@@ -131,7 +131,7 @@ fn sets_of(lines: &[Line]) -> String {
 /// A table of the potentials of the gases that are `wanted`; empty without any.
 pub(super) fn potentials(wanted: impl Fn(Gas) -> bool) -> String {
     const SETS: [GwpSet; 3] = [GwpSet::Ar4, GwpSet::Ar5, GwpSet::Ar6];
-    let is_gas = |gas: &Gas| gas.has_mass() && *gas != Gas::Co2Biogenic;
+    let is_gas = |gas: &Gas| gas.has_mass() && !gas.is_energy() && *gas != Gas::Co2Biogenic;
     let gases: Vec<Gas> =
         Gas::ALL.iter().copied().filter(is_gas).filter(|gas| wanted(*gas)).collect();
     if gases.is_empty() {

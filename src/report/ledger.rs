@@ -69,13 +69,18 @@ impl Ledger {
         &self,
         (company, span): (&str, &Span),
         until_ms: i64,
-        take: impl FnMut(Booked),
+        mut take: impl FnMut(Booked),
     ) -> Result<(), ReportError> {
         let node = Some(company.to_owned());
         let (from_ms, to_ms) = (span.from_ms, span.to_ms);
         let asked = Asked { from_ms, to_ms, after_ms: -1, until_ms, node };
         let mut reader = self.reader(|table| table == TableName::Footprints)?;
-        Ok(reader.each_booked(&asked, take)?)
+        Ok(reader.each_booked(&asked, |row| {
+            // Energy is told in the ledger, and is no emission.
+            if !row.gas.is_energy() {
+                take(row);
+            }
+        })?)
     }
 
     /// Every entry of `emissions`, of any node, recorded after an instant, that is in the footprints of these days.
@@ -95,7 +100,7 @@ impl Ledger {
             (span.from_ms..span.to_ms).contains(&hour_ms)
         };
         Ok(reader.each_booked(&asked, |row| {
-            if in_footprints(&row) {
+            if in_footprints(&row) && !row.gas.is_energy() {
                 take(row);
             }
         })?)

@@ -14,6 +14,8 @@
 //!    ([`plumeline_pipelines::hindsight`]), and what the ledger says of the same subjects is taken off. What is left
 //!    is what has to be booked. A second run finds nothing. What is about a meter and a period of which nothing was
 //!    booked before has reason `backfill`, and is no restatement.
+//!    Where there are contracts, all shares are given at once: an hour is matched with all who used energy in it. *Their
+//!    memory is that of everything.*
 //! 3. `footprints` are sums over all subjects: their shares are gathered by day, and the ledger's taken off.
 //! 4. What is found is **proposed** to the journal, part by part; the next cut takes it along if the horizon is
 //!    still that of K ([`crate::runtime`]). *So it is in the ledger whole or not at all, once, under the same rules
@@ -156,9 +158,16 @@ fn restate_from(
     }
     drop(reader);
     // STEPS 2 and 3.
+    // What contracts cover of an hour hangs on all who used energy in it: then nobody can be computed alone.
+    let is_apart = !work.has_contracts();
+    let mut accounts = Accounts::new();
     for share in 0..count {
         go_on(READING + share * COMPUTING / count)?;
-        work.subjects(share, give)?;
+        work.take(share, &mut accounts)?;
+        if is_apart || share + 1 == count {
+            let pieces_max = if is_apart { PIECES_MAX } else { i64::MAX };
+            work.subjects(std::mem::take(&mut accounts), pieces_max, give)?;
+        }
     }
     for share in 0..DAY_SHARES {
         go_on(READING + COMPUTING + share * (1000 - READING - COMPUTING) / DAY_SHARES)?;
@@ -201,6 +210,9 @@ struct Account {
     activity: BTreeMap<ActivityKey, Measure>,
     emissions: BTreeMap<EmissionKey, Emission>,
 }
+
+/// What is known and booked of some of them.
+type Accounts = BTreeMap<Subject, Account>;
 
 impl Account {
     /// Pieces it is split into, about.
@@ -282,13 +294,13 @@ impl Work<'_> {
         self.by_day.put(share, &(key, *change))
     }
 
-    /// What is missing of the meters and activities of a share, as many at once as fit.
-    fn subjects(
-        &mut self,
-        share: usize,
-        give: &mut dyn FnMut(Rows) -> Result<(), RestateError>,
-    ) -> Result<(), RestateError> {
-        let mut accounts: BTreeMap<Subject, Account> = BTreeMap::new();
+    /// Whether some contract was ever known.
+    fn has_contracts(&self) -> bool {
+        self.facts.keys().any(|fact| matches!(fact, Fact::Contract(_)))
+    }
+
+    /// Takes the meters and activities of a share out.
+    fn take(&mut self, share: usize, accounts: &mut Accounts) -> Result<(), RestateError> {
         self.by_subject.take(share, |item| match item {
             Item::Record(record) => {
                 accounts.entry(record.subject()).or_default().records.push(record);
@@ -301,9 +313,19 @@ impl Work<'_> {
                 add(&mut account.emissions, key, &change);
             }
         })?;
+        Ok(())
+    }
+
+    /// What is missing of meters and activities, as many at once as come to so many pieces.
+    fn subjects(
+        &mut self,
+        mut accounts: Accounts,
+        pieces_max: i64,
+        give: &mut dyn FnMut(Rows) -> Result<(), RestateError>,
+    ) -> Result<(), RestateError> {
         while !accounts.is_empty() {
             let (mut together, mut pieces) = (Account::default(), 0);
-            while pieces < PIECES_MAX
+            while pieces < pieces_max
                 && let Some((_, account)) = accounts.pop_first()
             {
                 pieces += account.pieces(self.policy.period_ms);

@@ -19,6 +19,7 @@
 use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
+use plumeline_pipelines::model::quantity::RATE_SCALE;
 use plumeline_pipelines::model::time::DAY_MS;
 use plumeline_pipelines::model::{
     Decimal, Fact, FactorChange, FactorRow, FactorStatus, Gas, GwpSet, MeterKind, MeterRow, Method,
@@ -257,8 +258,10 @@ impl Fields<'_, '_> {
         }
         let methods = Method::ALL.map(Method::name);
         let method = self.one_of("method", &methods, Method::parse)?.unwrap_or(Method::Any);
-        let gases: Vec<&str> = Gas::ALL.iter().map(|gas| gas.name()).collect();
-        let gas = self.one_of("gas", &gases, Gas::parse)?;
+        let told = Gas::ALL.iter().filter(|gas| **gas != Gas::LoadKwh);
+        let gases: Vec<&str> = told.map(|gas| gas.name()).collect();
+        let told = |name: &str| Gas::parse(name).filter(|gas| *gas != Gas::LoadKwh);
+        let gas = self.one_of("gas", &gases, told)?;
         let gas = gas.ok_or_else(|| missing("gas", "write co2, ch4, n2o, ..., or co2e"))?;
         if gas == Gas::Co2Biogenic && scope != 0 {
             let message = format!("`{scope}` cannot be: co2_biogenic is told outside of scopes");
@@ -275,6 +278,9 @@ impl Fields<'_, '_> {
         }
         let sets = GwpSet::ALL.map(GwpSet::name);
         let published_gwp = self.one_of("published_gwp", &sets, GwpSet::parse)?;
+        if gas == Gas::CfeKwh {
+            carbon_free((kg_per_unit, unit), (scope, method))?;
+        }
         rate_fits((kg_per_unit, unit), gas, published_gwp)?;
         let statuses = FactorStatus::ALL.map(FactorStatus::name);
         let status = self.one_of("status", &statuses, FactorStatus::parse)?.unwrap_or_default();
@@ -366,6 +372,27 @@ fn kind_fits(kind: MeterKind, unit: Unit) -> Result<(), FactError> {
         }
         _ => Ok(()),
     }
+}
+
+/// A part of energy, told beside what is market-based of scope 2.
+fn carbon_free(
+    (kwh_per_unit, unit): (Decimal, Unit),
+    (scope, method): (u8, Method),
+) -> Result<(), FactError> {
+    if (scope, method) != (2, Method::Market) {
+        let message = format!("`cfe_kwh` is told of scope {scope}, method {}", method.name());
+        return Err(error("method", &message, "write scope = 2 and method = market"));
+    }
+    let kwh = Unit::parse("kWh").expect("the table has kWh");
+    let Ok(part) = unit.rate(kwh_per_unit, kwh, (1, 1)) else {
+        let message = format!("`{unit}` is no unit of energy");
+        return Err(error("unit", &message, "write kWh, and the carbon-free part of one"));
+    };
+    if part > 10_i128.pow(RATE_SCALE.into()) {
+        let message = format!("`{kwh_per_unit}` kWh of a {unit} is more than all of it");
+        return Err(error("kg_per_unit", &message, "write the carbon-free part of a kWh: 0 to 1"));
+    }
+    Ok(())
 }
 
 /// A rate in the range the ledger's columns hold, whichever set of potentials applies.

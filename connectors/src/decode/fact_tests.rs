@@ -205,6 +205,23 @@ fn a_wrong_factor_or_node_field_is_named() {
 }
 
 #[test]
+fn the_carbon_free_part_of_energy_is_at_most_all_of_it_and_market_based() {
+    let bench = Bench::new("UTC");
+    let told = |fields: &[(&'static str, &'static str)]| {
+        let mut all = vec![("gas", "cfe_kwh"), ("method", "market"), ("kg_per_unit", "0.62")];
+        all.extend(fields);
+        bench.factor(&all)
+    };
+    assert_eq!(told(&[]).unwrap().gas, Gas::CfeKwh);
+    assert!(told(&[("kg_per_unit", "620"), ("unit", "MWh")]).is_ok());
+    let refused = |fields: &[(&'static str, &'static str)]| told(fields).unwrap_err().to_string();
+    assert!(refused(&[("kg_per_unit", "1.01")]).contains("is more than all of it"));
+    assert!(refused(&[("unit", "kg")]).contains("`kg` is no unit of energy"));
+    assert!(refused(&[("method", "any")]).contains("write scope = 2 and method = market"));
+    assert!(refused(&[("gas", "load_kwh")]).contains("`load_kwh` is not known"));
+}
+
+#[test]
 fn a_refused_row_leaves_no_name_behind() {
     let bench = Bench::new("UTC");
     assert!(bench.meter(&[("factor", "new"), ("withdrawn", "perhaps")]).is_err());

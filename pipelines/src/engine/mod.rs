@@ -45,7 +45,7 @@ pub use self::outbox::{Changes, IntoEntry, Outbox, window_entry};
 use crate::model::entry::Line;
 use crate::model::{
     ActivityKey, ActivityRecord, Cause, CertificateRow, ContractRow, Emission, EmissionKey,
-    FactorRow, FootprintKey, Gas, Id, Measure, MeterRow, NodeKey, NodeRow, Period, Policy, Reading,
+    FactorRow, FootprintKey, Id, Measure, MeterRow, NodeKey, NodeRow, Period, Policy, Reading,
     Reason, SeriesRow, Tick, WindowKey,
 };
 use crate::stages::causes::Causes;
@@ -384,7 +384,7 @@ fn rolling_windows(
         if !is_live(&policy, key.period, tick) {
             return;
         }
-        let gas = if by_gas { key.gas } else { Gas::Co2e };
+        let gas = key.gas.shown(by_gas);
         let NodeKey { node, depth, scope, method, .. } = *key;
         for (window, enters_ms, leaves_ms) in stays(&policy, key.period).skip(1) {
             let (enters, leaves) =

@@ -83,6 +83,8 @@ gases! {
     C2f6 "c2f6" [122_000, 111_000, 124_000] "PFC-116.";
     Co2Biogenic "co2_biogenic" [0, 0, 0] "CO2 of biomass: outside of scopes (scope 0), no CO2e.";
     Co2e "co2e" [10, 10, 10] "CO2 equivalent, where a publisher gives no split; its mass is unknown.";
+    CfeKwh "cfe_kwh" [0, 0, 0] "No gas: carbon-free energy, kWh in place of kg, no CO2e. See [`Gas::is_energy`].";
+    LoadKwh "load_kwh" [0, 0, 0] "No gas: the energy that `cfe_kwh` is a part of, kWh in place of kg, no CO2e.";
 }
 
 impl Gas {
@@ -104,6 +106,24 @@ impl Gas {
     #[must_use]
     pub fn co2e_ratio(self, published: Option<GwpSet>, set: GwpSet) -> Option<(i64, i64)> {
         self.mass_ratio(published).map(|(_, tenths)| (self.gwp_tenths(set), tenths))
+    }
+
+    /// Whether it is energy, in kWh, and no gas. A factor that tells which part of its energy is carbon-free does so in
+    /// a line of `cfe_kwh`, market-based, and [`super::recipe`] adds the whole as `load_kwh`, location-based. Both are
+    /// multiplied, rolled up, matched and restated as gases are, and are in no total of CO2e. *So the score of
+    /// carbon-free energy, the one over the other, is there for each node, hour and window, and as exact.*
+    ///
+    /// Source: "24/7 Carbon-Free Energy: Methodologies and Metrics" (Google, 2021): contracted energy up to the load of
+    /// the hour, and the rest by the grid's share. [from memory, unverified]
+    #[must_use]
+    pub fn is_energy(self) -> bool {
+        matches!(self, Self::CfeKwh | Self::LoadKwh)
+    }
+
+    /// The gas that a window shows it under: all as `co2e` unless windows are told by gas. Energy adds up with none.
+    #[must_use]
+    pub fn shown(self, by_gas: bool) -> Self {
+        if by_gas || self.is_energy() { self } else { Self::Co2e }
     }
 
     /// Whether masses of it are told: not of `co2e`, which a publisher gives without a split.

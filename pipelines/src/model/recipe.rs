@@ -18,7 +18,9 @@
 //!    `co2e` holds the residual: what the total is more than its gases, all in the set it was published with. *So
 //!    masses are told either way, the printed number is met bit for bit in its own set, and another set stays a linear
 //!    map of the masses beside a constant.*
-//! 4. Versions of two years blend by days: each line's rates, rounded, weighted and rounded once more (DESNZ 2025,
+//! 4. A line of `cfe_kwh`, the part of the energy that is carbon-free, adds one of `load_kwh`, the whole of it, which is
+//!    location-based. *The score is one over the other, and contracts move only the first.*
+//! 5. Versions of two years blend by days: each line's rates, rounded, weighted and rounded once more (DESNZ 2025,
 //!    "Introduction": 220 days of one year and 145 of the next).
 //!
 //! Sources: DESNZ "UK Government GHG Conversion Factors for Company Reporting" 2024 v1.1 and 2025 v1; IPCC sets as in
@@ -26,6 +28,7 @@
 
 use std::collections::BTreeMap;
 
+use super::decimal::Decimal;
 use super::entry::Line;
 use super::fact::{FactorRow, Method};
 use super::factor::Total;
@@ -47,6 +50,7 @@ pub fn lines(version: &[&FactorRow], unit: Unit, gwp: GwpSet, total: Total) -> L
     for row in version {
         if !is_printed_total(row, version) {
             lines.extend(line(row, unit, gwp));
+            lines.extend(load(row, unit));
         } else if total == Total::Printed {
             lines.extend(residual(row, version, unit));
         }
@@ -57,7 +61,8 @@ pub fn lines(version: &[&FactorRow], unit: Unit, gwp: GwpSet, total: Total) -> L
 /// Whether `row` is the printed total of other rows of its version.
 #[must_use]
 pub fn is_printed_total(row: &FactorRow, version: &[&FactorRow]) -> bool {
-    let is_part = |other: &&FactorRow| section(other) == section(row) && other.gas != Gas::Co2e;
+    let is_gas = |gas: Gas| gas != Gas::Co2e && !gas.is_energy();
+    let is_part = |other: &&FactorRow| section(other) == section(row) && is_gas(other.gas);
     row.gas == Gas::Co2e && row.published_gwp.is_some() && version.iter().any(is_part)
 }
 
@@ -77,6 +82,14 @@ pub fn line(row: &FactorRow, unit: Unit, gwp: GwpSet) -> Option<(Line, Rate)> {
     let co2e = rate(row.gas.co2e_ratio(published, gwp)?)?;
     let co2e = if row.scope == 0 { 0 } else { co2e };
     Some(told(row, row.gas, kg, co2e))
+}
+
+/// The energy that a line of `cfe_kwh` is a part of: location-based, so that no contract moves it.
+fn load(row: &FactorRow, unit: Unit) -> Option<(Line, Rate)> {
+    let kwh = Unit::parse("kWh").ok().filter(|_| row.gas == Gas::CfeKwh)?;
+    let each = kwh.rate(Decimal::ONE, unit, (1, 1)).ok()?;
+    let row = FactorRow { method: Method::Location, ..row.clone() };
+    Some(told(&row, Gas::LoadKwh, each, 0))
 }
 
 /// What a printed total is more than its gases, in the set it was published with.

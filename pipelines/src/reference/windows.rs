@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{History, View, add};
 use crate::engine::stays;
-use crate::model::{Cause, Emission, Gas, NodeKey, Tick, WindowKey};
+use crate::model::{Cause, Emission, NodeKey, Tick, WindowKey};
 use crate::stages::to_date::{booked, stays_to_date};
 
 /// As of when it is asked, and of what.
@@ -15,10 +15,6 @@ pub(super) struct Stay {
     pub(super) by_gas: bool,
     /// Whether the period lies above the horizon.
     pub(super) is_retained: bool,
-}
-
-fn shown(gas: Gas, by_gas: bool) -> Gas {
-    if by_gas { gas } else { Gas::Co2e }
 }
 
 impl History {
@@ -35,7 +31,7 @@ impl History {
                     (Tick::new(enters_ms, Cause::Time), Tick::new(leaves_ms, Cause::Time));
                 if enters <= tick && tick < leaves {
                     let NodeKey { node, depth, scope, method, gas, .. } = *key;
-                    let gas = shown(gas, by_gas);
+                    let gas = gas.shown(by_gas);
                     add(windows, WindowKey { window, node, depth, scope, method, gas }, emission);
                 }
             }
@@ -60,7 +56,7 @@ impl History {
         for (window, leaves_ms) in stays_to_date(&self.policy, key.period.start_ms(period_ms)) {
             if tick < Tick::new(leaves_ms, Cause::Time) {
                 let NodeKey { node, depth, scope, method, gas, .. } = *key;
-                let gas = shown(gas, by_gas);
+                let gas = gas.shown(by_gas);
                 add(windows, WindowKey { window, node, depth, scope, method, gas }, &emission);
             }
         }

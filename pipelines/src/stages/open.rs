@@ -73,7 +73,7 @@ impl Kind {
     #[must_use]
     pub fn of(line: &Line, by_gas: bool) -> Self {
         let Line { scope, method, gas, .. } = *line;
-        Self { scope, method, gas: if by_gas { gas } else { Gas::Co2e } }
+        Self { scope, method, gas: gas.shown(by_gas) }
     }
 }
 

@@ -95,7 +95,7 @@ pub fn to_date<'scope>(
     policy: &Arc<Policy>,
     by_gas: bool,
 ) -> Collection<'scope, WindowKey, Emission> {
-    let shown = move |gas| if by_gas { gas } else { Gas::Co2e };
+    let shown = move |gas: Gas| gas.shown(by_gas);
     let at = |ms| Tick::new(ms, Cause::Time);
     let retained = Arc::clone(policy);
     let retained =

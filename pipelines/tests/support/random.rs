@@ -83,6 +83,7 @@ fn factor_versions() -> impl Strategy<Value = Vec<FactorRow>> {
         Just(vec![Gas::Co2, Gas::Ch4, Gas::N2o]),
         Just(vec![Gas::Co2, Gas::Ch4, Gas::Co2e]),
         Just(vec![Gas::Co2, Gas::Co2Biogenic]),
+        Just(vec![Gas::Co2e, Gas::CfeKwh]),
     ];
     let symbol =
         prop_oneof![4 => Just("kWh"), 1 => Just("MMBtu"), 1 => Just("m3"), 1 => Just("MWh")];
@@ -90,11 +91,11 @@ fn factor_versions() -> impl Strategy<Value = Vec<FactorRow>> {
     let said = (published, prop::sample::select(FactorChange::ALL.to_vec()));
     (0..FACTORS, recipe, kg, symbol, validities(), 0_u8..3, said).prop_map(
         |(factor, gases, kg, symbol, validity, method, (published, change))| {
-            let row = |gas| FactorRow {
+            let row = |gas: Gas| FactorRow {
                 scope: if gas == Gas::Co2Biogenic { 0 } else { 2 },
                 method: Method::ALL[usize::from(method)],
                 unit: unit(symbol),
-                published_gwp: published.filter(|_| gas != Gas::Co2Biogenic),
+                published_gwp: published.filter(|_| !gas.is_energy() && gas != Gas::Co2Biogenic),
                 change,
                 validity,
                 ..factor_row(factor, gas, kg)

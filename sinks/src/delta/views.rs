@@ -212,6 +212,35 @@ CREATE OR REPLACE VIEW lineage AS
    AND f.category = e.category AND f.method = e.method AND f.gas = e.gas AND NOT f.withdrawn
   WHERE e.calc_id <> '';
 
+-- Energy that contracts cover, hour by hour (UTC), where it was used: of each contract, and what none covers.
+CREATE OR REPLACE VIEW matching AS
+  SELECT time_bucket(INTERVAL 1 HOUR, period_start) AS hour, node,
+         CASE WHEN subject_kind = 'contract' THEN subject END AS contract,
+         sum(amount) FILTER (subject_kind = 'contract') AS covered_kwh,
+         sum(amount) FILTER (subject_kind = 'uncovered') AS uncovered_kwh
+  FROM activity WHERE subject_kind IN ('contract', 'uncovered') GROUP BY ALL;
+
+-- The score of carbon-free energy by node and hour: sum(cfe_kwh) / sum(load_kwh) over any hours. Gases `cfe_kwh` and
+-- `load_kwh` are energy, kWh in the column of kg.
+CREATE OR REPLACE VIEW carbon_free AS
+  SELECT period_start, period_end, period_date, node, depth,
+         sum(mass_kg) FILTER (gas = 'load_kwh') AS load_kwh,
+         coalesce(sum(mass_kg) FILTER (gas = 'cfe_kwh'), 0) AS cfe_kwh
+  FROM footprints WHERE gas IN ('cfe_kwh', 'load_kwh') GROUP BY ALL
+  HAVING sum(mass_kg) FILTER (gas = 'load_kwh') > 0;
+
+-- Contracts and certificates that count for nothing, with the quality criterion that has no evidence.
+CREATE OR REPLACE VIEW excluded_contracts AS
+  SELECT contract AS instrument, valid_from, valid_to, revision,
+         list_filter([CASE WHEN conveys IS NULL THEN 'conveys' END, CASE WHEN sole IS NULL THEN 'sole' END,
+                      CASE WHEN retired IS NULL THEN 'retired' END, CASE WHEN vintage IS NULL THEN 'vintage' END,
+                      CASE WHEN market IS NULL THEN 'market' END], x -> x IS NOT NULL) AS unproven
+  FROM contracts WHERE NOT withdrawn
+    AND (conveys IS NULL OR sole IS NULL OR retired IS NULL OR vintage IS NULL OR market IS NULL)
+  UNION ALL
+  SELECT certificate, valid_from, valid_to, revision, ['retired'] FROM certificates
+  WHERE NOT withdrawn AND retired IS NULL;
+
 -- CO2e in every set of potentials, from masses; of gas `co2e`, whose mass nobody published, as it was published. The
 -- ledger's own `co2e_kg` rounds a rate where these round none: they may differ in the twelfth decimal of a rate.
 CREATE OR REPLACE VIEW footprints_by_gwp AS
@@ -222,7 +251,8 @@ CREATE OR REPLACE VIEW footprints_by_gwp AS
 
 /// The potentials of all gases in all sets, kg CO2e a kg.
 fn potentials() -> String {
-    let rows = Gas::ALL.iter().flat_map(|gas| GwpSet::ALL.map(|set| (*gas, set)));
+    let gases = Gas::ALL.iter().filter(|gas| !gas.is_energy());
+    let rows = gases.flat_map(|gas| GwpSet::ALL.map(|set| (*gas, set)));
     let row = |(gas, set): (Gas, GwpSet)| {
         let potential = Decimal::new(gas.gwp_tenths(set).into(), 1);
         format!("  ('{}', '{}', CAST({potential} AS DECIMAL(7,1)))", gas.name(), set.name())

@@ -185,6 +185,12 @@ pub(super) const GASES: Definition = define(
     &["org_node", "scope", "method", "window", "gas"],
     "Mass of the gas that the node and all below it emitted in the window.",
 );
+pub(super) const ENERGY: Definition = define(
+    "ghg_scope2_energy_kilowatt_hours",
+    Kind::Gauge,
+    &["org_node", "scope", "method", "window", "kind"],
+    "Energy that the node and all below it used in the window, under factors that tell their carbon-free part: `load_kwh` (method location) all of it, `cfe_kwh` (method market) what contracts and the grid had carbon-free. One over the other is the 24/7 score.",
+);
 pub(super) const REPORTING: Definition = define(
     "ghg_reporting_ratio",
     Kind::Gauge,
@@ -228,6 +234,7 @@ pub const CATALOGUE: &[Definition] = &[
     RESTATED,
     CO2E,
     GASES,
+    ENERGY,
     REPORTING,
     WINDOW_END,
     AS_OF,

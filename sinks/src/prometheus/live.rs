@@ -22,10 +22,10 @@ use differential_dataflow::difference::{IsZero, Semigroup};
 use plumeline_pipelines::model::{Emission, Gas, Id, Method, Names, Tick, WindowEntry, WindowKey};
 use plumeline_pipelines::reporting::{Share, ShareKey};
 
-use super::catalogue::{AS_OF, CO2E, Definition, GASES, REPORTING, WINDOW_END};
+use super::catalogue::{AS_OF, CO2E, Definition, ENERGY, GASES, REPORTING, WINDOW_END};
 use super::config::LiveConfig;
 use super::family::{Family, Key, Value};
-use super::text::{grams, line, ratio, seconds, series, write_head};
+use super::text::{grams, kilowatt_hours, line, ratio, seconds, series, write_head};
 
 /// The live balances.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ pub struct Live {
     balances: BTreeMap<WindowKey, Emission>,
     co2e: Family<MassKey, Mass>,
     gases: Family<MassKey, Mass>,
+    energy: Family<MassKey, Energy>,
     reporting: Family<ShareKey, Share>,
     /// The deepest level that fits; `None` if not even the roots do.
     shown: Option<u8>,
@@ -47,6 +48,7 @@ pub struct Published {
     window_ends: Vec<(String, i64)>,
     co2e: Arc<[Arc<str>]>,
     gases: Arc<[Arc<str>]>,
+    energy: Arc<[Arc<str>]>,
     reporting: Arc<[Arc<str>]>,
     /// Series dropped since the start, by metric.
     dropped: Vec<(&'static str, u64)>,
@@ -62,6 +64,7 @@ impl Live {
             balances: BTreeMap::new(),
             co2e: Family::new(&CO2E),
             gases: Family::new(&GASES),
+            energy: Family::new(&ENERGY),
             reporting: Family::new(&REPORTING),
             shown: None,
         }
@@ -79,6 +82,12 @@ impl Live {
             }
             let keys = i64::from(was_empty) - i64::from(is_empty);
             let (level, co2e) = ((key.depth, keys), change.co2e.get());
+            if key.gas.is_energy() {
+                let change = change.mass.get();
+                let key = MassKey::of(key, Some(key.gas));
+                self.energy.change(key, level, |energy| energy.0.add(change));
+                continue;
+            }
             self.co2e.change(MassKey::of(key, None), level, |mass| mass.add(co2e));
             // The mass behind `co2e` is unknown: it has no series that could only show a zero.
             if self.config.gases && key.gas != Gas::Co2e {
@@ -112,6 +121,7 @@ impl Live {
         self.shown = shown;
         self.co2e.refresh(shown, relevel, &self.config, &self.names);
         self.gases.refresh(shown, relevel, &self.config, &self.names);
+        self.energy.refresh(shown, relevel, &self.config, &self.names);
         self.reporting.refresh(shown, relevel, &self.config, &self.names);
         let ends = window_ends_ms.iter();
         Arc::new(Published {
@@ -119,19 +129,24 @@ impl Live {
             window_ends: ends.map(|&(window, ms)| (self.config.label(window), ms)).collect(),
             co2e: self.co2e.lines(),
             gases: self.gases.lines(),
+            energy: self.energy.lines(),
             reporting: self.reporting.lines(),
-            dropped: [self.co2e.dropped(), self.gases.dropped(), self.reporting.dropped()]
-                .into_iter()
-                .filter(|(_, dropped)| *dropped > 0)
-                .collect(),
+            dropped: self.dropped(),
         })
+    }
+
+    fn dropped(&self) -> Vec<(&'static str, u64)> {
+        let masses = [self.co2e.dropped(), self.gases.dropped()];
+        let others = [self.energy.dropped(), self.reporting.dropped()];
+        masses.into_iter().chain(others).filter(|(_, dropped)| *dropped > 0).collect()
     }
 
     fn deepest_level_that_fits(&self) -> Option<u8> {
         let mut series = 0;
         let mut deepest = None;
         for level in 0..self.config.depth {
-            series += self.co2e.at(level) + self.gases.at(level) + self.reporting.at(level);
+            series += self.co2e.at(level) + self.gases.at(level);
+            series += self.energy.at(level) + self.reporting.at(level);
             if series > self.config.max_series {
                 break;
             }
@@ -151,7 +166,7 @@ impl Published {
     /// How many series there are.
     #[must_use]
     pub fn series(&self) -> usize {
-        self.co2e.len() + self.gases.len() + self.reporting.len()
+        self.co2e.len() + self.gases.len() + self.energy.len() + self.reporting.len()
     }
 
     /// Series dropped since the start, by metric.
@@ -160,7 +175,9 @@ impl Published {
     }
 
     pub(super) fn write(&self, text: &mut String) {
-        let families = [(&CO2E, &self.co2e), (&GASES, &self.gases), (&REPORTING, &self.reporting)];
+        let masses = [(&CO2E, &self.co2e), (&GASES, &self.gases)];
+        let families = [(&ENERGY, &self.energy), (&REPORTING, &self.reporting)];
+        let families = masses.into_iter().chain(families);
         for (definition, lines) in families {
             if lines.is_empty() {
                 continue;
@@ -218,6 +235,16 @@ impl Mass {
 impl Value for Mass {
     fn text(&self) -> String {
         grams(self.0)
+    }
+}
+
+/// 1e-21 kWh.
+#[derive(Debug, Default)]
+struct Energy(Mass);
+
+impl Value for Energy {
+    fn text(&self) -> String {
+        kilowatt_hours(self.0.0)
     }
 }
 

@@ -54,6 +54,11 @@ pub(super) fn grams(mass: i128) -> String {
     decimal(mass, GRAM_DECIMALS)
 }
 
+/// 1e-21 kWh as kWh, exactly.
+pub(super) fn kilowatt_hours(energy: i128) -> String {
+    decimal(energy, GRAM_DECIMALS + 3)
+}
+
 /// ms as seconds, exactly.
 pub(super) fn seconds(ms: i64) -> String {
     decimal(ms.into(), SECOND_DECIMALS)

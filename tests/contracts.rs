@@ -1,0 +1,175 @@
+//! Scope 2 twice, from tables and readings to DuckDB: a plant's output and certificates cover load by the hour, market-
+//! based alone, above the horizon and below it; a certificate that is withdrawn restates what it covered.
+//!
+//! ```text
+//! contracts.csv, certificates.csv ─┐
+//! readings of two sites and a farm ┴─▶ run ──▶ restate ──▶ verify, views of DuckDB
+//! ```
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is wrong")]
+
+mod rig;
+mod support;
+
+use std::fmt::Write;
+
+use rig::{DAY_MS, FILE_SOURCE, Rig, day_before_yesterday, ledger};
+
+const HOUR_MS: i64 = 3_600_000;
+
+const FACTORS: &str = "factor,scope,method,gas,kg_per_unit,unit,source\n\
+    grid,2,location,co2e,0.5,kWh,a grid\n\
+    grid,2,market,co2e,0.4,kWh,a residual mix\n\
+    grid,2,market,cfe_kwh,0.6,kWh,a grid\n\
+    grid,3,any,co2e,0.02,kWh,losses\n\
+    solar,2,market,co2e,0.1,kWh,a plant\n\
+    solar,2,market,cfe_kwh,1,kWh,a plant\n";
+const CONTRACTS: &str = "contract,node,covers,factor,supply,output,share,priority,zone,conveys,sole,retired,vintage,market\n\
+    ppa,acme,grid,solar,metered,farm-output,0.5,0,GB,deed 1,deed 2,deed 3,deed 4,deed 5\n\
+    greens,york,grid,solar,certificates,,,1,GB,deed 1,deed 2,deed 3,deed 4,deed 5\n";
+const CERTIFICATES: &str = "certificate,contract,zone,device,wh,issued_wh,retired,valid_from,valid_to,revision,withdrawn\n";
+
+/// A day that is live, and one that lies far below the horizon.
+fn days() -> [i64; 2] {
+    let day = day_before_yesterday();
+    [day, day - 400 * DAY_MS]
+}
+
+fn instant(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).unwrap().to_string()
+}
+
+/// A kWh certificate of the first hour of each day.
+fn certificates(withdrawn: bool) -> String {
+    let mut text = CERTIFICATES.to_owned();
+    for (number, day) in days().into_iter().enumerate() {
+        let (from, to) = (instant(day), instant(day + HOUR_MS));
+        writeln!(text, "GC-{number},greens,GB,roof,2000,2000,registry,{from},{to},0,{withdrawn}")
+            .unwrap();
+    }
+    text
+}
+
+/// Per half-hour and day: york 6 and 4 kWh, then 10 kWh; leeds 10 kWh, then none; the farm puts out 16, then none.
+const READINGS: [(&str, i64, i64); 6] = [
+    ("york-m", 1, 6),
+    ("york-m", 2, 4),
+    ("york-m", 3, 10),
+    ("leeds-m", 1, 10),
+    ("farm-m", 1, 16),
+    ("farm-m", 3, 0),
+];
+
+fn booked() -> Rig {
+    let rig = Rig::plain(FILE_SOURCE, "1s");
+    rig.edit("pipeline.toml", "period = \"1d\"", "period = \"30m\"");
+    let tables = "[tables]\ncontracts = \"contracts.csv\"\ncertificates = \"certificates.csv\"\n";
+    rig.edit("pipeline.toml", "[tables]\n", tables);
+    rig.write("factors.csv", FACTORS);
+    rig.write("nodes.csv", "node,parent\nacme,\nyork,acme\nleeds,acme\nfarm,\n");
+    let meters = "meter,node,kind,unit,interval,factor\n\
+        york-m,york,interval,kWh,30m,grid\nleeds-m,leeds,interval,kWh,30m,grid\n\
+        farm-m,farm,interval,kWh,30m,farm-output\n";
+    rig.write("meters.csv", meters);
+    rig.write("contracts.csv", CONTRACTS);
+    rig.write("certificates.csv", certificates(false));
+    let mut lines = String::new();
+    for day in days() {
+        for (meter, half_hours, kwh) in READINGS {
+            let at = instant(day + half_hours * HOUR_MS / 2);
+            writeln!(lines, "{{\"meter\":\"{meter}\",\"ts\":\"{at}\",\"value\":{kwh}}}").unwrap();
+        }
+    }
+    rig.write("readings.jsonl", lines);
+    rig.run_to_end();
+    rig
+}
+
+fn restate(rig: &Rig) {
+    let restated = rig.plumeline(&["restate"]);
+    assert!(restated.status.success(), "{}", String::from_utf8_lossy(&restated.stderr));
+    rig.verify();
+}
+
+/// Market- and location-based CO2e of acme's scope 2, and its losses, on a day, in tenths of a kg.
+fn totals(rig: &Rig, python: &std::path::Path, day: i64) -> Vec<String> {
+    let of_day = format!(
+        "node = 'acme' AND period_start >= TIMESTAMPTZ '{}' AND period_start < TIMESTAMPTZ '{}'",
+        instant(day),
+        instant(day + DAY_MS)
+    );
+    let sums = format!(
+        "SELECT (SELECT sum(co2e_kg)::DECIMAL(9,2) FROM footprint_market WHERE scope = 2 AND {of_day}), \
+         (SELECT sum(co2e_kg)::DECIMAL(9,2) FROM footprint_location WHERE scope = 2 AND {of_day}), \
+         (SELECT sum(co2e_kg)::DECIMAL(9,2) FROM footprint_market WHERE scope = 3 AND {of_day}), \
+         (SELECT sum(cfe_kwh)::DECIMAL(9,2) FROM carbon_free WHERE {of_day}), \
+         (SELECT sum(load_kwh)::DECIMAL(9,2) FROM carbon_free WHERE {of_day})"
+    );
+    ledger::query(rig, python, &sums).remove(0)
+}
+
+#[test]
+fn contracts_cover_load_by_the_hour_and_a_withdrawn_certificate_restates() {
+    let rig = booked();
+    restate(&rig);
+    let Some(python) = ledger::reader() else {
+        return;
+    };
+    // Hour 1: 20 kWh of load; 8 of the farm's 16 go to all alike (0.4 of each), 2 more to york. Hour 2: 10 kWh, none
+    // covered. So 10 kWh at 0.1 and 20 at 0.4; 30 at 0.5; 30 at 0.02; carbon-free: 10 and 0.6 of 20.
+    for day in days() {
+        assert_eq!(totals(&rig, &python, day), ["9.00", "15.00", "0.60", "22.00", "30.00"]);
+    }
+    let covered = "SELECT node, coalesce(contract, '-'), covered_kwh::DECIMAL(9,3), uncovered_kwh::DECIMAL(9,3) \
+                   FROM matching ORDER BY hour, node, contract NULLS LAST";
+    let of_day = [
+        ["leeds", "ppa", "4.000", "None"],
+        ["leeds", "-", "None", "6.000"],
+        ["york", "greens", "2.000", "None"],
+        ["york", "ppa", "4.000", "None"],
+        ["york", "-", "None", "4.000"],
+        ["york", "-", "None", "10.000"],
+    ];
+    assert_eq!(ledger::query(&rig, &python, covered), [of_day, of_day].concat());
+
+    // The registry takes the certificates back.
+    rig.write("certificates.csv", certificates(true));
+    rig.run_to_end();
+    restate(&rig);
+    for day in days() {
+        assert_eq!(totals(&rig, &python, day), ["9.60", "15.00", "0.60", "21.20", "30.00"]);
+    }
+    let reasons = "SELECT reason, count(DISTINCT period_start), sum(co2e_kg)::DECIMAL(9,2) FROM emissions \
+                   WHERE subject_kind = 'contract' AND reason NOT IN ('booked', 'backfill') \
+                   GROUP BY reason ORDER BY reason";
+    let found = ledger::query(&rig, &python, reasons);
+    assert_eq!(found, [["contract_change", "2", "0.60"], ["restated", "2", "0.60"]]);
+    let as_it_was = "SELECT count(*) FROM excluded_contracts";
+    assert_eq!(ledger::one(&rig, &python, as_it_was), "0");
+}
+
+#[test]
+fn what_is_wrong_with_contracts_and_certificates_is_said_with_file_and_line() {
+    let rig = booked();
+    let day = days()[0];
+    let (from, to) = (instant(day), instant(day + HOUR_MS));
+    let mut text = certificates(false);
+    writeln!(text, "GC-8,greens,FR,roof,1,1,registry,{from},{to},0,").unwrap();
+    writeln!(text, "GC-9,greens,GB,roof,3,2,registry,{from},{to},0,").unwrap();
+    rig.write("certificates.csv", &text);
+    let said = || {
+        let checked = rig.plumeline(&["check"]);
+        assert!(!checked.status.success());
+        String::from_utf8(checked.stdout).unwrap() + &String::from_utf8(checked.stderr).unwrap()
+    };
+    let larger = said();
+    assert!(larger.contains("certificates.csv:5"), "{larger}");
+    assert!(larger.contains("`3` is more than the 2 Wh that were issued"), "{larger}");
+    rig.write("certificates.csv", text.replace(",3,2,", ",2,3,"));
+    let misplaced = said();
+    assert!(misplaced.contains("certificates.csv:4"), "{misplaced}");
+    assert!(misplaced.contains("is of zone \"FR\""), "{misplaced}");
+    rig.write("certificates.csv", certificates(false));
+    rig.write("contracts.csv", CONTRACTS.replace(",0.5,0,", ",1.5,0,"));
+    assert!(said().contains("`1.5` is more than all the plant puts out"));
+}
