@@ -76,8 +76,9 @@ fn booked() -> Rig {
     let mut lines = String::new();
     for day in days() {
         for (meter, half_hours, kwh) in READINGS {
-            let at = instant(day + half_hours * HOUR_MS / 2);
-            writeln!(lines, "{{\"meter\":\"{meter}\",\"ts\":\"{at}\",\"value\":{kwh}}}").unwrap();
+            let at_ms = day + half_hours * HOUR_MS / 2;
+            let at = format!("\"meter\":\"{meter}\",\"observed_at_ms\":{at_ms}");
+            writeln!(lines, "{{{at},\"value\":{kwh},\"unit\":\"kWh\"}}").unwrap();
         }
     }
     rig.write("readings.jsonl", lines);
@@ -123,12 +124,12 @@ fn contracts_cover_load_by_the_hour_and_a_withdrawn_certificate_restates() {
     let covered = "SELECT node, coalesce(contract, '-'), covered_kwh::DECIMAL(9,3), uncovered_kwh::DECIMAL(9,3) \
                    FROM matching ORDER BY hour, node, contract NULLS LAST";
     let of_day = [
-        ["leeds", "ppa", "4.000", "None"],
-        ["leeds", "-", "None", "6.000"],
-        ["york", "greens", "2.000", "None"],
-        ["york", "ppa", "4.000", "None"],
-        ["york", "-", "None", "4.000"],
-        ["york", "-", "None", "10.000"],
+        ["leeds", "ppa", "4.000", ""],
+        ["leeds", "-", "", "6.000"],
+        ["york", "greens", "2.000", ""],
+        ["york", "ppa", "4.000", ""],
+        ["york", "-", "", "4.000"],
+        ["york", "-", "", "10.000"],
     ];
     assert_eq!(ledger::query(&rig, &python, covered), [of_day, of_day].concat());
 

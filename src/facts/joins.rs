@@ -99,7 +99,9 @@ pub fn joins(books: &Books, setting: Setting<'_>, problems: &mut Problems) {
     let nodes = Directory::of(&books.nodes, setting.nodes_come_later, setting.words);
     let factors = Directory::of(&books.factors, setting.factors_come_later, setting.words);
     let recipes = Recipes::of(&books.factors);
-    let mut uses = Uses::default();
+    let outputs = books.contracts.values().flatten().filter_map(|held| held.row.supply.output());
+    let outputs = outputs.map(|(factor, _)| factor).collect();
+    let mut uses = Uses { outputs, ..Uses::default() };
     for rows in books.meters.values() {
         meter(rows, (&nodes, &factors), &recipes, &mut uses, problems);
     }
@@ -154,6 +156,8 @@ fn winners<R: TableRow>(rows: &[Held<R>]) -> impl Iterator<Item = (&Held<R>, Val
 #[derive(Default)]
 struct Uses {
     units: BTreeMap<Id, BTreeSet<Unit>>,
+    /// What contracts call the output of a plant.
+    outputs: BTreeSet<Id>,
     registers_without_bound: Vec<Problem>,
 }
 
@@ -197,7 +201,10 @@ fn meter(
         if row.factor.is_none() {
             continue;
         }
-        factors.covers((held, hull), row.factor, "factor", problems);
+        // The output of a plant emits nothing of itself: it has no line, and contracts name it.
+        if factors.book.contains_key(&row.factor) || !uses.outputs.contains(&row.factor) {
+            factors.covers((held, hull), row.factor, "factor", problems);
+        }
         if let Some(booked) = booked {
             uses.units.entry(row.factor).or_default().insert(booked.base());
             problems.extend(mismatch((held, hull, booked), recipes, nodes.words));

@@ -377,7 +377,9 @@ impl FactStore {
         let setting = Setting {
             words,
             gwp: self.gwp,
-            factors_come_later: self.come_later.contains(&Table::Factors),
+            // A meter may name the output of a plant, which a contract does.
+            factors_come_later: self.come_later.contains(&Table::Factors)
+                || self.come_later.contains(&Table::Contracts),
             nodes_come_later: self.come_later.contains(&Table::Nodes),
         };
         joins(books, setting, problems);

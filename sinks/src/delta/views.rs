@@ -232,13 +232,13 @@ CREATE OR REPLACE VIEW carbon_free AS
 -- Contracts and certificates that count for nothing, with the quality criterion that has no evidence.
 CREATE OR REPLACE VIEW excluded_contracts AS
   SELECT contract AS instrument, valid_from, valid_to, revision,
-         list_filter([CASE WHEN conveys IS NULL THEN 'conveys' END, CASE WHEN sole IS NULL THEN 'sole' END,
-                      CASE WHEN retired IS NULL THEN 'retired' END, CASE WHEN vintage IS NULL THEN 'vintage' END,
-                      CASE WHEN market IS NULL THEN 'market' END], x -> x IS NOT NULL) AS unproven
+         concat_ws(', ', CASE WHEN conveys IS NULL THEN 'conveys' END, CASE WHEN sole IS NULL THEN 'sole' END,
+                   CASE WHEN retired IS NULL THEN 'retired' END, CASE WHEN vintage IS NULL THEN 'vintage' END,
+                   CASE WHEN market IS NULL THEN 'market' END) AS unproven
   FROM contracts WHERE NOT withdrawn
     AND (conveys IS NULL OR sole IS NULL OR retired IS NULL OR vintage IS NULL OR market IS NULL)
   UNION ALL
-  SELECT certificate, valid_from, valid_to, revision, ['retired'] FROM certificates
+  SELECT certificate, valid_from, valid_to, revision, 'retired' FROM certificates
   WHERE NOT withdrawn AND retired IS NULL;
 
 -- CO2e in every set of potentials, from masses; of gas `co2e`, whose mass nobody published, as it was published. The
