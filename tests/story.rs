@@ -81,7 +81,7 @@ fn by_hand() -> Vec<(&'static str, [i128; 3])> {
     let booked = [mill * CUBIC_METRE, 0, depot * KWH_GROSS];
     let each = |of: fn(usize) -> i128| [0, 1, 2].map(of);
     vec![
-        ("booked", each(|site| forecast(site))),
+        ("booked", each(forecast)),
         ("booked", booked),
         ("factor_revised", each(|site| actual(site) - forecast(site))),
         ("reading_late", [0, bakery * CUBIC_METRE, 0]),

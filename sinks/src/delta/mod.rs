@@ -32,6 +32,7 @@ mod cut;
 mod encoder;
 mod engine;
 mod error;
+mod evidence;
 mod facts;
 #[cfg(test)]
 mod faults_tests;
