@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let _points = fail::FailScenario::setup();
     let cli = Cli::parse();
     let done = match cli.command {
-        Command::Demo { length, dir } => run_demo(length, dir),
+        Command::Demo { story, length, dir } => run_demo(story, length, dir),
         Command::Run { pipeline } => run(&pipeline),
         Command::Check { pipeline, connect } => run_check(&pipeline, connect),
         Command::Views { pipeline, as_of } => views(&pipeline, as_of),
@@ -149,7 +149,11 @@ fn look_into(look: &Look) -> Result<ExitCode, String> {
     }
 }
 
-fn run_demo(length: Option<Duration>, dir: Option<PathBuf>) -> Result<ExitCode, String> {
+fn run_demo(
+    story: demo::Story,
+    length: Option<Duration>,
+    dir: Option<PathBuf>,
+) -> Result<ExitCode, String> {
     log_to_stderr("warn,delta_kernel=off,delta_kernel_default_engine=off,rumqttd=off");
     let program = std::env::args().next().unwrap_or_else(|| "plumeline".to_owned());
     let runtime = tokio_runtime()?;
@@ -159,7 +163,7 @@ fn run_demo(length: Option<Duration>, dir: Option<PathBuf>) -> Result<ExitCode, 
         let running = started.map_err(|error| chain(&error))?;
         Ok(Box::new(Demonstrated(running)) as Box<dyn demo::Engine>)
     };
-    let args = demo::DemoArgs { length, dir, program };
+    let args = demo::DemoArgs { story, length, dir, program };
     demo::run(&args, Box::new(launch), &mut std::io::stdout()).map_err(|error| chain(&error))?;
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(ExitCode::SUCCESS)

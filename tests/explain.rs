@@ -33,6 +33,13 @@ fn date(ms: i64) -> String {
 
 /// A ledger of one run.
 fn booked() -> Rig {
+    let rig = prepared();
+    rig.run_to_end();
+    rig
+}
+
+/// The same before it runs.
+fn prepared() -> Rig {
     let rig = Rig::plain(FILE_SOURCE, "1s");
     rig.edit("pipeline.toml", "period = \"1d\"", "period = \"15m\"");
     rig.edit("meters.csv", "m-0,plant", "r-0,office,register,kWh,,grid,2020-01-01,,1,\nm-0,plant");
@@ -52,7 +59,6 @@ fn booked() -> Rig {
     let place = "\"node\":\"office\",\"factor\":\"diesel\"";
     writeln!(lines, "{{\"activity\":\"fuel\",{place},{rest}}}").unwrap();
     rig.write("readings.jsonl", lines);
-    rig.run_to_end();
     rig
 }
 
@@ -288,6 +294,84 @@ fn a_node_that_moves_takes_its_number_along_from_then_on() {
     }
     let plant = told(&rig, &["--node", "plant"]);
     assert_eq!(plant["entries"]["footprints"].as_array().unwrap().len(), 2);
+}
+
+/// April's reporting year that holds the day of the readings: the years of its versions, and the days of either.
+fn reporting_year() -> ([i16; 2], [i128; 2]) {
+    let at = jiff::Timestamp::from_millisecond(day_before_yesterday()).unwrap();
+    let day = at.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let year = if day.month() >= 4 { day.year() } else { day.year() - 1 };
+    let next = jiff::civil::date(year + 1, 1, 1);
+    // From April to December, and from January to March.
+    ([year, year + 1], [275, if next.in_leap_year() { 91 } else { 90 }])
+}
+
+#[test]
+fn two_years_that_blend_are_shown_with_their_days_and_their_mean() {
+    let rig = prepared();
+    let ([year, next], [days, more_days]) = reporting_year();
+    let head = "factor,revision,scope,method,gas,kg_per_unit,unit,valid_from,valid_to,source\n";
+    let of = |year: i16, gas: &str, rate: &str| {
+        let span = format!("{year}-01-01,{}-01-01", year + 1);
+        format!("grid,{year},2,any,{gas},{rate},kWh,{span},set of {year}\n")
+    };
+    // Methane is in the second year alone.
+    let rows = [of(year, "co2", "0.3"), of(next, "co2", "0.7"), of(next, "ch4", "0.001")].concat();
+    let diesel = "diesel,1,1,any,co2,2.5,L,2020-01-01,,another test\n\
+                  diesel,1,1,any,ch4,0.001,L,2020-01-01,,another test\n";
+    rig.write("factors.csv", [head, &rows, diesel].concat());
+    rig.write("series.csv", "factor,vintage,year_begins\ngrid,blended,4\n");
+    rig.edit("pipeline.toml", "[tables]\n", "[tables]\nseries = \"series.csv\"\n");
+    rig.run_to_end();
+    let all = days + more_days;
+    let mean = |sum: i128| {
+        let (whole, rest) = (sum / all, sum % all * 2);
+        whole + i128::from(rest > all || (rest == all && whole % 2 == 1))
+    };
+    // 1e-12 kg a kWh; methane's potential is 27.
+    let co2 = mean(300_000_000_000 * days + 700_000_000_000 * more_days);
+    let [ch4, ch4_co2e] = [1_000_000_000, 27_000_000_000].map(|rate| mean(rate * more_days));
+    let document = told(&rig, &["--node", "plant", "--all"]);
+    let kwh = i128::from(energy(READINGS));
+    assert_eq!(co2e(&document["tree"]), kwh * (co2 + ch4_co2e) * 1_000_000_000);
+    let meter = &document["tree"]["children"][0]["children"][0]["children"][0];
+    let lines = meter["children"][0]["children"].as_array().unwrap();
+    let line = |gas: &str| lines.iter().find(|line| line["gas"] == gas).unwrap();
+    let number = |value: &Value| parse(value.as_str().unwrap(), 12);
+    for (gas, rates, sources) in
+        [("co2", [co2, co2], vec![year, next]), ("ch4", [ch4, ch4_co2e], vec![next])]
+    {
+        let (line, weighed) = (line(gas), &line(gas)["weighed"]);
+        assert!(line["problem"].is_null(), "{line:#}");
+        assert_eq!(number(&line["rate_kg_per_unit"]), rates[0]);
+        assert_eq!(
+            weighed["means"].as_array().unwrap().iter().map(number).collect::<Vec<_>>(),
+            rates
+        );
+        for (at, key) in ["rate_kg_per_unit", "co2e_rate_kg_per_unit"].into_iter().enumerate() {
+            let shares = weighed["shares"].as_array().unwrap().iter();
+            let sum: i128 = shares
+                .map(|share| number(&share[key]) * i128::from(share["days"].as_i64().unwrap()))
+                .sum();
+            assert_eq!((sum, mean(sum)), (number(&weighed["sums"][at]), rates[at]), "{gas} {key}");
+        }
+        let versions = line["versions"].as_array().unwrap().iter();
+        let found: Vec<_> = versions.map(|version| version["source"].clone()).collect();
+        let expected: Vec<_> = sources.into_iter().map(|year| format!("set of {year}")).collect();
+        assert_eq!(found, expected);
+    }
+    let text = said(&rig, &["--node", "plant"]);
+    for part in [
+        format!("{days} of {all} days: 0.3 kg/kWh, 0.3 kg CO2e/kWh"),
+        format!("{more_days} of {all} days: 0.7 kg/kWh"),
+        format!("{days} of {all} days: no such line, which counts as 0"),
+        format!("mean rate: (0.3 x {days} + 0.7 x {more_days}) / {all} days = "),
+        "rounded half-even to 1e-12 kg: 0.".to_owned(),
+        format!("published: set of {next}"),
+    ] {
+        assert!(text.contains(&part), "{part} is missing:\n{text}");
+    }
+    rig.verify();
 }
 
 #[test]

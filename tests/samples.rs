@@ -5,6 +5,7 @@ use std::path::Path;
 use plumeline::check::check_files;
 use plumeline_fixtures::files;
 use plumeline_fixtures::fleet::{Fleet, Plan};
+use plumeline_fixtures::group::FACTORS;
 
 /// Writes files into a folder and checks its `pipeline.toml`.
 fn problems(written: &[(&str, &str)]) -> String {
@@ -38,4 +39,24 @@ fn the_demo_is_clean() {
         [("pipeline.toml", pipeline.as_str()), ("meters.csv", &meters), ("nodes.csv", &nodes)];
     assert_eq!(problems(&written), "");
     assert!(!Path::new("plumeline-demo").exists(), "a check writes nothing");
+}
+
+#[test]
+fn the_group_is_clean() {
+    let pipeline = files::text("group/pipeline.toml").replace("{http}", "127.0.0.1:9926");
+    let factors = plumeline::factors::export(&FACTORS.map(str::to_owned)).expect("published ones");
+    let erratum = files::text("group/erratum.csv").lines().skip(1).map(|line| format!("\n{line}"));
+    let corrected = factors.clone() + &erratum.collect::<String>() + "\n";
+    for factors in [factors, corrected] {
+        let written = [
+            ("pipeline.toml", pipeline.as_str()),
+            ("meters.csv", files::text("group/meters.csv")),
+            ("nodes.csv", files::text("group/nodes.csv")),
+            ("series.csv", files::text("group/series.csv")),
+            ("factors.csv", &factors),
+            ("readings.jsonl", ""),
+            ("intensity.jsonl", ""),
+        ];
+        assert_eq!(problems(&written), "");
+    }
 }

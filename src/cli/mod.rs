@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use plumeline::config;
+use plumeline::demo::Story;
 use plumeline::report::figures::Threshold;
 
 pub(super) use history::{backfill, restate_ledger};
@@ -33,9 +34,13 @@ pub(super) struct Cli {
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Show the whole way of a reading, on servers inside this process; needs nothing else.
+    /// Show the whole way of a reading, on servers inside this process; needs nothing else. Or tell how the footprint of a
+    /// day came about, was reported, and was restated.
     Demo {
-        /// How long it takes, such as 60s; a simulated day a minute.
+        /// `plant`: a simulated fleet, live. `group`: three sites on one day, step by step, with a report that is locked.
+        #[arg(long, value_name = "STORY", default_value = "plant", value_parser = story)]
+        story: Story,
+        /// How long `plant` takes, such as 60s; a simulated day a minute.
         #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
         length: Option<Duration>,
         /// Where everything is written; `plumeline-demo` in the current directory if left out.
@@ -268,6 +273,14 @@ pub(super) enum Look {
         #[arg(value_name = "PATH")]
         path: PathBuf,
     },
+}
+
+fn story(text: &str) -> Result<Story, String> {
+    match text {
+        "plant" => Ok(Story::Plant),
+        "group" => Ok(Story::Group),
+        _ => Err("write plant or group".to_owned()),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

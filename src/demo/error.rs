@@ -17,6 +17,9 @@ pub enum DemoError {
         /// What was asked for.
         asked: Duration,
     },
+    /// `--for` was given with a story that takes as long as it takes.
+    #[error("--for belongs to --story plant: the story `group` takes some seconds; leave it out")]
+    NoLength,
     /// The folder holds something that is not a demo's.
     #[error("{} is not empty and not of a demo; choose another with --dir", .0.display())]
     ForeignFolder(PathBuf),
@@ -43,6 +46,18 @@ pub enum DemoError {
     /// The Kafka cluster in the process, or its client.
     #[error("the embedded Kafka cluster failed")]
     Kafka(#[from] rdkafka::error::KafkaError),
+    /// Published factors that are not in the program's sets.
+    #[error("{0}")]
+    Factors(String),
+    /// The report could not be locked or read.
+    #[error("the report cannot be had")]
+    Report(#[from] crate::report::ReportError),
+    /// A number could not be explained.
+    #[error("the number cannot be explained")]
+    Explain(#[from] crate::explain::ExplainError),
+    /// The ledger cannot be read.
+    #[error("the ledger cannot be read")]
+    Lake(#[from] plumeline_sinks::delta::LakeError),
     /// The pipeline did not start or did not end well.
     #[error("the pipeline failed: {0}")]
     Pipeline(String),

@@ -3,15 +3,15 @@
 //! ```text
 //!   DIR/.plumeline-demo    says that the folder is a demo's and may be cleared by the next one
 //!       pipeline.toml      the sample pipeline with addresses filled in
-//!       meters.csv nodes.csv
+//!       meters.csv nodes.csv, and what else a story brings
 //!       lake/ state/       what the pipeline writes
 //! ```
 //!
 //! A demo starts at the same simulated instant each time, so it cannot go on with the tables of the last
 //! one: it clears them, by name. A folder with anything else in it and without the mark is refused.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
@@ -35,16 +35,28 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Creates or clears the folder and writes the pipeline file and its tables.
+    /// Creates or clears the folder and writes the fleet's pipeline file and its tables.
     pub(super) fn create(path: &Path, fleet: &Fleet, servers: &Servers) -> Result<Self, DemoError> {
+        let folder = Self::cleared(path)?;
+        let pipeline = files::text("demo/pipeline.toml")
+            .replace("{mqtt}", &servers.mqtt().to_string())
+            .replace("{kafka}", &servers.kafka())
+            .replace("{http}", &folder.http.to_string());
+        folder.write("pipeline.toml", &pipeline)?;
+        folder.write("meters.csv", &fleet.meters_csv())?;
+        folder.write("nodes.csv", &fleet.nodes_csv())?;
+        Ok(folder)
+    }
+
+    /// A folder that holds nothing an earlier demo's pipeline has written.
+    pub(super) fn cleared(path: &Path) -> Result<Self, DemoError> {
         let in_file = |path: &Path| {
             let path = path.to_owned();
             move |source| DemoError::File { path, source }
         };
         fs::create_dir_all(path).map_err(in_file(path))?;
         let is_empty = fs::read_dir(path).map_err(in_file(path))?.next().is_none();
-        let mark = path.join(MARK);
-        if !is_empty && !mark.exists() {
+        if !is_empty && !path.join(MARK).exists() {
             return Err(DemoError::ForeignFolder(path.to_owned()));
         }
         for name in WRITTEN {
@@ -52,20 +64,22 @@ impl Folder {
             remove(&folder).map_err(in_file(&folder))?;
         }
         let folder = Self { path: path.to_owned(), http: http_address()? };
-        let pipeline = files::text("demo/pipeline.toml")
-            .replace("{mqtt}", &servers.mqtt().to_string())
-            .replace("{kafka}", &servers.kafka())
-            .replace("{http}", &folder.http.to_string());
-        let written = [
-            (mark, "A demo's folder: the next demo clears it.\n".to_owned()),
-            (folder.pipeline(), pipeline),
-            (folder.table("meters.csv"), fleet.meters_csv()),
-            (folder.table("nodes.csv"), fleet.nodes_csv()),
-        ];
-        for (file, content) in written {
-            fs::write(&file, content).map_err(in_file(&file))?;
-        }
+        folder.write(MARK, "A demo's folder: the next demo clears it.\n")?;
         Ok(folder)
+    }
+
+    /// Writes a file.
+    pub(super) fn write(&self, name: &str, content: &str) -> Result<(), DemoError> {
+        let path = self.path.join(name);
+        fs::write(&path, content).map_err(|source| DemoError::File { path, source })
+    }
+
+    /// Appends to a file.
+    pub(super) fn append(&self, name: &str, content: &str) -> Result<(), DemoError> {
+        let path = self.path.join(name);
+        let file = File::options().append(true).open(&path);
+        let written = file.and_then(|mut file| file.write_all(content.as_bytes()));
+        written.map_err(|source| DemoError::File { path, source })
     }
 
     /// The folder.
@@ -86,11 +100,6 @@ impl Folder {
     /// The tables the pipeline writes.
     pub(super) fn lake(&self) -> PathBuf {
         self.path.join("lake")
-    }
-
-    /// A table of facts.
-    pub(super) fn table(&self, file: &str) -> PathBuf {
-        self.path.join(file)
     }
 }
 

@@ -17,12 +17,15 @@
 //!                         live line, summary ◄── Snapshot ◄────────────────────┘
 //! ```
 //!
+//! That is the story `plant`. The other one, `group` ([`group`]), needs no servers: it feeds files, step by step.
+//!
 //! The clock follows the data: it never passes a message that has not been published. Were it free to run,
 //! a slow machine would turn every reading into a late one, and the story would depend on the machine.
 
 mod clock;
 mod error;
 mod folder;
+mod group;
 mod interrupt;
 mod live;
 mod play;
@@ -40,6 +43,7 @@ use std::time::Duration;
 
 use plumeline_fixtures::fleet::{Fleet, Plan};
 
+use crate::config::Pipeline;
 use crate::verify::Verdict;
 pub use clock::ReplayClock;
 pub use error::DemoError;
@@ -58,15 +62,33 @@ pub const DEFAULT_DIR: &str = "plumeline-demo";
 /// connection, and of ours ending.
 pub const QUIET_TARGETS: [&str; 1] = ["rumqttd"];
 
+/// What is told.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Story {
+    /// A simulated fleet on servers inside the process.
+    #[default]
+    Plant,
+    /// A group of three sites on one day, and what became known of it later.
+    Group,
+}
+
 /// What the user asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DemoArgs {
-    /// How long it takes on the wall; [`DEFAULT_LENGTH`] if left out.
+    /// What is told.
+    pub story: Story,
+    /// How long [`Story::Plant`] takes on the wall; [`DEFAULT_LENGTH`] if left out.
     pub length: Option<Duration>,
     /// Where everything is written; [`DEFAULT_DIR`] if left out.
     pub dir: Option<PathBuf>,
     /// How the program was called, for the commands that the summary shows.
     pub program: String,
+}
+
+impl DemoArgs {
+    fn dir(&self) -> PathBuf {
+        self.dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DIR))
+    }
 }
 
 /// A pipeline while it runs.
@@ -138,20 +160,36 @@ pub struct Footprint {
 
 /// Starts the pipeline of a file on a clock.
 pub type Launch<'launch> =
-    dyn FnOnce(&Path, Arc<ReplayClock>) -> Result<Box<dyn Engine>, String> + 'launch;
+    dyn FnMut(&Path, Arc<ReplayClock>) -> Result<Box<dyn Engine>, String> + 'launch;
 
 /// Runs the demo until its story ends or somebody interrupts it; `out` gets what a person reads.
 ///
 /// # Errors
 /// If the folder, a server or the pipeline cannot be had.
-pub fn run(args: &DemoArgs, launch: Box<Launch<'_>>, out: &mut dyn Write) -> Result<(), DemoError> {
+pub fn run(
+    args: &DemoArgs,
+    mut launch: Box<Launch<'_>>,
+    out: &mut dyn Write,
+) -> Result<(), DemoError> {
+    match args.story {
+        Story::Plant => run_plant(args, &mut launch, out),
+        Story::Group if args.length.is_some() => Err(DemoError::NoLength),
+        Story::Group => group::run(args, &mut launch, out),
+    }
+}
+
+fn run_plant(
+    args: &DemoArgs,
+    launch: &mut Launch<'_>,
+    out: &mut dyn Write,
+) -> Result<(), DemoError> {
     let length = args.length.unwrap_or(DEFAULT_LENGTH);
     if length < LENGTH_MIN {
         return Err(DemoError::TooShort { asked: length });
     }
     let interrupt = interrupt::listen()?;
     let fleet = Fleet::new(plan(length));
-    let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DIR));
+    let dir = args.dir();
     let servers = Servers::start()?;
     let folder = Folder::create(&dir, &fleet, &servers)?;
     introduce(&fleet, &folder, length, out)?;
@@ -184,10 +222,16 @@ pub fn run(args: &DemoArgs, launch: Box<Launch<'_>>, out: &mut dyn Write) -> Res
 
 /// The ledger against the batch reference.
 fn verify(folder: &Folder) -> Result<Verdict, DemoError> {
-    let unusable = |error: &dyn std::error::Error| DemoError::Pipeline(crate::chain(error));
+    crate::verify::verify(&load(folder)?, |_, _| ()).map_err(|error| unusable(&error))
+}
+
+fn load(folder: &Folder) -> Result<Pipeline, DemoError> {
     let pipeline = crate::config::load(&folder.pipeline(), &|_| None);
-    let pipeline = pipeline.map_err(|problems| unusable(&problems))?;
-    crate::verify::verify(&pipeline, |_, _| ()).map_err(|error| unusable(&error))
+    pipeline.map_err(|problems| unusable(&problems))
+}
+
+fn unusable(error: &dyn std::error::Error) -> DemoError {
+    DemoError::Pipeline(crate::chain(error))
 }
 
 /// One simulated day a minute; shorter demos pack the same day into less.

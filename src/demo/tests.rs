@@ -117,6 +117,7 @@ fn everything_arrives_over_real_sockets_and_nothing_lies_outside_the_folder() {
     let outside = tempfile::tempdir().unwrap();
     let dir = outside.path().join("demo");
     let args = DemoArgs {
+        story: Story::Plant,
         length: Some(Duration::from_secs(10)),
         dir: Some(dir.clone()),
         program: "plumeline".to_owned(),

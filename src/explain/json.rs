@@ -25,7 +25,11 @@
 //! ACTIVITY {"kind": "activity", "amount", "row": {...}}
 //! LINE     {"gas", "scope", "category", "method", "revision", "unit", "amount", "rate_kg_per_unit",
 //!          "co2e_rate_kg_per_unit"|null, "gwp": {"set", "value"}, "calc_id", "versions": [{"kg_per_unit", "unit", "ratio",
-//!          "valid_from", "valid_to", "source", "learned_at", "withdrawn_at"|null, "superseded"|null}], "problem"|null}
+//!          "valid_from", "valid_to", "source", "learned_at", "withdrawn_at"|null, "superseded"|null,
+//!          "share"|null}], "weighed": {"days", "shares": [{"days", "rate_kg_per_unit", "co2e_rate_kg_per_unit"}],
+//!          "sums", "means"}|null, "problem"|null}
+//!          two years that blend: each version's `share` says which one it is of; sums / days, rounded half-even, are the
+//!          means; both are of the rate and of the CO2e rate
 //! ```
 
 use plumeline_pipelines::model::quantity::{AMOUNT_SCALE, RATE_SCALE};
@@ -38,6 +42,7 @@ use super::known::Life;
 use super::rate::{RateStory, Version};
 use super::sum::{Sum, exact, kg};
 use super::tree::{Branch, Frame, LineStory, What, Without};
+use super::weighed::Weighed;
 use crate::journal::SEMANTICS_VERSION;
 use crate::verify::shown;
 
@@ -127,7 +132,7 @@ fn branch(of: &Branch) -> Value {
 
 fn line(story: &LineStory) -> Value {
     let LineStory { rate, amount, problem } = story;
-    let RateStory { line, unit, gwp, calc_id, co2e_rate, versions } = rate;
+    let RateStory { line, unit, gwp, calc_id, co2e_rate, versions, weighed } = rate;
     json!({
         "what": "line",
         "gas": line.gas.name(),
@@ -141,12 +146,26 @@ fn line(story: &LineStory) -> Value {
         "co2e_rate_kg_per_unit": co2e_rate.map(|rate| exact(rate, RATE_SCALE)),
         "gwp": { "set": gwp.name(), "value": rate.gwp_value() },
         "calc_id": calc_id,
-        "versions": versions.iter().map(version).collect::<Vec<_>>(),
+        "versions": versions.iter().map(|of| version(of, weighed.is_some())).collect::<Vec<_>>(),
+        "weighed": weighed.as_ref().map(mean),
         "problem": problem,
     })
 }
 
-fn version(of: &Version) -> Value {
+fn mean(weighed: &Weighed) -> Value {
+    let shares = weighed.shares.iter().map(|share| {
+        let [rate, co2e] = [share.rate, share.co2e_rate].map(|rate| exact(rate, RATE_SCALE));
+        json!({ "days": share.days, "rate_kg_per_unit": rate, "co2e_rate_kg_per_unit": co2e })
+    });
+    json!({
+        "days": weighed.days(),
+        "shares": shares.collect::<Vec<_>>(),
+        "sums": weighed.sums().map(|sum| exact(sum, RATE_SCALE)),
+        "means": weighed.means().map(|mean| exact(mean, RATE_SCALE)),
+    })
+}
+
+fn version(of: &Version, is_weighed: bool) -> Value {
     let superseded = of.superseded.map(|(revision, ms)| json!({ "by": revision, "at": shown(ms) }));
     let mut told = json!({
         "kg_per_unit": of.kg_per_unit.to_string(),
@@ -154,6 +173,7 @@ fn version(of: &Version) -> Value {
         "ratio": format!("{}/{}", of.ratio.0, of.ratio.1),
         "source": of.source,
         "superseded": superseded,
+        "share": is_weighed.then_some(of.share),
     });
     held(&mut told, of.validity, of.life);
     told

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plumeline_pipelines::model::{
-    Cause, Fact, FactorRow, Id, MeterRow, Names, Policy, Subject, Tick,
+    Cause, Fact, FactorRow, Id, MeterRow, Names, Policy, SeriesRow, Subject, Tick,
 };
 use plumeline_pipelines::stages::metering::Rows;
 use plumeline_pipelines::stages::roll_up::Tree;
@@ -58,8 +58,8 @@ impl Known {
     ) -> Result<Self, ExplainError> {
         let keeps_readings = lake.readings;
         let is_read = |table| {
-            use TableName::{ActivityData, Factors, Meters, Nodes, Restatements};
-            matches!(table, Meters | Factors | Nodes | ActivityData | Restatements)
+            use TableName::{ActivityData, Factors, Meters, Nodes, Restatements, Series};
+            matches!(table, Meters | Factors | Series | Nodes | ActivityData | Restatements)
         };
         let reader = LakeReader::of(lake, names, is_read)?;
         let committed = reader.committed().ok_or(ExplainError::Nothing)?;
@@ -172,6 +172,19 @@ impl Known {
     pub(crate) fn factor_rows(&self, factor: Id) -> impl Iterator<Item = (&FactorRow, Life)> {
         self.facts.iter().filter_map(move |(fact, life)| match fact {
             Fact::Factor(row) if row.factor == factor => Some((row, *life)),
+            _ => None,
+        })
+    }
+
+    /// The life of a factor's row.
+    pub(crate) fn life_of_factor(&self, row: &FactorRow) -> Life {
+        self.facts.get(&Fact::Factor(row.clone())).copied().unwrap_or_default()
+    }
+
+    /// All rows of a factor's series that were ever known.
+    pub(crate) fn series_rows(&self, factor: Id) -> impl Iterator<Item = &SeriesRow> {
+        self.facts.keys().filter_map(move |fact| match fact {
+            Fact::Series(row) if row.factor == factor => Some(row),
             _ => None,
         })
     }

@@ -36,6 +36,7 @@ mod sum;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod weighed;
 
 use std::sync::Arc;
 

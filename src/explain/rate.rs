@@ -9,18 +9,21 @@
 //! of what it is more than its gases, which rests on all of their rows.
 //!
 //! A row leads to a line if the program's own rule ([`lines()`]) says so today: the rate that is booked has to come out.
-//! Where none does, that is told and nothing is made up: of two years that blend, too.
+//! Where none does, that is told and nothing is made up. Of two years that blend, both lead to it ([`Weighed`]).
+
+use std::collections::BTreeSet;
 
 use plumeline_pipelines::lineage::{Calculation, calc_id};
 use plumeline_pipelines::model::quantity::RATE_SCALE;
 use plumeline_pipelines::model::recipe::{is_printed_total, line, lines};
 use plumeline_pipelines::model::{
-    Decimal, FactorRow, Gas, GwpSet, Id, Line, Names, Total, Unit, Validity,
+    Decimal, FactorRow, Gas, GwpSet, Id, Line, Names, Period, SeriesRow, Total, Unit, Validity,
 };
 
 use super::known::{Known, Life};
 use super::select::gwp_text;
 use super::sum::exact;
+use super::weighed::{Weighed, weighed};
 use crate::journal::SEMANTICS_VERSION;
 
 /// A row of `factors` that a line rests on.
@@ -39,6 +42,37 @@ pub(crate) struct Version {
     pub(crate) superseded: Option<(i64, i64)>,
     /// How many of the activity's unit its unit is: numerator, denominator.
     pub(crate) ratio: (i128, i128),
+    /// Of two that are weighed, which one it is of.
+    pub(crate) share: usize,
+}
+
+impl Version {
+    /// What `row` says, for activity in a unit.
+    fn of(
+        (row, share): (&FactorRow, usize),
+        (factor, unit): (Id, Unit),
+        known: &Known,
+        names: &Names,
+    ) -> Self {
+        let later = known.factor_rows(factor).filter(|(other, _)| {
+            let meets = other.validity.from_ms < row.validity.to_ms
+                && row.validity.from_ms < other.validity.to_ms;
+            other.revision > row.revision && meets
+        });
+        let superseded = later.map(|(other, life)| (life.learned_ms, other.revision)).min();
+        Self {
+            kg_per_unit: row.kg_per_unit,
+            unit: row.unit,
+            gas: row.gas,
+            published_gwp: row.published_gwp,
+            validity: row.validity,
+            source: names.name(row.source).to_string(),
+            life: known.life_of_factor(row),
+            superseded: superseded.map(|(ms, revision)| (revision, ms)),
+            ratio: unit.ratio(row.unit).unwrap_or((1, 1)),
+            share,
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -51,47 +85,46 @@ pub(crate) struct RateStory {
     pub(crate) calc_id: String,
     /// 1e-12 kg CO2e per unit; `None` where no row leads to the line.
     pub(crate) co2e_rate: Option<i128>,
-    /// Rows it rests on: one, but for what was said twice.
+    /// Rows it rests on: one, but for what was said twice, printed totals, and two years that blend.
     pub(crate) versions: Vec<Version>,
+    /// How two years' versions are weighed, if they are.
+    pub(crate) weighed: Option<Weighed>,
 }
 
 impl RateStory {
-    /// How `line` of `factor` came about.
+    /// How `booked` of `factor` came about in `periods`.
     pub(crate) fn of(
         (factor, booked, unit): (Id, Line, Unit),
+        periods: &BTreeSet<Period>,
         gwp: GwpSet,
         known: &Known,
         names: &Names,
     ) -> Self {
-        let mut co2e_rate = None;
-        let mut versions = Vec::new();
         let rows: Vec<&FactorRow> = known.factor_rows(factor).map(|(row, _)| row).collect();
-        for (row, life) in known.factor_rows(factor) {
-            let Some(rate) = leads_to(row, &rows, (booked, unit), gwp) else { continue };
-            co2e_rate = Some(rate);
-            let later = known.factor_rows(factor).filter(|(other, _)| {
-                let meets = other.validity.from_ms < row.validity.to_ms
-                    && row.validity.from_ms < other.validity.to_ms;
-                other.revision > row.revision && meets
-            });
-            let superseded = later.map(|(other, life)| (life.learned_ms, other.revision)).min();
-            versions.push(Version {
-                kg_per_unit: row.kg_per_unit,
-                unit: row.unit,
-                gas: row.gas,
-                published_gwp: row.published_gwp,
-                validity: row.validity,
-                source: names.name(row.source).to_string(),
-                life,
-                superseded: superseded.map(|(ms, revision)| (revision, ms)),
-                ratio: unit.ratio(row.unit).unwrap_or((1, 1)),
-            });
+        let series: Vec<&SeriesRow> = known.series_rows(factor).collect();
+        let (mut co2e_rate, mut versions) = (None, Vec::new());
+        let version = |row, share| Version::of((row, share), (factor, unit), known, names);
+        let weighed = weighed((booked, unit, periods), (&known.policy, gwp), &rows, &series);
+        let weighed = weighed.map(|(weighed, leading)| {
+            let [_, co2e] = weighed.means();
+            co2e_rate = Some(co2e);
+            for (share, rows) in leading.into_iter().enumerate() {
+                versions.extend(rows.into_iter().map(|row| version(row, share)));
+            }
+            weighed
+        });
+        if weighed.is_none() {
+            for row in &rows {
+                let Some(rate) = leads_to(row, &rows, (booked, unit), gwp) else { continue };
+                co2e_rate = Some(rate);
+                versions.push(version(row, 0));
+            }
         }
         let name = names.name(factor);
         let calculation =
             Calculation { semantics: SEMANTICS_VERSION, factor: &name, line: booked, unit, gwp };
         let calc_id = calc_id(&calculation);
-        Self { line: booked, unit, gwp, calc_id, co2e_rate, versions }
+        Self { line: booked, unit, gwp, calc_id, co2e_rate, versions, weighed }
     }
 
     /// `0.207 kg/kWh`, exactly.
@@ -104,12 +137,8 @@ impl RateStory {
         gwp_text(self.line.gas, self.gwp)
     }
 
-    /// Where the rate comes from, with its constants.
-    pub(crate) fn formulas(&self) -> Vec<String> {
-        self.versions.iter().map(|version| self.formula(version)).collect()
-    }
-
-    fn formula(&self, version: &Version) -> String {
+    /// Where the rate of a version comes from, with its constants.
+    pub(crate) fn formula(&self, version: &Version) -> String {
         let (numerator, denominator) = version.ratio;
         let conversion = if (numerator, denominator) == (1, 1) {
             String::new()

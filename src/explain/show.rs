@@ -13,9 +13,10 @@ use super::Explanation;
 use super::amount::{ActivityPart, AmountStory, MeterPart, Part, Readings};
 use super::booked::Written;
 use super::known::Life;
-use super::rate::Version;
+use super::rate::{RateStory, Version};
 use super::sum::{Sum, co2e, exact, shown as amount_of};
 use super::tree::{Branch, Frame, LineStory, UseStory, What, Without};
+use super::weighed::Weighed;
 use crate::verify::shown;
 
 /// Cuts, and amounts without emissions, that are listed; of the others their number is told.
@@ -192,21 +193,47 @@ fn details(branch: &Branch) -> Vec<String> {
 fn rate(story: &LineStory) -> Vec<String> {
     let rate = &story.rate;
     let mut told = Vec::new();
-    for (version, formula) in rate.versions.iter().zip(rate.formulas()) {
-        told.push(format!("rate: {formula}"));
-        if rate.line.scope == 0 {
-            told.push("CO2e: none, outside of scopes".to_owned());
-        } else {
-            told.push(format!(
-                "CO2e rate: the same x GWP {} ({}), rounded half-even to 1e-12 kg",
-                rate.gwp_value(),
-                rate.gwp.name()
-            ));
-        }
-        told.push(publication(version));
+    match &rate.weighed {
+        None => told.extend(rate.versions.iter().flat_map(|version| version_of(rate, version))),
+        Some(weighed) => told.extend(mean(rate, weighed)),
     }
     told.push(format!("calc_id {}", rate.calc_id));
     told.extend(story.problem.iter().map(|problem| format!("PROBLEM: {problem}")));
+    told
+}
+
+/// A version's rate, and where it is published.
+fn version_of(rate: &RateStory, version: &Version) -> [String; 3] {
+    let co2e = if rate.line.scope == 0 {
+        "CO2e: none, outside of scopes".to_owned()
+    } else {
+        format!(
+            "CO2e rate: the same x GWP {} ({}), rounded half-even to 1e-12 kg",
+            rate.gwp_value(),
+            rate.gwp.name()
+        )
+    };
+    [format!("rate: {}", rate.formula(version)), co2e, publication(version)]
+}
+
+/// Two years' versions, each with its days, and their mean.
+fn mean(rate: &RateStory, weighed: &Weighed) -> Vec<String> {
+    let mut told = Vec::new();
+    for (at, share) in weighed.shares.iter().enumerate() {
+        let days = format!("{} of {} days", share.days, weighed.days());
+        let versions = rate.versions.iter().filter(|version| version.share == at);
+        let lines: Vec<String> = versions.flat_map(|version| version_of(rate, version)).collect();
+        let [of, co2e] = [share.rate, share.co2e_rate].map(|rate| exact(rate, RATE_SCALE));
+        let unit = rate.unit;
+        told.push(if lines.is_empty() {
+            format!("{days}: no such line, which counts as 0")
+        } else {
+            format!("{days}: {of} kg/{unit}, {co2e} kg CO2e/{unit}")
+        });
+        told.extend(lines.into_iter().map(|line| format!("  {line}")));
+    }
+    let [of, co2e] = weighed.formulas();
+    told.extend([format!("mean rate: {of}"), format!("mean CO2e rate: {co2e}")]);
     told
 }
 

@@ -303,7 +303,7 @@ impl<'g> Grower<'g> {
                 (line.gas.name().to_owned(), sum, line)
             });
             let grown = limited(buds.collect(), usize::MAX, |sum, line| {
-                let story = self.line((factor, line, unit), amount.amount, &sum);
+                let story = self.line((factor, line, unit), &periods, amount.amount, &sum);
                 if let Some(problem) = &story.problem {
                     let (factor, subject) = (self.names.name(factor), self.names.name(of.1.id()));
                     notes.push(format!("`{subject}` under factor `{factor}`: {problem}"));
@@ -342,8 +342,14 @@ impl<'g> Grower<'g> {
         AmountStory::of(wanted, (amount, covered_ms), self.booked, context, self.names)
     }
 
-    fn line(&self, of: (Id, Line, Unit), amount: i128, sum: &Sum) -> LineStory {
-        let rate = RateStory::of(of, self.gwp, self.known, self.names);
+    fn line(
+        &self,
+        of: (Id, Line, Unit),
+        periods: &BTreeSet<Period>,
+        amount: i128,
+        sum: &Sum,
+    ) -> LineStory {
+        let rate = RateStory::of(of, periods, self.gwp, self.known, self.names);
         let line = of.1;
         let mass = amount * i128::from(line.rate);
         let is_mass =

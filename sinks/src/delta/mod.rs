@@ -33,6 +33,7 @@ mod cut;
 mod encoder;
 mod engine;
 mod error;
+mod evidence;
 mod facts;
 #[cfg(test)]
 mod faults_tests;

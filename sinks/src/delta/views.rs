@@ -20,12 +20,13 @@ use plumeline_pipelines::model::{Decimal, Gas, GwpSet, Tick};
 
 use super::engine::Engine;
 use super::error::LakeError;
+use super::evidence::EVIDENCE;
 use super::lake::LakeConfig;
 use super::log::TableLog;
 use super::place::{FileName, Place};
 use super::table::{PARTITION, TableName};
 
-/// Prints the script: a view for each table, `footprint_location`, `footprint_market`, `corrections`, `lineage`, `gwp100`,
+/// Prints the script: a view for each table, `evidence`, `footprint_location`, `footprint_market`, `corrections`, `lineage`, `gwp100`,
 /// `footprints_by_gwp`, and the table macros `as_known_on(date)`, `as_known_at(instant)`, `changes_since(date)`, `restated_since(date)`.
 ///
 /// `as_of_ms` (Unix time) cuts the ledger by `recorded_at`; at most, and by default, it is the cut that
@@ -60,6 +61,7 @@ pub(super) fn script(
         };
         write_view(&mut script, table, &files, until_ms);
     }
+    script.push_str(EVIDENCE);
     script.push_str(&potentials());
     script.push_str(DERIVED);
     Ok(script)
