@@ -41,7 +41,8 @@ use crate::config::{Pipeline, Problem, Problems, Severity};
 pub struct FactStore {
     names: Arc<Names>,
     timezone: TimeZone,
-    gwp: GwpSet,
+    /// Sets of potentials: the one that counts, then those that are shown, too.
+    gwp: (GwpSet, Vec<GwpSet>),
     come_later: BTreeSet<Table>,
     /// Tables that have a file.
     files: BTreeSet<Table>,
@@ -81,7 +82,7 @@ impl FactStore {
         Self {
             names,
             timezone: pipeline.timezone.clone(),
-            gwp: pipeline.policy.gwp,
+            gwp: (pipeline.policy.gwp, pipeline.also_gwp.clone()),
             files: TABLES
                 .into_iter()
                 .filter(|table| table_path(&pipeline.tables, *table).is_some())
@@ -346,12 +347,13 @@ impl FactStore {
         table_rules(&books.meters, false, words, problems);
         table_rules(&books.factors, true, words, problems);
         table_rules(&books.series, false, words, problems);
-        series(books, (words, self.gwp), problems);
+        let (gwp, also_gwp) = &self.gwp;
+        series(books, (words, *gwp, also_gwp), problems);
         table_rules(&books.nodes, false, words, problems);
         tree(&books.nodes, words, problems);
         let setting = Setting {
             words,
-            gwp: self.gwp,
+            gwp: *gwp,
             factors_come_later: self.come_later.contains(&Table::Factors),
             nodes_come_later: self.come_later.contains(&Table::Nodes),
         };
