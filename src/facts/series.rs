@@ -86,12 +86,7 @@ pub(super) fn is_locked(
 /// A row of a topic as it counts: one of a rolling series that names no revision follows on the newest that holds at
 /// its time. *A publisher who says every half-hour what it knows need not count how often it said so.*
 pub(super) fn numbered(row: &FactorRow, withdrawn: bool, books: &Books) -> FactorRow {
-    let is_rolling = books.series.get(&row.factor).is_some_and(|rows| {
-        let mut rows =
-            rows.iter().filter(|held| overlap(held.row.validity, row.validity).is_some());
-        rows.any(|held| held.row.kind == SeriesKind::Rolling)
-    });
-    if !is_rolling || row.revision != DEFAULT_REVISION {
+    if !is_to_be_numbered(row, books) {
         return row.clone();
     }
     let part = |row: &FactorRow| (row.scope, row.category, row.method, row.gas);
@@ -110,8 +105,18 @@ pub(super) fn numbered(row: &FactorRow, withdrawn: bool, books: &Books) -> Facto
     FactorRow { revision, ..row.clone() }
 }
 
+/// Whether `row` is of a rolling series and names no revision.
+pub(super) fn is_to_be_numbered(row: &FactorRow, books: &Books) -> bool {
+    let is_rolling = books.series.get(&row.factor).is_some_and(|rows| {
+        let mut rows =
+            rows.iter().filter(|held| overlap(held.row.validity, row.validity).is_some());
+        rows.any(|held| held.row.kind == SeriesKind::Rolling)
+    });
+    is_rolling && row.revision == DEFAULT_REVISION
+}
+
 /// Whether both say the same but for their revision.
-fn is_same(known: &FactorRow, row: &FactorRow) -> bool {
+pub(super) fn is_same(known: &FactorRow, row: &FactorRow) -> bool {
     *known == FactorRow { revision: known.revision, ..row.clone() }
 }
 

@@ -49,7 +49,7 @@ pub struct FactStore {
     /// Sources that carry rows of a table.
     carriers: Vec<(u16, Table)>,
     sources: Vec<Arc<str>>,
-    books: Books,
+    pub(super) books: Books,
     /// Other names of meters.
     aliases: Aliases,
 }
@@ -241,10 +241,7 @@ impl FactStore {
         source: u16,
         change: &FactChange,
     ) -> Result<Vec<FactChange>, Problem> {
-        let name = self.sources.get(usize::from(source)).cloned();
-        let file =
-            name.map_or_else(|| format!("source {source}"), |name| format!("source \"{name}\""));
-        let place = Place { file: file.into(), line: None, origin: Origin::Source(source) };
+        let place = self.place_of(source);
         let (names, timezone) = (Arc::clone(&self.names), self.timezone.clone());
         let words = Words { names: &names, timezone: &timezone };
         let withdrawn = change.withdrawn;
@@ -277,6 +274,14 @@ impl FactStore {
                 Ok(changes)
             }
         }
+    }
+
+    /// Where a row of the source of number `source` stands.
+    pub(super) fn place_of(&self, source: u16) -> Place {
+        let name = self.sources.get(usize::from(source));
+        let file =
+            name.map_or_else(|| format!("source {source}"), |name| format!("source \"{name}\""));
+        Place { file: file.into(), line: None, origin: Origin::Source(source) }
     }
 
     /// A cycle or too deep a path among the ancestors of `row` and its siblings by revision.
@@ -360,7 +365,7 @@ impl FactStore {
         joins(books, setting, problems);
     }
 
-    fn words(&self) -> Words<'_> {
+    pub(super) fn words(&self) -> Words<'_> {
         Words { names: &self.names, timezone: &self.timezone }
     }
 }
@@ -431,7 +436,7 @@ fn recall<R: TableRow>(book: &mut Book<R>, row: &R, withdrawn: bool, place: Plac
 }
 
 /// Takes one row of a source in, or back.
-fn one<R: TableRow>(
+pub(super) fn one<R: TableRow>(
     book: &mut Book<R>,
     row: &R,
     withdrawn: bool,
