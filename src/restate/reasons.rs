@@ -89,14 +89,10 @@ impl History {
     /// Takes in a row that was learned or taken back.
     pub(super) fn learn(&mut self, entry: &FactEntry) {
         let (at_ms, diff) = (entry.learned_ms, if entry.withdrawn { -1 } else { 1 });
-        match &entry.fact {
-            Fact::Factor(_) | Fact::Series(_) => {
-                self.learned.push((at_ms, diff, entry.fact.clone()));
-            }
-            Fact::Meter(row) => {
-                self.meters.entry(row.meter).or_default().push((at_ms, diff, row.clone()));
-            }
-            _ => {}
+        if let Fact::Meter(row) = &entry.fact {
+            self.meters.entry(row.meter).or_default().push((at_ms, diff, row.clone()));
+        } else if matches!(entry.fact, Fact::Factor(_) | Fact::Series(_)) {
+            self.learned.push((at_ms, diff, entry.fact.clone()));
         }
     }
 

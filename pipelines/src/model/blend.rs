@@ -134,7 +134,7 @@ pub fn composition(text: &str) -> Result<Composition, BlendError> {
         return Ok(vec![(gas, Decimal::ONE)]);
     }
     let is = |name: &&str| name.eq_ignore_ascii_case(text);
-    if let Some((_, shares)) = BLENDS.iter().find(|(names, _)| names.iter().any(|name| is(name))) {
+    if let Some((_, shares)) = BLENDS.iter().find(|(names, _)| names.iter().any(is)) {
         let share =
             |(gas, thousandths): &(Gas, u16)| (*gas, Decimal::new((*thousandths).into(), 3));
         return Ok(shares.iter().map(share).collect());
