@@ -84,6 +84,7 @@ fn config(url: &str) -> LakeConfig {
             calendar: Calendar::default(),
             gwp: GwpSet::Ar6,
         },
+        also_gwp: Vec::new(),
         sources: Sources::new(["plant"]),
         readings: true,
         replay_clock: false,

@@ -289,6 +289,27 @@ fn other_potentials_restate() {
 }
 
 #[test]
+fn other_sets_beside_the_first_are_free() {
+    let rig = written();
+    rig.edit("pipeline.toml", "name = \"acme\"", "name = \"acme\"\ngwp = [\"ar6\", \"ar5\"]");
+    // No start lies between: the view shows both, and the ledger is as it was.
+    let script = String::from_utf8(rig.plumeline(&["views"]).stdout).unwrap();
+    assert!(script.contains("gwp_set IN ('ar6', 'ar5')"), "{script}");
+    goes_on(&rig);
+    assert_eq!(journaled(&rig, "gwp"), "ar6");
+    let Some(python) = ledger::reader() else {
+        return;
+    };
+    let entries =
+        "SELECT count(*) FILTER (reason = 'gwp_change'), min(gwp), max(gwp) FROM emissions";
+    assert_eq!(ledger::query(&rig, &python, entries), [["0", "ar6", "ar6"]]);
+    let sets = "SELECT gwp_set, CAST(sum(co2e_kg) * 2 AS INTEGER) FROM footprints_by_gwp \
+                WHERE node = 'acme' GROUP BY 1 ORDER BY 1";
+    let sum = energy(40).to_string();
+    assert_eq!(ledger::query(&rig, &python, sets), [["ar5", &sum], ["ar6", &sum]]);
+}
+
+#[test]
 fn another_meaning_of_the_program_restates() {
     let rig = written();
     let journal = rusqlite::Connection::open(rig.path("state/journal.db")).unwrap();

@@ -44,7 +44,7 @@ fn booked() -> Rig {
     let series = "factor,series,total\nuk-electricity,locked,printed\n";
     rig.write("series.csv", series);
     rig.edit("pipeline.toml", "[tables]\n", "[tables]\nseries = \"series.csv\"\n");
-    rig.edit("pipeline.toml", "grace = \"0s\"\n", "grace = \"0s\"\ngwp = \"ar5\"\n");
+    rig.edit("pipeline.toml", "grace = \"0s\"\n", "grace = \"0s\"\ngwp = [\"ar5\", \"ar6\"]\n");
     rig.write("meters.csv", "meter,node,kind,unit,factor\n");
     let mut lines = String::new();
     for (activity, factor, day, amount, unit, _) in ACTIVITIES {

@@ -44,9 +44,13 @@ fn pending(running: &Running) -> Option<u64> {
     running.metric("plumeline_pending_restatement_periods", &[])?.parse().ok()
 }
 
-/// Entries that were restated: what is booked for the first time is not among them.
+/// Entries that were restated without a finer reason: what is booked for the first time is not among them.
 fn restated(running: &Running) -> u64 {
-    let entries = running.metric("ghg_restatements_total", &[("reason", "restated")]);
+    restated_for(running, "restated")
+}
+
+fn restated_for(running: &Running, reason: &str) -> u64 {
+    let entries = running.metric("ghg_restatements_total", &[("reason", reason)]);
     entries.and_then(|entries| entries.parse().ok()).unwrap_or(0)
 }
 
@@ -107,7 +111,7 @@ fn a_revised_factor_restates_what_is_below_the_horizon() {
     rig.edit("factors.csv", "a test,", revised);
     wait_until_restated(&running, first.as_deref());
     // Each of the four emissions is taken back and booked again.
-    assert_eq!(restated(&running), 8);
+    assert_eq!((restated_for(&running, "factor_revised"), restated(&running)), (8, 0));
     running.stop();
     rig.verify();
     let Some(python) = ledger::reader() else {
@@ -115,6 +119,57 @@ fn a_revised_factor_restates_what_is_below_the_horizon() {
     };
     let sum = energy(OLD);
     assert_eq!(sums(&rig, &python), [sum.to_string(), (2 * sum).to_string()]);
+}
+
+#[test]
+fn a_factor_says_why_what_is_below_the_horizon_changed() {
+    let rig = rig("auto");
+    let header = "factor,revision,scope,gas,kg_per_unit,unit,valid_from,source,change\n";
+    let row = |revision: i64, kg: &str, from: &str, change: &str| {
+        format!("grid,{revision},2,co2,{kg},kWh,{from},a test,{change}\n")
+    };
+    let mut table = header.to_owned() + &row(1, "0.5", "2020-01-01", "");
+    rig.write("factors.csv", &table);
+    rig.write("readings.jsonl", lines(0..OLD));
+    let running = rig.run();
+    let mut last = wait_until_restated(&running, None);
+    for (revised, reason) in [
+        (row(2, "0.6", "2020-01-01", "error"), "factor_error"),
+        (row(3, "0.7", "2021-01-01", ""), "factor_new_vintage"),
+        (row(4, "1.0", "2021-01-01", ""), "factor_revised"),
+    ] {
+        table += &revised;
+        rig.write("factors.csv", &table);
+        last = wait_until_restated(&running, last.as_deref());
+        assert_eq!((restated_for(&running, reason), restated(&running)), (8, 0), "{reason}");
+    }
+    // A factor and an amount at once: two causes, and one entry each.
+    table += &row(5, "0.5", "2021-01-01", "");
+    running.stop();
+    let corrected = reading(0).replace("\"value\":1,", "\"value\":101,");
+    rig.write("factors.csv", &table);
+    rig.write("readings.jsonl", lines(0..OLD) + &corrected + "\n");
+    rig.edit("pipeline.toml", FOLLOW, "");
+    rig.edit("pipeline.toml", "restate = \"auto\"", "restate = \"manual\"");
+    rig.run_to_end();
+    let done = rig.plumeline(&["restate"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    rig.verify();
+    assert_chain(&rig);
+    let Some(python) = ledger::reader() else {
+        return;
+    };
+    let sum = (energy(OLD) + 100).to_string();
+    assert_eq!(sums(&rig, &python), [sum.clone(), sum]);
+    let reasons = "SELECT subject, reason, count(*) FROM emissions WHERE factor_revision = 5 GROUP BY ALL ORDER BY ALL";
+    let of = |meter: &str, reason: &str| [meter.to_owned(), reason.to_owned(), "1".to_owned()];
+    let expected = [
+        of("m-0", "restated"),
+        of("m-1", "factor_revised"),
+        of("m-2", "factor_revised"),
+        of("m-3", "factor_revised"),
+    ];
+    assert_eq!(ledger::query(&rig, &python, reasons), expected);
 }
 
 #[test]

@@ -19,8 +19,8 @@ pub struct Batch {
     pub ignored: u64,
     /// Readings and activities; `arrival.index` is left 0 for the ingest.
     pub records: Vec<Record>,
-    /// Rows of fact tables, in the order they were said.
-    pub facts: Vec<FactChange>,
+    /// Rows of fact tables, in the order they were said; those of one message are one fact.
+    pub facts: Vec<Vec<FactChange>>,
     /// Elements that can never be taken in, each with its reason.
     pub rejects: Vec<RejectEntry>,
     /// To be given back to the source once everything above is safe.

@@ -2,8 +2,8 @@
 
 use super::keys::Absent::{Default, Means, Required};
 use super::keys::Kind::{
-    Choice, Duration, DurationOr, Flag, Name, Path, Properties, Secret, Size, Text, Texts, Whole,
-    Windows,
+    Choice, Choices, Duration, DurationOr, Flag, Name, Path, Properties, Secret, Size, Text, Texts,
+    Whole, Windows,
 };
 use super::keys::{Key, Section, key};
 
@@ -72,10 +72,10 @@ pub(super) const PIPELINE: Section = Section {
         ),
         key(
             "gwp",
-            Choice(&["ar4", "ar5", "ar6"]),
+            Choices(&["ar4", "ar5", "ar6"]),
             Default("\"ar6\""),
-            "\"ar6\"",
-            "IPCC assessment report whose 100-year potentials turn gases into CO2e. One a pipeline: sets are never mixed.",
+            "[\"ar6\", \"ar5\"]",
+            "IPCC assessment report whose 100-year potentials turn gases into CO2e: the ledger is in one set, and sets are never mixed. Of a list the first is that one; the view `footprints_by_gwp` shows the same masses in every set of it, for whoever reports by two. Another first set restates everything, with reason `gwp_change`; the others may come and go at any time.",
         ),
         key(
             "workers",

@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Name,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// One of these words, or some of them in a list.
+    Choices(&'static [&'static str]),
     /// A whole number.
     Whole {
         /// The smallest.

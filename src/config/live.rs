@@ -34,7 +34,7 @@ const fn line(key: &'static str, change: Change, words: &'static str) -> Line {
 const ANEW: &str = "put the old value back, or begin anew under another name, state_dir and url";
 
 /// The table.
-pub const LINES: [Line; 16] = [
+pub const LINES: [Line; 17] = [
     line("workers", Change::Free, "the same entries, whatever their number"),
     line("windows", Change::Free, "the new ones are there once the state is restored"),
     line("listen", Change::Free, "with the next start"),
@@ -72,6 +72,11 @@ pub const LINES: [Line; 16] = [
         "gwp",
         Change::Restates,
         "everything that was booked, with reason `gwp_change`, before the start",
+    ),
+    line(
+        "other sets that `gwp` lists",
+        Change::Free,
+        "`footprints_by_gwp` shows them as soon as `plumeline views` prints it again",
     ),
     line(
         "semantics_version",

@@ -326,6 +326,7 @@ impl Reader<'_> {
                         key.example
                     )
                 });
+                let line = fault.line.unwrap_or(line);
                 let problem = Problem::error(self.file, fault.message, remedy).at(line);
                 self.problems.push(problem.about(section.place(key.name)));
             }
@@ -371,7 +372,7 @@ impl Section {
         })
     }
 
-    /// Under a key of kind `Texts`.
+    /// Under a key of kind `Texts` or `Choices`.
     #[must_use]
     pub(super) fn texts(&self, name: &'static str) -> Option<Vec<Item>> {
         self.get(name).and_then(|found| match found.value {

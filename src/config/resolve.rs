@@ -33,6 +33,7 @@ struct Windows {
 /// What changes results, but for the calendar, and the windows.
 struct Windowed {
     policy: Policy,
+    also_gwp: Vec<GwpSet>,
     labels: Vec<String>,
     to_date: Vec<ToDate>,
 }
@@ -172,7 +173,7 @@ impl Resolver<'_> {
         let http = self.listen(&raw.http);
         let sources = self.sources(raw, name.as_deref());
         let (delta, prometheus) = self.sinks(raw);
-        let Windowed { policy, labels: window_labels, to_date } = policy?;
+        let Windowed { policy, also_gwp, labels: window_labels, to_date } = policy?;
         let (timezone, timezone_name) = timezone?;
         let calendar = calendar(&timezone, &timezone_name, to_date);
         let policy = Policy { calendar, ..policy };
@@ -182,6 +183,7 @@ impl Resolver<'_> {
             timezone,
             timezone_name,
             policy,
+            also_gwp,
             window_labels,
             workers: usize::try_from(top.whole("workers")?).ok()?,
             state_dir: self.path(top, "state_dir")?,
@@ -261,11 +263,9 @@ impl Resolver<'_> {
         if raw.sinks.iter().all(|sink| sink.keys.kind != Some("delta")) {
             self.forgotten_windows(top, retain_ms);
         }
-        let gwp = match top.text("gwp")?.as_str() {
-            "ar4" => GwpSet::Ar4,
-            "ar5" => GwpSet::Ar5,
-            _ => GwpSet::Ar6,
-        };
+        let sets = top.texts("gwp")?;
+        let mut sets = sets.iter().filter_map(|(name, _)| GwpSet::parse(name));
+        let (gwp, also_gwp) = (sets.next()?, sets.collect());
         let Windows { labels, spans_ms, to_date } = windows?;
         let policy = Policy {
             period_ms: period_ms?,
@@ -276,7 +276,7 @@ impl Resolver<'_> {
             calendar: Calendar::default(),
             gwp,
         };
-        Some(Windowed { policy, labels, to_date })
+        Some(Windowed { policy, also_gwp, labels, to_date })
     }
 
     fn is_divisor_of_a_day(&mut self, top: &Section, period_ms: i64) -> bool {

@@ -41,6 +41,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(policy.windows_ms, [DAY_MS / 24, DAY_MS, 30 * DAY_MS]);
     assert_eq!(pipeline.window_labels, ["1h", "24h", "30d"]);
     assert_eq!((policy.gwp, pipeline.workers), (GwpSet::Ar6, 2));
+    assert_eq!(pipeline.also_gwp, []);
     assert_eq!(pipeline.timezone_name, "UTC");
     assert_eq!((pipeline.max_parked, pipeline.max_ahead_ms), (1_000_000, 300_000));
     assert_eq!(pipeline.http.to_string(), "127.0.0.1:9926");
@@ -51,6 +52,19 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!((delta.commit_every_ms, delta.readings), (60_000, true));
     assert_eq!(delta.compact_after_ms, Some(3_600_000));
     assert!(pipeline.prometheus.is_none() && pipeline.warnings.is_empty());
+}
+
+#[test]
+fn the_first_set_of_potentials_is_the_ledgers() {
+    for (written, sets) in [
+        ("\"ar5\"", vec![GwpSet::Ar5]),
+        ("[\"ar4\"]", vec![GwpSet::Ar4]),
+        ("[\"ar5\", \"ar6\", \"ar4\"]", vec![GwpSet::Ar5, GwpSet::Ar6, GwpSet::Ar4]),
+    ] {
+        let pipeline = with(&format!("gwp = {written}"), "").unwrap();
+        assert_eq!((pipeline.policy.gwp, &*pipeline.also_gwp), (sets[0], &sets[1..]));
+        assert_eq!(pipeline.lake(false).unwrap().also_gwp, pipeline.also_gwp);
+    }
 }
 
 #[test]
@@ -140,6 +154,19 @@ fn relations_of_keys_are_checked() {
         ("windows = [\"ydt\"]", "windows: `ydt` is no window"),
         ("timezone = \"Europe/Berln\"", "timezone: `Europe/Berln` is no time zone | "),
         ("gwp = \"ar7\"", "gwp: `ar7` is not one of its values"),
+        ("gwp = []", "gwp: is an empty list |    name at least one of \"ar4\", \"ar5\" or \"ar6\""),
+        (
+            "gwp = [\"ar5\",\n\"ar6\",\n\"ar5\"]",
+            "p.toml:3: error: gwp: \"ar5\" is there twice |    keep one",
+        ),
+        (
+            "gwp = [\"ar5\",\n\"AR6\"]",
+            "p.toml:2: error: gwp: `AR6` is not one of its values |    did you mean \"ar6\"?",
+        ),
+        (
+            "gwp = 6",
+            "gwp: is written as a whole number |    write \"ar4\", \"ar5\" or \"ar6\", or a list of them",
+        ),
         ("period = 15", "period: is written as a whole number"),
         ("period = \"15\"", "period: `15` has no unit"),
         ("state_dir = \"${env:X}\"", "state_dir: holds a reference"),

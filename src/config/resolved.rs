@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 use plumeline_connectors::SourceConfig;
-use plumeline_pipelines::model::{Policy, Sources};
+use plumeline_pipelines::model::{GwpSet, Policy, Sources};
 use plumeline_sinks::delta::{Compression, LakeConfig};
 
 use super::problem::Problem;
@@ -23,6 +23,8 @@ pub struct Pipeline {
     pub timezone_name: String,
     /// What changes results.
     pub policy: Policy,
+    /// Sets of potentials that are listed after the policy's: what is told in them is told beside the ledger.
+    pub also_gwp: Vec<GwpSet>,
     /// The windows as they were written, in the order of their numbers from 1 on: rolling ones, then those to date.
     pub window_labels: Vec<String>,
     /// Dataflow threads.
@@ -62,6 +64,7 @@ impl Pipeline {
             pipeline: self.name.clone(),
             timezone: self.timezone.clone(),
             policy: self.policy.clone(),
+            also_gwp: self.also_gwp.clone(),
             sources: Sources::new(self.sources.iter().map(SourceEntry::key)),
             readings: delta.readings,
             replay_clock,

@@ -21,7 +21,7 @@ pub(super) type Item = (String, usize);
 pub(super) enum Value {
     /// Of `Text`, `Secret`, `Path`, `Name`, `Choice`.
     Text(String),
-    /// Of `Texts`.
+    /// Of `Texts` and `Choices`.
     Texts(Vec<Item>),
     /// Of `Whole`, and bytes of `Size`.
     Whole(u64),
@@ -51,15 +51,21 @@ pub(super) struct Fault {
     pub(super) message: String,
     /// What to write instead, where more can be said than the kind's description.
     pub(super) remedy: Option<String>,
+    /// Where in it, if it is a part of a list.
+    pub(super) line: Option<usize>,
 }
 
 impl Fault {
     fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), remedy: None }
+        Self { message: message.into(), remedy: None, line: None }
     }
 
     fn with(message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { message: message.into(), remedy: Some(remedy.into()) }
+        Self { message: message.into(), remedy: Some(remedy.into()), line: None }
+    }
+
+    fn at(self, line: usize) -> Self {
+        Self { line: Some(line), ..self }
     }
 }
 
@@ -86,7 +92,8 @@ pub(super) fn of(
         Kind::Text | Kind::Path => text(item).and_then(|text| plain(text, item)),
         Kind::Secret => text(item).map(Value::Text),
         Kind::Name => name(text(item)?),
-        Kind::Choice(words) => choice(text(item)?, words),
+        Kind::Choice(words) => choice(text(item)?, words).map(Value::Text),
+        Kind::Choices(words) => choices(item, words, line),
         Kind::Texts => {
             let items = texts(item, line)?;
             items.iter().try_for_each(|(text, _)| plain(text.clone(), item).map(|_| ()))?;
@@ -131,6 +138,9 @@ pub(super) fn described(kind: Kind) -> String {
         Kind::Texts => "a list of texts".into(),
         Kind::Name => format!("a name of a-z, 0-9, - and _, at most {NAME_LENGTH_MAX} long"),
         Kind::Choice(words) => quoted(words),
+        Kind::Choices(words) => {
+            format!("{}, or a list of them, the first of which counts", quoted(words))
+        }
         Kind::Whole { least, most } => format!("a whole number from {least} to {most}"),
         Kind::Flag => "true or false".into(),
         Kind::Duration { least_ms, most_ms } => {
@@ -212,9 +222,33 @@ fn name(text: String) -> Result<Value, Fault> {
     Err(Fault::new(format!("`{text}` is no name")))
 }
 
-fn choice(text: String, words: &'static [&'static str]) -> Result<Value, Fault> {
+/// One of `words` alone, or each at most once in a list.
+fn choices(
+    item: &DeValue<'_>,
+    words: &'static [&'static str],
+    line: &dyn Fn(&Range<usize>) -> usize,
+) -> Result<Value, Fault> {
+    if let DeValue::String(text) = item {
+        return Ok(Value::Texts(vec![(choice(text.to_string(), words)?, 0)]));
+    }
+    let items = texts(item, line)?;
+    if items.is_empty() {
+        let remedy = format!("name at least one of {}", quoted(words));
+        return Err(Fault::with("is an empty list", remedy));
+    }
+    for (index, (text, line)) in items.iter().enumerate() {
+        choice(text.clone(), words).map_err(|fault| fault.at(*line))?;
+        if items[..index].iter().any(|(other, _)| other == text) {
+            let fault = Fault::with(format!("\"{text}\" is there twice"), "keep one of them");
+            return Err(fault.at(*line));
+        }
+    }
+    Ok(Value::Texts(items))
+}
+
+fn choice(text: String, words: &'static [&'static str]) -> Result<String, Fault> {
     if words.contains(&text.as_str()) {
-        return Ok(Value::Text(text));
+        return Ok(text);
     }
     let message = format!("`{text}` is not one of its values");
     Err(match nearest(&text, words.iter().copied()) {

@@ -25,7 +25,10 @@ pub fn export(names: &[String]) -> Result<String, String> {
     let wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let mut table = COLUMNS.join(",");
     for set in sets() {
-        for line in lines(set, &wanted) {
+        // A blend is a line, and a row for each of its gases.
+        let mut lines: Vec<&str> = lines(set, &wanted).collect();
+        lines.dedup();
+        for line in lines {
             table.push('\n');
             table.push_str(line);
         }

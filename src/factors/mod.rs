@@ -18,6 +18,7 @@
 //!    live pipeline would stop emitting at New Year.
 //! 5. **Every row has its citation**: publisher, publication, table and entry, separated by `: `. What a factor is
 //!    called in a list is the end of it, and a test finds each row in the publication by it.
+//! 6. **A blend is its name.** What it is made of stands in `model::blend` alone, for these and for a pipeline's own rows.
 //!
 //! What is not there, and why:
 //!

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::*;
 use plumeline_pipelines::model::quantity::divide_half_even;
-use plumeline_pipelines::model::{Decimal, Gas, GwpSet};
+use plumeline_pipelines::model::{Decimal, Gas, GwpSet, blend};
 
 /// What is printed of a citation, by column.
 type Printed = BTreeMap<(String, String), Decimal>;
@@ -272,6 +272,26 @@ fn blends_come_to_their_printed_potentials() {
         blends += 1;
     }
     assert_eq!(blends, 12);
+}
+
+/// All blends that may be written, also those that do not come along.
+#[test]
+fn every_blend_comes_to_its_printed_potential() {
+    let Some(flat) = flat() else { return };
+    for name in blend::names().filter(|name| *name != "r-507") {
+        let tenths = blend::composition(name).unwrap().into_iter().map(|(gas, share)| {
+            let potential = Decimal::new(gas.gwp_tenths(GwpSet::Ar5).into(), 1);
+            share.times(potential).unwrap()
+        });
+        let sum = tenths.reduce(add).unwrap();
+        let up = add(sum, Decimal::new(5, 1));
+        let whole = up.mantissa().div_euclid(10_i128.pow(u32::from(up.scale())));
+        let printed = name.to_uppercase().replace('-', "");
+        let column = "Emissions including only Kyoto products per kg";
+        let citation = format!("Refrigerant & other: Blends, {printed}, {column}");
+        let ar5 = flat[&(citation, "kg CO2e".to_owned())];
+        assert_eq!(whole.to_string(), ar5.to_string(), "{name}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A row of a set, as the file has it.
 
+use plumeline_pipelines::model::blend::composition;
 use plumeline_pipelines::model::{Decimal, Gas, GwpSet, Method, Unit};
 use thiserror::Error;
 
@@ -34,7 +35,7 @@ pub struct Row {
     pub category: u8,
     /// How scope 2 is told.
     pub method: Method,
-    /// The gas.
+    /// The gas; a line of a blend is a row for each of its gases.
     pub gas: Gas,
     /// Kilograms per `unit`: of the gas, or of its CO2e by `published_gwp`.
     pub kg_per_unit: Decimal,
@@ -101,10 +102,15 @@ pub(super) fn read(csv: &'static str) -> Result<Vec<Row>, RowError> {
     if header.is_none_or(|header| !header.split(',').eq(COLUMNS)) {
         return Err(RowError::Header);
     }
-    lines.map(|(number, line)| row(number, line)).collect()
+    let mut rows = Vec::new();
+    for (number, line) in lines {
+        rows.extend(line_rows(number, line)?);
+    }
+    Ok(rows)
 }
 
-fn row(number: usize, line: &'static str) -> Result<Row, RowError> {
+/// The row of a line; of a blend, one for each of its gases.
+fn line_rows(number: usize, line: &'static str) -> Result<Vec<Row>, RowError> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
     let record = reader.records().next().and_then(Result::ok);
     let record = record.filter(|record| record.len() == COLUMNS.len());
@@ -120,21 +126,29 @@ fn row(number: usize, line: &'static str) -> Result<Row, RowError> {
     cells.read("change", empty)?;
     let text = |text: &str| Some(text.to_owned());
     let full = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    Ok(Row {
+    let gases = cells.read("gas", |text| composition(text).ok())?;
+    let kg_per_unit = cells.read("kg_per_unit", |text| Decimal::parse(text).ok())?;
+    let row = Row {
         factor: cells.read("factor", full)?,
         revision: cells.read("revision", |text| text.parse().ok())?,
         scope: cells.read("scope", small)?,
         category: cells.read("category", small)?,
         method: cells.read("method", Method::parse)?,
-        gas: cells.read("gas", Gas::parse)?,
-        kg_per_unit: cells.read("kg_per_unit", |text| Decimal::parse(text).ok())?,
+        gas: Gas::Co2e,
+        kg_per_unit,
         unit: cells.read("unit", |text| Unit::parse(text).ok())?,
         published_gwp: cells.read("published_gwp", gwp)?,
         valid_from: cells.read("valid_from", text)?,
         valid_to: cells.read("valid_to", text)?,
         source: cells.read("source", full)?,
         line,
-    })
+    };
+    let of = |(gas, share): (Gas, Decimal)| {
+        let kg_per_unit = kg_per_unit.times(share);
+        let kg_per_unit = kg_per_unit.ok_or_else(|| cells.wrong("kg_per_unit"))?;
+        Ok(Row { gas, kg_per_unit, ..row.clone() })
+    };
+    gases.into_iter().map(of).collect()
 }
 
 struct Cells {
@@ -148,10 +162,16 @@ impl Cells {
         column: &'static str,
         meant: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, RowError> {
+        meant(self.text(column)).ok_or_else(|| self.wrong(column))
+    }
+
+    fn text(&self, column: &'static str) -> &str {
         let index = COLUMNS.iter().position(|name| *name == column);
-        let text = index.and_then(|index| self.record.get(index)).unwrap_or_default();
-        let wrong = || RowError::Cell { line: self.number, column, text: text.to_owned() };
-        meant(text).ok_or_else(wrong)
+        index.and_then(|index| self.record.get(index)).unwrap_or_default()
+    }
+
+    fn wrong(&self, column: &'static str) -> RowError {
+        RowError::Cell { line: self.number, column, text: self.text(column).to_owned() }
     }
 }
 
@@ -172,6 +192,16 @@ mod tests {
         let rows = read_line(line).unwrap();
         assert_eq!((rows[0].what(), rows[0].year()), ("Sheet: E: x, y", "2025"));
         assert_eq!(rows[0].line, line);
+    }
+
+    #[test]
+    fn a_blend_is_a_row_a_gas_of_one_line() {
+        let line = "a,2021,1,0,any,r-407c,1,kg,,,,,,P: T: R-407C per kg lost";
+        let rows = read_line(line).unwrap();
+        let told: Vec<_> = rows.iter().map(|r| (r.gas.name(), r.kg_per_unit.to_string())).collect();
+        let gases = [("hfc-32", "0.23"), ("hfc-125", "0.25"), ("hfc-134a", "0.52")];
+        assert_eq!(told, gases.map(|(gas, kg)| (gas, kg.to_owned())));
+        assert!(rows.iter().all(|row| row.line == line));
     }
 
     #[test]

@@ -157,7 +157,12 @@ fn an_export_is_the_lines_as_they_are() {
     assert_eq!(records.len(), 5 + 5 + 84);
     assert!(records[..10].iter().all(|record| &record[0] == "uk-electricity"));
     let everything = export(&[]).unwrap();
-    assert_eq!(everything.lines().count(), 1 + all().count());
+    // A blend is one line, and a row for each of its gases.
+    let lines = sets().iter().map(|set| set.csv.lines().count() - 1);
+    assert_eq!(everything.lines().count(), 1 + lines.sum::<usize>());
+    let line = export(&["refrigerant-r-407c".into()]).unwrap();
+    assert_eq!(line.lines().count(), 2);
+    assert!(line.contains("refrigerant-r-407c,2021,1,0,any,r-407c,1,kg,"), "{line}");
     for set in sets() {
         assert_eq!(export(&[set.name.into()]).unwrap(), set.csv.trim_end());
     }

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use plumeline_connectors::decode::fact::{columns, fact_from_fields};
 use plumeline_pipelines::model::{Id, Names};
 
-use super::{FactChange, Table, aliases, key_of, table_name};
+use super::{FactChange, Table, aliases, key_of, table_name, together};
 use crate::config::{Problem, Problems, nearest};
 
 /// Bytes of a table's file; a larger one belongs on a topic.
@@ -96,6 +96,7 @@ pub fn read_bytes(
             }
         }
     }
+    problems.extend(together::torn(file, &rows));
     if problems.errors() > 0 {
         return Err(problems);
     }
@@ -177,13 +178,13 @@ fn row(
     (record, line): (&StringRecord, usize),
     terms: Terms<'_>,
     problems: &mut Problems,
-) -> Option<ReadRow> {
+) -> Vec<ReadRow> {
     let (found, wanted) = (record.len(), header.columns.len());
     if found != wanted {
         let message = format!("has {found} cells where the header has {wanted}");
         let remedy = "write a comma for every empty cell, and quote cells that hold a comma";
         problems.push(Problem::error(header.file, message, remedy).at(line));
-        return None;
+        return Vec::new();
     }
     let cell = |name: &str| -> Option<Cow<'_, str>> {
         let index = header.columns.iter().position(|column| column == name)?;
@@ -193,24 +194,25 @@ fn row(
         problems.push(Problem::error(header.file, message, remedy).at(line).about(column));
     };
     let read = fact_from_fields(header.table, &cell, terms.names, terms.timezone, terms.period_ms);
-    let change = match read {
-        Ok(change) => change,
+    let changes = match read {
+        Ok(changes) => changes,
         Err(error) => {
             wrong(error.column, error.message, error.remedy);
-            return None;
+            return Vec::new();
         }
     };
-    let aliases = cell(aliases::COLUMN).map_or_else(
-        || Ok(Vec::new()),
-        |text| aliases::names_in(&text, key_of(&change.fact), terms.names),
-    );
-    match aliases {
-        Ok(aliases) => Some(ReadRow { change, line, aliases }),
-        Err((message, remedy)) => {
-            wrong(aliases::COLUMN.to_owned(), message, remedy);
-            None
+    let mut rows = Vec::new();
+    for change in changes {
+        let aliases = cell(aliases::COLUMN).map_or_else(
+            || Ok(Vec::new()),
+            |text| aliases::names_in(&text, key_of(&change.fact), terms.names),
+        );
+        match aliases {
+            Ok(aliases) => rows.push(ReadRow { change, line, aliases }),
+            Err((message, remedy)) => wrong(aliases::COLUMN.to_owned(), message, remedy),
         }
     }
+    rows
 }
 
 /// The line on which `record` starts: its position is where the one before ended, empty lines between them

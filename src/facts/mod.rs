@@ -26,6 +26,7 @@ mod rules;
 mod series;
 mod store;
 mod timeline;
+mod together;
 mod watch;
 
 use std::path::PathBuf;

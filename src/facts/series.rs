@@ -5,7 +5,7 @@
 //! | a published value of a locked series changes as an error alone | a report would change with every revision of its source |
 //! | what stands in for a factor is there, and the chain ends | hours without a version would emit nothing |
 //! | a printed total is that of its gases, but for rounding | one of them was mistyped |
-//! | the set a factor was published with is the pipeline's, or the difference is told | nobody would see that sums are of one set and sources of another |
+//! | the set a factor was published with is each of the pipeline's, or the difference is told | nobody would see that sums are of one set and sources of another |
 //!
 //! Sources: DESNZ 2025, "What's new": published factors are not revised, unless an error is found, and then it is
 //! sign-posted; domain rules on GWP sets (GHG Protocol "Global Warming Potential Values", 2024).
@@ -20,7 +20,7 @@ use plumeline_pipelines::model::{
 use plumeline_pipelines::stages::rates::library::FALLBACKS_MAX;
 
 use super::joins::Books;
-use super::row::{Held, Origin};
+use super::row::{Held, Origin, Place};
 use super::rules::{Words, at};
 use super::timeline::{overlap, shown_span};
 use crate::config::{Problem, Problems, Severity};
@@ -29,8 +29,12 @@ use crate::config::{Problem, Problems, Severity};
 /// differ by up to 0.30 per cent, by rounding.
 const RESIDUAL_MAX: i128 = 100;
 
-/// Checks the rows of files against their series.
-pub(super) fn series(books: &Books, (words, gwp): (Words<'_>, GwpSet), problems: &mut Problems) {
+/// Checks the rows of files against their series; `gwp` counts, and `also_gwp` are shown, too.
+pub(super) fn series(
+    books: &Books,
+    (words, gwp, also_gwp): (Words<'_>, GwpSet, &[GwpSet]),
+    problems: &mut Problems,
+) {
     for rows in books.factors.values() {
         for held in rows.iter().filter(|held| held.place.origin == Origin::File) {
             problems.extend(is_locked(held, books, words));
@@ -40,7 +44,7 @@ pub(super) fn series(books: &Books, (words, gwp): (Words<'_>, GwpSet), problems:
     for held in books.series.values().flatten() {
         problems.extend(stand_in(held, books, words));
     }
-    other_sets(books, gwp, problems);
+    other_sets(books, gwp, also_gwp, problems);
 }
 
 /// The error of a row that changes what a locked series has published, and does not say that it was an error.
@@ -82,12 +86,7 @@ pub(super) fn is_locked(
 /// A row of a topic as it counts: one of a rolling series that names no revision follows on the newest that holds at
 /// its time. *A publisher who says every half-hour what it knows need not count how often it said so.*
 pub(super) fn numbered(row: &FactorRow, withdrawn: bool, books: &Books) -> FactorRow {
-    let is_rolling = books.series.get(&row.factor).is_some_and(|rows| {
-        let mut rows =
-            rows.iter().filter(|held| overlap(held.row.validity, row.validity).is_some());
-        rows.any(|held| held.row.kind == SeriesKind::Rolling)
-    });
-    if !is_rolling || row.revision != DEFAULT_REVISION {
+    if !is_to_be_numbered(row, books) {
         return row.clone();
     }
     let part = |row: &FactorRow| (row.scope, row.category, row.method, row.gas);
@@ -106,8 +105,18 @@ pub(super) fn numbered(row: &FactorRow, withdrawn: bool, books: &Books) -> Facto
     FactorRow { revision, ..row.clone() }
 }
 
+/// Whether `row` is of a rolling series and names no revision.
+pub(super) fn is_to_be_numbered(row: &FactorRow, books: &Books) -> bool {
+    let is_rolling = books.series.get(&row.factor).is_some_and(|rows| {
+        let mut rows =
+            rows.iter().filter(|held| overlap(held.row.validity, row.validity).is_some());
+        rows.any(|held| held.row.kind == SeriesKind::Rolling)
+    });
+    is_rolling && row.revision == DEFAULT_REVISION
+}
+
 /// Whether both say the same but for their revision.
-fn is_same(known: &FactorRow, row: &FactorRow) -> bool {
+pub(super) fn is_same(known: &FactorRow, row: &FactorRow) -> bool {
     *known == FactorRow { revision: known.revision, ..row.clone() }
 }
 
@@ -177,44 +186,78 @@ fn totals(rows: &[Held<FactorRow>], words: Words<'_>, problems: &mut Problems) {
     }
 }
 
-/// Tells once a set by how much what was published with it differs in the pipeline's; and which factors have no mass,
-/// so that they stay in their own set.
-fn other_sets(books: &Books, gwp: GwpSet, problems: &mut Problems) {
-    for set in GwpSet::ALL.into_iter().filter(|set| *set != gwp) {
-        let (mut factors, mut without_mass) = (BTreeSet::new(), BTreeSet::new());
-        let (mut first, mut widest) = (None, (0, Gas::Co2));
-        for rows in books.factors.values() {
-            for held in rows.iter().filter(|held| held.place.origin == Origin::File) {
-                let row = &held.row;
-                if row.published_gwp != Some(set) {
-                    continue;
-                }
-                factors.insert(row.factor);
-                first.get_or_insert(&held.place);
-                if row.gas != Gas::Co2e {
-                    let (here, there) = (row.gas.gwp_tenths(gwp), row.gas.gwp_tenths(set));
-                    let hundredths = (here - there) * 10_000 / there.max(1);
-                    if i64::abs(widest.0) < hundredths.abs() {
-                        widest = (hundredths, row.gas);
-                    }
-                } else if !is_printed_total(row, &version_of(row, rows)) {
-                    without_mass.insert(row.factor);
-                }
+/// Tells once a set by how much what was published with it differs in each of the pipeline's; and which factors have no
+/// mass, so that they stay in their own set.
+fn other_sets(books: &Books, gwp: GwpSet, also_gwp: &[GwpSet], problems: &mut Problems) {
+    for theirs in GwpSet::ALL {
+        let published = published_in(books, theirs);
+        let Some((place, gases)) = published.first.zip(Some(&published.gases)) else { continue };
+        for ours in
+            std::iter::once(gwp).chain(also_gwp.iter().copied()).filter(|set| *set != theirs)
+        {
+            let change = |gas: &Gas| {
+                let (here, there) = (gas.gwp_tenths(ours), gas.gwp_tenths(theirs));
+                ((here - there) * 10_000 / there.max(1), *gas)
+            };
+            let widest = gases.iter().map(change).rev().max_by_key(|(change, _)| change.abs());
+            let (widest, gas) = widest.unwrap_or((0, Gas::Co2));
+            let (counted, remedy) = if ours == gwp {
+                let all = std::iter::once(theirs).chain(std::iter::once(gwp));
+                let others = also_gwp.iter().copied().filter(|set| *set != theirs);
+                let all: Vec<_> =
+                    all.chain(others).map(|set| format!("\"{}\"", set.name())).collect();
+                let written = if also_gwp.is_empty() {
+                    all[0].clone()
+                } else {
+                    format!("[{}]", all.join(", "))
+                };
+                ("count", format!("write gwp = {written} to count as they were published"))
+            } else {
+                let listed = "take it out of `gwp` where nobody reports by it".to_owned();
+                ("are also told", listed)
+            };
+            let (ours, theirs) = (ours.name(), theirs.name());
+            let message = format!(
+                "{} factors were published in {theirs} and {counted} in {ours}: {} differs most, by {} per cent; {} \
+                 have no split, so that their CO2e stays in {theirs}",
+                published.factors.len(),
+                gas.name(),
+                Decimal::new(widest.into(), 2),
+                published.without_mass.len(),
+            );
+            problems.push(at(place, Severity::Warning, "published_gwp", (message, remedy)));
+        }
+    }
+}
+
+/// What rows of files were published with a set.
+#[derive(Default)]
+struct Published<'a> {
+    first: Option<&'a Place>,
+    factors: BTreeSet<Id>,
+    /// Those of which nobody knows the mass of any gas.
+    without_mass: BTreeSet<Id>,
+    gases: BTreeSet<Gas>,
+}
+
+fn published_in(books: &Books, set: GwpSet) -> Published<'_> {
+    let mut published = Published::default();
+    for rows in books.factors.values() {
+        for held in rows.iter().filter(|held| held.place.origin == Origin::File) {
+            let row = &held.row;
+            if row.published_gwp != Some(set) {
+                continue;
+            }
+            published.factors.insert(row.factor);
+            published.first.get_or_insert(&held.place);
+            if row.gas != Gas::Co2e {
+                published.gases.insert(row.gas);
+            } else if !is_printed_total(row, &version_of(row, rows)) {
+                published.without_mass.insert(row.factor);
             }
         }
-        let Some(place) = first else { continue };
-        let (ours, theirs) = (gwp.name(), set.name());
-        let per_cent = Decimal::new(widest.0.into(), 2);
-        let message = format!(
-            "{} factors were published in {theirs} and count in {ours}: {} differs most, by {per_cent} per cent; {} \
-             have no split, so that their CO2e stays in {theirs}",
-            factors.len(),
-            widest.1.name(),
-            without_mass.len(),
-        );
-        let remedy = format!("write gwp = \"{theirs}\" to count as they were published");
-        problems.push(at(place, Severity::Warning, "published_gwp", (message, remedy)));
     }
+    published
 }
 
 /// The rows of the version that `row` is of.

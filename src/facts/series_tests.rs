@@ -41,6 +41,16 @@ fn of_series(names: &Names, factor: &str, kind: SeriesKind, fallback: &str) -> S
 
 /// What the rules say of these rows, in a pipeline of AR5.
 fn told(names: &Names, factors: Vec<FactorRow>, of_factors: Vec<SeriesRow>) -> Vec<String> {
+    told_in(names, (GwpSet::Ar5, &[]), factors, of_factors)
+}
+
+/// What they say in a pipeline of these sets.
+fn told_in(
+    names: &Names,
+    (gwp, also_gwp): (GwpSet, &[GwpSet]),
+    factors: Vec<FactorRow>,
+    of_factors: Vec<SeriesRow>,
+) -> Vec<String> {
     let mut books = Books { factors: BTreeMap::new(), ..Books::default() };
     for (line, row) in (2..).zip(factors) {
         let held = held_in("factors.csv", line, Origin::File, row);
@@ -52,7 +62,7 @@ fn told(names: &Names, factors: Vec<FactorRow>, of_factors: Vec<SeriesRow>) -> V
     }
     let words = Words { names, timezone: &TimeZone::UTC };
     let mut problems = Problems::new();
-    series(&books, (words, GwpSet::Ar5), &mut problems);
+    series(&books, (words, gwp, also_gwp), &mut problems);
     problems.iter().map(ToString::to_string).collect()
 }
 
@@ -123,6 +133,24 @@ fn another_set_is_told_once_with_what_it_makes() {
     assert_eq!(told.len(), 1);
     // 28 for 25, and 265 for 298.
     assert!(told[0].contains("ch4 differs most, by 12 per cent"), "{told:?}");
+    assert!(told[0].contains("write gwp = \"ar4\" to count"), "{told:?}");
+}
+
+#[test]
+fn each_set_that_is_listed_is_told() {
+    let names = Names::new();
+    let of = |gas, kg| FactorRow { published_gwp: Some(GwpSet::Ar4), ..factor(&names, 1, gas, kg) };
+    let sets = (GwpSet::Ar5, &[GwpSet::Ar6, GwpSet::Ar4][..]);
+    let rows = || vec![of(Gas::Ch4, "0.001"), of(Gas::N2o, "0.001")];
+    let told = told_in(&names, sets, rows(), Vec::new());
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("count in ar5: ch4 differs most, by 12 per cent"), "{told:?}");
+    assert!(told[0].contains("write gwp = [\"ar4\", \"ar5\", \"ar6\"] to count"), "{told:?}");
+    // 273 for 298; 27 for 25 is less.
+    let ar6 = "are also told in ar6: n2o differs most, by -8.38 per cent";
+    assert!(told[1].contains(ar6) && told[1].contains("take it out of `gwp`"), "{told:?}");
+    let own = told_in(&names, (GwpSet::Ar4, &[]), rows(), Vec::new());
+    assert_eq!(own, [""; 0]);
 }
 
 #[test]

@@ -42,7 +42,8 @@ use crate::config::{Pipeline, Problem, Problems, Severity};
 pub struct FactStore {
     names: Arc<Names>,
     timezone: TimeZone,
-    gwp: GwpSet,
+    /// Sets of potentials: the one that counts, then those that are shown, too.
+    gwp: (GwpSet, Vec<GwpSet>),
     period_ms: i64,
     come_later: BTreeSet<Table>,
     /// Tables that have a file.
@@ -50,7 +51,7 @@ pub struct FactStore {
     /// Sources that carry rows of a table.
     carriers: Vec<(u16, Table)>,
     sources: Vec<Arc<str>>,
-    books: Books,
+    pub(super) books: Books,
     /// Other names of meters.
     aliases: Aliases,
 }
@@ -83,7 +84,7 @@ impl FactStore {
         Self {
             names,
             timezone: pipeline.timezone.clone(),
-            gwp: pipeline.policy.gwp,
+            gwp: (pipeline.policy.gwp, pipeline.also_gwp.clone()),
             period_ms: pipeline.policy.period_ms,
             files: TABLES
                 .into_iter()
@@ -249,10 +250,7 @@ impl FactStore {
         source: u16,
         change: &FactChange,
     ) -> Result<Vec<FactChange>, Problem> {
-        let name = self.sources.get(usize::from(source)).cloned();
-        let file =
-            name.map_or_else(|| format!("source {source}"), |name| format!("source \"{name}\""));
-        let place = Place { file: file.into(), line: None, origin: Origin::Source(source) };
+        let place = self.place_of(source);
         let (names, timezone) = (Arc::clone(&self.names), self.timezone.clone());
         let words = Words { names: &names, timezone: &timezone };
         let withdrawn = change.withdrawn;
@@ -301,6 +299,14 @@ impl FactStore {
                 Ok(changes)
             }
         }
+    }
+
+    /// Where a row of the source of number `source` stands.
+    pub(super) fn place_of(&self, source: u16) -> Place {
+        let name = self.sources.get(usize::from(source));
+        let file =
+            name.map_or_else(|| format!("source {source}"), |name| format!("source \"{name}\""));
+        Place { file: file.into(), line: None, origin: Origin::Source(source) }
     }
 
     /// A cycle or too deep a path among the ancestors of `row` and its siblings by revision.
@@ -371,12 +377,13 @@ impl FactStore {
         table_rules(&books.meters, false, words, problems);
         table_rules(&books.factors, true, words, problems);
         table_rules(&books.series, false, words, problems);
-        series(books, (words, self.gwp), problems);
+        let (gwp, also_gwp) = &self.gwp;
+        series(books, (words, *gwp, also_gwp), problems);
         table_rules(&books.nodes, false, words, problems);
         tree(&books.nodes, words, problems);
         let setting = Setting {
             words,
-            gwp: self.gwp,
+            gwp: *gwp,
             // A meter may name the output of a plant, which a contract does.
             factors_come_later: self.come_later.contains(&Table::Factors)
                 || self.come_later.contains(&Table::Contracts),
@@ -388,7 +395,7 @@ impl FactStore {
         contracts(books, (words, self.period_ms), &self.come_later, problems);
     }
 
-    fn words(&self) -> Words<'_> {
+    pub(super) fn words(&self) -> Words<'_> {
         Words { names: &self.names, timezone: &self.timezone }
     }
 }
@@ -459,7 +466,7 @@ fn recall<R: TableRow>(book: &mut Book<R>, row: &R, withdrawn: bool, place: Plac
 }
 
 /// Takes one row of a source in, or back.
-fn one<R: TableRow>(
+pub(super) fn one<R: TableRow>(
     book: &mut Book<R>,
     row: &R,
     withdrawn: bool,

@@ -13,7 +13,8 @@
 //! 2. Each share is given to the same dataflow, as if it had all been known from the beginning
 //!    ([`plumeline_pipelines::hindsight`]), and what the ledger says of the same subjects is taken off. What is left
 //!    is what has to be booked. A second run finds nothing. What is about a meter and a period of which nothing was
-//!    booked before has reason `backfill`, and is no restatement.
+//!    booked before has reason `backfill`, and is no restatement. What changed by a factor alone says so; the rest is
+//!    `restated` (`reasons.rs`).
 //!    Where there are contracts, all shares are given at once: an hour is matched with all who used energy in it. *Their
 //!    memory is that of everything.*
 //! 3. `footprints` are sums over all subjects: their shares are gathered by day, and the ledger's taken off.
@@ -28,6 +29,7 @@
 
 mod effect;
 mod proposing;
+mod reasons;
 mod recalls;
 mod request;
 pub(crate) mod shares;
@@ -50,6 +52,7 @@ use serde::{Deserialize, Serialize};
 
 pub use effect::Effect;
 pub use proposing::proposing;
+use reasons::{Group, History, booked as booked_lines, factors_of, group};
 pub use recalls::recalls;
 pub use request::{Base, Periods, Request, RestateError};
 use shares::Shares;
@@ -141,6 +144,7 @@ fn restate_from(
         base,
         known,
         facts: BTreeMap::new(),
+        history: History::default(),
         subjects: BTreeSet::new(),
         by_subject: Shares::create(scratch, count)?,
         by_day: Shares::create(scratch, DAY_SHARES)?,
@@ -190,6 +194,8 @@ struct Work<'p> {
     known: Tick,
     /// How often each fact was learned, less how often it was taken back.
     facts: BTreeMap<Fact, i64>,
+    /// When they were learned, and what was restated before.
+    history: History,
     subjects: BTreeSet<Subject>,
     by_subject: Shares<Item>,
     by_day: Shares<(FootprintKey, Emission)>,
@@ -254,7 +260,9 @@ impl Work<'_> {
 
     /// Puts what the ledger booked as it must be taken off.
     fn sort(&mut self, rows: CutRows) -> Result<(), RestateError> {
+        rows.restated.iter().for_each(|entry| self.history.restated(entry));
         for entry in rows.facts {
+            self.history.learn(&entry);
             let count = self.facts.entry(entry.fact).or_default();
             *count += if entry.withdrawn { -1 } else { 1 };
         }
@@ -356,12 +364,16 @@ impl Work<'_> {
         }
         // Of what something was booked before.
         let booked: BTreeSet<_> = activity.keys().map(|key| (key.subject, key.period)).collect();
+        let lines: Vec<EmissionKey> = emissions.keys().copied().collect();
+        let factors = factors_of(&records);
         let computed = hindsight(self.policy, holding(&facts), records, self.known);
         self.add(computed, 1, (&mut activity, &mut emissions))?;
+        let told = self.told(&lines, &factors, (&activity, &emissions));
         let restated = self.reason;
         let reason = |key: &ActivityKey| {
             let is_booked = booked.contains(&(key.subject, key.period));
-            if is_booked { restated } else { Reason::Backfill }
+            let why = || told.get(&group(key)).copied().unwrap_or(restated);
+            if is_booked { why() } else { Reason::Backfill }
         };
         let found = &mut self.found.entry;
         for key in activity.keys() {
@@ -385,6 +397,22 @@ impl Work<'_> {
             |(key, change)| EmissionEntry { key, reason: reason(&key.activity), change },
             |rows| give(Rows::Emissions(rows)),
         )
+    }
+
+    /// Why emissions change that can be told why; of these `lines` booked before, activities under these `factors`.
+    fn told(
+        &self,
+        lines: &[EmissionKey],
+        factors: &BTreeMap<Id, Id>,
+        (activity, emissions): (&BTreeMap<ActivityKey, Measure>, &BTreeMap<EmissionKey, Emission>),
+    ) -> BTreeMap<Group, Reason> {
+        if self.reason != Reason::Restated || !matches!(self.base, Base::Ledger) {
+            return BTreeMap::new();
+        }
+        let moved: BTreeSet<_> = activity.keys().map(|key| (key.subject, key.period)).collect();
+        let changed = emissions.keys().map(|key| group(&key.activity));
+        let changed = changed.filter(|(subject, period, ..)| !moved.contains(&(*subject, *period)));
+        self.history.reasons(self.policy, booked_lines(changed, lines), factors)
     }
 
     /// Adds balances (1), or takes them off (-1), as tables hold them.

@@ -133,8 +133,8 @@ impl Intake {
         telemetry.count(source, Outcome::Rejected, count(batch.rejects.len()));
         telemetry.note_lag(batch.records.last(), now_ms);
         self.open.rejects.extend(batch.rejects);
-        for change in batch.facts {
-            self.learn_from(source, &change);
+        for told in batch.facts {
+            self.learn_from(source, &told);
         }
         self.open.records.reserve(batch.records.len());
         for mut record in batch.records {
@@ -251,8 +251,8 @@ impl Intake {
         Ok(())
     }
 
-    fn learn_from(&mut self, source: u16, change: &FactChange) {
-        let outcome = match self.facts.learn(source, change) {
+    fn learn_from(&mut self, source: u16, told: &[FactChange]) {
+        let outcome = match self.facts.learn(source, told) {
             Ok(changes) if changes.is_empty() => Outcome::Duplicate,
             Ok(changes) => {
                 self.learn(Some(source), changes);

@@ -147,16 +147,16 @@ impl Facts {
         self.watcher.has_settled()
     }
 
-    /// Takes in a row that came over the source of number `source`.
+    /// Takes in the rows of a message that came over the source of number `source`.
     ///
     /// # Errors
-    /// As [`FactStore::apply_change`].
+    /// As [`FactStore::apply_together`].
     pub(super) fn learn(
         &mut self,
         source: u16,
-        change: &FactChange,
+        told: &[FactChange],
     ) -> Result<Vec<FactChange>, Problem> {
-        self.store.apply_change(source, change)
+        self.store.apply_together(source, told)
     }
 
     /// Tells that all files are applied.

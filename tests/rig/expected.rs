@@ -112,8 +112,9 @@ impl Expected {
             let payload = Payload { bytes: line, size: line.len(), topic_meter: None, position };
             decoder.decode(payload, self.learned_ms, &mut told);
         }
-        for change in &told.facts {
-            let changes = self.store.apply_change(source, change).expect("the facts are in order");
+        for told in &told.facts {
+            let changes = self.store.apply_together(source, told);
+            let changes = changes.expect("the facts are in order");
             self.learn(changes);
         }
         let tick = Tick::new(self.learned_ms, Cause::Readings);

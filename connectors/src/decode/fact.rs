@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! a CSV line ──┐
-//!              ├─► field(column) ─► fact_from_fields ─► FactChange
+//!              ├─► field(column) ─► fact_from_fields ─► FactChange; of a blend, one for each of its gases
 //! a JSON object┘        text                       └──► FactError: column, what is wrong, what to write
 //! ```
 //!
@@ -27,6 +27,7 @@ use plumeline_pipelines::model::{
 };
 use thiserror::Error;
 
+use super::blend::kg_of_gases;
 use super::contract::{CERTIFICATE_COLUMNS, CONTRACT_COLUMNS};
 use super::fields::{Fields, error, missing, shortened};
 use crate::near::nearest;
@@ -168,7 +169,7 @@ pub fn check_column(table: Table, column: &str) -> Result<(), FactError> {
 }
 
 /// A row of `table` from its fields, each a text as a CSV cell holds it; an empty or absent field is left
-/// out. `timezone` says what a date without a time means, `period_ms` is the grid of validity.
+/// out. A factor of a blend is a row for each of its gases. `timezone` says what a date without a time means, `period_ms` is the grid of validity.
 ///
 /// Defaults: `multiplier` 1, `stamp` end, `max_hold` [`DEFAULT_MAX_HOLD_MS`], `method` any, `category` 0,
 /// `name` the node itself, `share` 1, `priority` 0, `matching` hourly-1, `issued_wh` as `wh`, `valid_from` always, `valid_to` open, `revision` [`DEFAULT_REVISION`],
@@ -182,17 +183,17 @@ pub fn fact_from_fields<'f>(
     names: &Names,
     timezone: &TimeZone,
     period_ms: i64,
-) -> Result<FactChange, FactError> {
+) -> Result<Vec<FactChange>, FactError> {
     let row = Fields { field, names, timezone, period_ms };
     let fact = match table {
         Table::Meters => Fact::Meter(row.meter()?),
-        Table::Factors => Fact::Factor(row.factor()?),
+        Table::Factors => return row.factor(),
         Table::Series => Fact::Series(row.series()?),
         Table::Nodes => Fact::Node(row.node()?),
         Table::Contracts => Fact::Contract(row.contract()?),
         Table::Certificates => Fact::Certificate(row.certificate()?),
     };
-    Ok(FactChange { fact, withdrawn: row.withdrawn()? })
+    Ok(vec![FactChange { fact, withdrawn: row.withdrawn()? }])
 }
 
 impl Fields<'_, '_> {
@@ -244,7 +245,7 @@ impl Fields<'_, '_> {
         })
     }
 
-    fn factor(&self) -> Result<FactorRow, FactError> {
+    fn factor(&self) -> Result<Vec<FactChange>, FactError> {
         let factor = self.name("factor")?;
         let revision = self.revision()?;
         let scope = self.small("scope", 3)?;
@@ -258,12 +259,8 @@ impl Fields<'_, '_> {
         }
         let methods = Method::ALL.map(Method::name);
         let method = self.one_of("method", &methods, Method::parse)?.unwrap_or(Method::Any);
-        let told = Gas::ALL.iter().filter(|gas| **gas != Gas::LoadKwh);
-        let gases: Vec<&str> = told.map(|gas| gas.name()).collect();
-        let told = |name: &str| Gas::parse(name).filter(|gas| *gas != Gas::LoadKwh);
-        let gas = self.one_of("gas", &gases, told)?;
-        let gas = gas.ok_or_else(|| missing("gas", "write co2, ch4, n2o, ..., or co2e"))?;
-        if gas == Gas::Co2Biogenic && scope != 0 {
+        let gases = self.gases()?;
+        if gases.iter().any(|(gas, _)| *gas == Gas::Co2Biogenic) && scope != 0 {
             let message = format!("`{scope}` cannot be: co2_biogenic is told outside of scopes");
             return Err(error("scope", &message, "write 0"));
         }
@@ -278,19 +275,20 @@ impl Fields<'_, '_> {
         }
         let sets = GwpSet::ALL.map(GwpSet::name);
         let published_gwp = self.one_of("published_gwp", &sets, GwpSet::parse)?;
-        if gas == Gas::CfeKwh {
+        if gases.iter().any(|(gas, _)| *gas == Gas::CfeKwh) {
             carbon_free((kg_per_unit, unit), (scope, method))?;
         }
-        rate_fits((kg_per_unit, unit), gas, published_gwp)?;
+        let kg_of_gases = kg_of_gases(&gases, (kg_per_unit, unit), published_gwp)?;
         let statuses = FactorStatus::ALL.map(FactorStatus::name);
         let status = self.one_of("status", &statuses, FactorStatus::parse)?.unwrap_or_default();
         let changes = FactorChange::ALL.map(FactorChange::name);
         let change = self.one_of("change", &changes, FactorChange::parse)?.unwrap_or_default();
         let validity = self.validity()?;
         let source = self.optional_name("source", TEXT_BYTES_MAX)?;
-        self.withdrawn()?;
-        Ok(FactorRow {
-            factor: self.names.intern(&factor),
+        let withdrawn = self.withdrawn()?;
+        let (factor, source) = (self.names.intern(&factor), self.id(source.as_deref()));
+        let row = |(gas, kg_per_unit)| FactorRow {
+            factor,
             revision,
             scope,
             category,
@@ -302,8 +300,10 @@ impl Fields<'_, '_> {
             status,
             change,
             validity,
-            source: self.id(source.as_deref()),
-        })
+            source,
+        };
+        let changes = kg_of_gases.into_iter().map(|gas| Fact::Factor(row(gas)));
+        Ok(changes.map(|fact| FactChange { fact, withdrawn }).collect())
     }
 
     fn series(&self) -> Result<SeriesRow, FactError> {
@@ -396,7 +396,7 @@ fn carbon_free(
 }
 
 /// A rate in the range the ledger's columns hold, whichever set of potentials applies.
-fn rate_fits(
+pub(super) fn rate_fits(
     (kg_per_unit, unit): (Decimal, Unit),
     gas: Gas,
     published: Option<GwpSet>,

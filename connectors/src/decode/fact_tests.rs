@@ -23,7 +23,8 @@ impl Bench {
         let fields: BTreeMap<String, String> =
             fields.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
         let field = |column: &str| fields.get(column).map(|text| Cow::Owned(text.clone()));
-        fact_from_fields(table, &field, &self.names, &self.timezone, QUARTER_MS)
+        let rows = fact_from_fields(table, &field, &self.names, &self.timezone, QUARTER_MS)?;
+        Ok(rows.into_iter().next().expect("a row"))
     }
 
     fn meter(&self, fields: &[(&str, &str)]) -> Result<MeterRow, FactError> {

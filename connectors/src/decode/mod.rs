@@ -17,6 +17,7 @@
 //!    fill the memory.
 
 mod activity;
+mod blend;
 mod cache;
 mod contract;
 pub mod fact;
@@ -77,8 +78,8 @@ pub struct Decoded {
     pub ignored: u64,
     /// Readings and activities.
     pub records: Vec<Record>,
-    /// Rows of fact tables.
-    pub facts: Vec<FactChange>,
+    /// Rows of fact tables, those of one message together: a blend is a row for each of its gases.
+    pub facts: Vec<Vec<FactChange>>,
     /// Elements that can never be taken in.
     pub rejects: Vec<RejectEntry>,
 }
@@ -105,7 +106,7 @@ pub struct Decoder {
 /// What an element turned out to be.
 enum Element {
     Record(Record),
-    Fact(FactChange),
+    Fact(Vec<FactChange>),
     Nothing,
 }
 
@@ -193,7 +194,7 @@ impl Decoder {
                 place.arrival.element = place.arrival.element.saturating_add(1);
                 match element {
                     Element::Record(record) => out.records.push(record),
-                    Element::Fact(change) => out.facts.push(change),
+                    Element::Fact(changes) => out.facts.push(changes),
                     Element::Nothing => out.ignored += 1,
                 }
             }

@@ -331,7 +331,7 @@ fn facts_are_rows_with_the_columns_of_the_tables() {
         "unit":"kWh","valid_from":"2026-01-01","source":null,"withdrawn":false}"#;
     let out = decode_with(&mut factors, None, line.as_bytes());
     let [FactChange { fact: plumeline_pipelines::model::Fact::Factor(row), withdrawn: false }] =
-        out.facts.as_slice()
+        out.facts[0].as_slice()
     else {
         panic!("{out:?}")
     };
@@ -348,6 +348,13 @@ fn facts_are_rows_with_the_columns_of_the_tables() {
         let out = decode_with(&mut factors, None, line.replace(change.0, change.1).as_bytes());
         assert!(out.rejects[0].reason.starts_with(says), "{}", out.rejects[0].reason);
     }
+    let blend = line.replace("\"co2\"", "\"r-410a\"");
+    let out = decode_with(&mut factors, None, blend.as_bytes());
+    assert_eq!((out.received, out.facts.len(), out.facts[0].len()), (1, 1, 2), "one fact");
+    let torn = line.replace("\"co2\"", "\"0.5 hfc-32 + 0.4 hfc-125\"");
+    let out = decode_with(&mut factors, None, torn.as_bytes());
+    assert_eq!((out.facts.len(), out.rejects.len()), (0, 1));
+    assert!(out.rejects[0].reason.starts_with("gas: the shares come to 0.9, and not to 1; "));
     let out = decode_with(&mut factors, None, b"null");
     assert_eq!(out.ignored, 1);
     let mut meters = decoder(Carries::Meters);

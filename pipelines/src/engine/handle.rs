@@ -141,8 +141,7 @@ impl Engine {
     /// Feeds a fact (`diff` 1) or takes it back (-1), at its kind's sub-tick of the instant `ms`.
     pub fn fact(&mut self, ms: i64, fact: Fact, diff: i64) {
         let tick = Tick::new(ms, fact.cause());
-        // Contracts come true after the records of the instant, and are fed before them.
-        self.advance_to(tick.min(Tick::new(ms, Cause::Factors)));
+        self.advance_to(tick);
         match fact {
             Fact::Node(row) => self.nodes.send((row, tick, diff)),
             Fact::Meter(row) => self.meters.send((row, tick, diff)),

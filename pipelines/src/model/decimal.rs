@@ -73,6 +73,16 @@ impl Decimal {
         self.mantissa() < 0
     }
 
+    /// Their product, if it is held exactly.
+    #[must_use]
+    pub fn times(self, other: Self) -> Option<Self> {
+        let mantissa = self.mantissa().checked_mul(other.mantissa())?;
+        let product = Self::new(mantissa, self.scale.checked_add(other.scale)?);
+        // One more digit than an `i128` always holds is one too many.
+        let is_held = product.mantissa().unsigned_abs().to_string().len() <= MAX_DIGITS;
+        (is_held && product.scale <= MAX_SCALE).then_some(product)
+    }
+
     /// Reads `12.34`, `-5`, `1e3`, `2.5E-2` exactly.
     ///
     /// # Errors
@@ -180,6 +190,16 @@ mod tests {
         ] {
             assert_eq!(Decimal::parse(text).expect(text).to_string(), shown, "{text}");
         }
+    }
+
+    #[test]
+    fn multiplies_exactly_or_not_at_all() {
+        let of = |text: &str| Decimal::parse(text).expect(text);
+        let times = |a: &str, b: &str| of(a).times(of(b)).map(|product| product.to_string());
+        assert_eq!(times("0.475", "0.2").as_deref(), Some("0.095"));
+        assert_eq!(times("0.5", "1").as_deref(), Some("0.5"));
+        assert_eq!(times("1e-20", "1e-20"), None);
+        assert_eq!(times("1e20", "1e20"), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Plain values: what the dataflow, the connectors and the sinks talk about.
 
+pub mod blend;
 pub mod calendar;
 pub mod contract;
 pub mod decimal;

@@ -19,7 +19,8 @@ pub const EARLIEST_MS: i64 = 946_684_800_000;
 /// The end of an open validity; also the latest instant anything may name (2099-12-31T00:00:00Z).
 pub const LATEST_MS: i64 = 4_102_358_400_000;
 
-/// What moved a tick: the sub-ticks of one instant, in the order they are applied.
+/// What moved a tick: the sub-ticks of one instant, in the order they are applied. No number is ever written down but
+/// that of `Cut`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Cause {
@@ -31,13 +32,13 @@ pub enum Cause {
     Meters = 2,
     /// Emission factors.
     Factors = 3,
+    /// Contracts and certificates.
+    Contracts = 4,
     /// Readings and activities.
-    Readings = 4,
+    Readings = 5,
     /// What counts from before the horizon: at a restart, where it moves nothing that is booked, or when it is
     /// recalled.
-    Kept = 5,
-    /// Contracts and certificates. *After all that they are matched with: a tick of theirs moves nothing else.*
-    Contracts = 6,
+    Kept = 6,
     /// The end of the instant: where a commit may cut.
     Cut = 7,
 }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::tz::TimeZone;
-use plumeline_pipelines::model::{Names, Policy, Sources, Tick};
+use plumeline_pipelines::model::{GwpSet, Names, Policy, Sources, Tick};
 
 use super::cut::CutWriter;
 use super::encoder::Encoder;
@@ -32,6 +32,8 @@ pub struct LakeConfig {
     pub timezone: TimeZone,
     /// Length of a period, and the GWP set.
     pub policy: Policy,
+    /// Other GWP sets that the view `footprints_by_gwp` shows; no table holds anything of them.
+    pub also_gwp: Vec<GwpSet>,
     /// By source index: the column `source`.
     pub sources: Sources,
     /// Whether rows for `readings` are written; the table exists in any case.

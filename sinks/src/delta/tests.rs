@@ -47,6 +47,7 @@ pub(super) fn config(url: &str) -> LakeConfig {
         pipeline: "acme".into(),
         timezone: TimeZone::UTC,
         policy: policy(),
+        also_gwp: Vec::new(),
         sources: Sources::new(["plant", "erp"]),
         readings: true,
         replay_clock: false,

@@ -8,7 +8,9 @@
 //! 2. Files are listed from the log. A glob over the folder would count what unfinished commits left, and
 //!    after a compaction everything twice.
 //! 3. Rows recorded after T are left out, for a table may be ahead of T.
-//! 4. A table without files is an empty view with the right types, so that a query never breaks on a
+//! 4. `footprints_by_gwp` shows the sets that the pipeline lists, and no other: one that nobody asked for would be one
+//!    more row for each, and whoever sums without looking at `gwp_set` would count it. `gwp100` has them all.
+//! 5. A table without files is an empty view with the right types, so that a query never breaks on a
 //!    young lake.
 //!
 //! `recorded_date` is computed from `recorded_at` rather than taken from folders: that is its definition,
@@ -64,6 +66,7 @@ pub(super) fn script(
     script.push_str(EVIDENCE);
     script.push_str(&potentials());
     script.push_str(DERIVED);
+    script.push_str(&by_gwp(config));
     Ok(script)
 }
 
@@ -242,14 +245,25 @@ CREATE OR REPLACE VIEW excluded_contracts AS
   UNION ALL
   SELECT certificate, valid_from, valid_to, revision, 'retired' FROM certificates
   WHERE NOT withdrawn AND retired IS NULL;
+";
 
--- CO2e in every set of potentials, from masses; of gas `co2e`, whose mass nobody published, as it was published. The
--- ledger's own `co2e_kg` rounds a rate where these round none: they may differ in the twelfth decimal of a rate.
+/// CO2e in each set that the pipeline lists.
+fn by_gwp(config: &LakeConfig) -> String {
+    let sets = std::iter::once(&config.policy.gwp).chain(&config.also_gwp);
+    let sets: Vec<String> = sets.map(|set| format!("'{}'", set.name())).collect();
+    format!(
+        "
+-- CO2e in the sets of potentials that the pipeline lists, from masses; of gas `co2e`, whose mass nobody published, as it
+-- was published. `co2e_kg` of the tables is in the first. It rounds a rate where these round none: they may differ in the
+-- twelfth decimal of a rate.
 CREATE OR REPLACE VIEW footprints_by_gwp AS
   SELECT period_start, period_end, period_date, node, depth, scope, category, method, gas, gwp_set,
          sum(CASE WHEN mass_kg IS NULL OR scope = 0 THEN co2e_kg ELSE mass_kg * potential END) AS co2e_kg
-  FROM footprints JOIN gwp100 USING (gas) GROUP BY ALL;
-";
+  FROM footprints JOIN gwp100 USING (gas) WHERE gwp_set IN ({}) GROUP BY ALL;
+",
+        sets.join(", ")
+    )
+}
 
 /// The potentials of all gases in all sets, kg CO2e a kg.
 fn potentials() -> String {
@@ -279,6 +293,16 @@ mod tests {
         assert!(script.contains("As of: nothing is committed yet"));
         assert_eq!(script.matches("WHERE false;").count(), TableName::ALL.len());
         assert!(script.contains("CAST(NULL AS DECIMAL(38,21)) AS \"co2e_kg\""), "{script}");
+    }
+
+    #[test]
+    fn the_sets_that_are_listed_are_shown() {
+        let engine = Engine::new(Memory::new().place()).expect("an engine");
+        let mut config = config("memory:///lake");
+        let shown = |config: &LakeConfig| script(&engine, config, None).expect("a script");
+        assert!(shown(&config).contains("WHERE gwp_set IN ('ar6') "));
+        config.also_gwp = vec![GwpSet::Ar4];
+        assert!(shown(&config).contains("WHERE gwp_set IN ('ar6', 'ar4') "));
     }
 
     #[test]
