@@ -147,6 +147,8 @@ pub enum Carries {
     Nodes,
     /// Rows of `series`.
     Series,
+    /// Rows of `prices`.
+    Prices,
 }
 
 impl Carries {
@@ -159,13 +161,14 @@ impl Carries {
             Self::Factors => "factors",
             Self::Nodes => "nodes",
             Self::Series => "series",
+            Self::Prices => "prices",
         }
     }
 
     /// What `name` says.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Readings, Self::Meters, Self::Factors, Self::Series, Self::Nodes]
+        [Self::Readings, Self::Meters, Self::Factors, Self::Series, Self::Nodes, Self::Prices]
             .into_iter()
             .find(|carries| carries.name() == name)
     }
@@ -179,6 +182,7 @@ impl Carries {
             Self::Factors => Some(Table::Factors),
             Self::Nodes => Some(Table::Nodes),
             Self::Series => Some(Table::Series),
+            Self::Prices => Some(Table::Prices),
         }
     }
 }

@@ -280,7 +280,7 @@ impl Auditor {
                 self.rows.entry(row.meter).or_default().update(&row, diff);
                 self.touched.insert(Subject::Meter(row.meter));
             }
-            Fact::Factor(_) | Fact::Series(_) => {}
+            Fact::Factor(_) | Fact::Series(_) | Fact::Price(_) => {}
             Fact::Node(row) => {
                 self.old_tree.get_or_insert_with(|| self.tree.clone());
                 self.tree.update(&row, diff);

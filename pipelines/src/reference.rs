@@ -261,7 +261,7 @@ impl History {
         let mut tree = Tree::default();
         let nodes = self.facts(tick).filter_map(|fact| match fact {
             Fact::Node(row) => Some(row),
-            Fact::Meter(_) | Fact::Factor(_) | Fact::Series(_) => None,
+            Fact::Meter(_) | Fact::Factor(_) | Fact::Series(_) | Fact::Price(_) => None,
         });
         for row in nodes.collect::<Vec<&NodeRow>>() {
             tree.update(row, 1);

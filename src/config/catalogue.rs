@@ -164,6 +164,13 @@ pub(super) const TABLES: Section = Section {
             "The tree of the organisation.",
         ),
         key(
+            "prices",
+            Path,
+            Means("prices come from a Kafka topic, or no money is converted"),
+            "\"prices.csv\"",
+            "What money is worth in other money: exchange rates, and price indices for factors that are told per money of a year, such as `GBP@2021`.",
+        ),
+        key(
             "max_fact_change",
             Whole { least: 0, most: 100 },
             Default("10"),
@@ -196,7 +203,7 @@ const TYPE_OF_SOURCE: Key = key(
 );
 const CARRIES: Key = key(
     "carries",
-    Choice(&["readings", "factors", "series", "meters", "nodes"]),
+    Choice(&["readings", "factors", "series", "meters", "nodes", "prices"]),
     Default("\"readings\""),
     "\"readings\"",
     "What its messages are: `readings` (activities among them), or rows of a table of facts, as JSON with the columns of the CSV files. A key of a table comes from one place only.",

@@ -195,6 +195,7 @@ impl Resolver<'_> {
                 factors: self.path(&raw.tables, "factors"),
                 series: self.path(&raw.tables, "series"),
                 nodes: self.path(&raw.tables, "nodes"),
+                prices: self.path(&raw.tables, "prices"),
             },
             sources,
             delta,

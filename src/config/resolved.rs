@@ -81,6 +81,8 @@ pub struct Tables {
     pub series: Option<PathBuf>,
     /// The node table.
     pub nodes: Option<PathBuf>,
+    /// The price table.
+    pub prices: Option<PathBuf>,
 }
 
 /// A source of the pipeline file.

@@ -139,7 +139,7 @@ impl Taker<'_> {
         let subjects = &self.subjects;
         rows.facts.retain(|entry| match &entry.fact {
             Fact::Meter(row) => subjects.contains(&Subject::Meter(row.meter)),
-            Fact::Factor(_) | Fact::Series(_) | Fact::Node(_) => true,
+            Fact::Factor(_) | Fact::Series(_) | Fact::Node(_) | Fact::Price(_) => true,
         });
         rows.readings.retain(|row| subjects.contains(&Subject::Meter(row.record.meter)));
         rows.activity_data.retain(|row| subjects.contains(&Subject::Activity(row.record.activity)));

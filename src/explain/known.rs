@@ -104,7 +104,7 @@ impl Known {
                 Fact::Meter(row) => {
                     nodes.insert(row.node);
                 }
-                Fact::Factor(_) | Fact::Series(_) => {}
+                Fact::Factor(_) | Fact::Series(_) | Fact::Price(_) => {}
             }
         }
         nodes.remove(&Id::NONE);

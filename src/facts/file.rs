@@ -167,6 +167,7 @@ fn required(table: Table) -> &'static [&'static str] {
         Table::Factors => &["factor", "scope", "gas", "kg_per_unit", "unit"],
         Table::Series => &["factor"],
         Table::Nodes => &["node", "parent"],
+        Table::Prices => &["unit", "to", "rate"],
     }
 }
 

@@ -13,7 +13,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plumeline_pipelines::model::{
-    FactorRow, GwpSet, Id, MeterKind, MeterRow, NodeRow, SeriesRow, Unit, Validity,
+    FactorRow, GwpSet, Id, MeterKind, MeterRow, NodeRow, PriceRow, SeriesRow, Unit, UnitError,
+    Validity,
 };
 
 use super::Table;
@@ -33,6 +34,8 @@ pub struct Books {
     pub series: Book<SeriesRow>,
     /// By node.
     pub nodes: Book<NodeRow>,
+    /// By price.
+    pub prices: Book<PriceRow>,
 }
 
 impl Books {
@@ -44,6 +47,7 @@ impl Books {
             Table::Factors => self.factors.len(),
             Table::Series => self.series.len(),
             Table::Nodes => self.nodes.len(),
+            Table::Prices => self.prices.len(),
         }
     }
 
@@ -55,6 +59,7 @@ impl Books {
             Table::Factors => self.factors.contains_key(&id),
             Table::Series => self.series.contains_key(&id),
             Table::Nodes => self.nodes.contains_key(&id),
+            Table::Prices => self.prices.contains_key(&id),
         }
     }
 
@@ -66,6 +71,7 @@ impl Books {
             Table::Factors => self.factors.values().map(Vec::len).sum(),
             Table::Series => self.series.values().map(Vec::len).sum(),
             Table::Nodes => self.nodes.values().map(Vec::len).sum(),
+            Table::Prices => self.prices.values().map(Vec::len).sum(),
         }
     }
 }
@@ -81,6 +87,8 @@ pub struct Setting<'a> {
     pub factors_come_later: bool,
     /// Whether nodes may also come from a topic.
     pub nodes_come_later: bool,
+    /// Whether prices may also come from a topic.
+    pub prices_come_later: bool,
 }
 
 /// Checks that `books` join up.
@@ -205,7 +213,10 @@ fn mismatch(
 ) -> Option<Problem> {
     let mut units = recipes.0.get(&meter.row.factor)?.iter();
     let (line, _) = units.find(|(line, covered)| {
+        // Money is for prices to judge.
+        let is_priced = matches!(booked.ratio(line.row.unit), Err(UnitError::Priced { .. }));
         booked.ratio(line.row.unit).is_err()
+            && !is_priced
             && covered.iter().any(|stretch| overlap(*stretch, hull).is_some())
     })?;
     let place = match line.place.line {

@@ -1,10 +1,11 @@
-//! Facts: the rows of meters, factors, series and nodes, from CSV files and topics.
+//! Facts: the rows of meters, factors, series, prices and nodes, from CSV files and topics.
 //!
 //! ```text
 //! meters.csv ─┐
 //! factors.csv ┼─► file ─► store ─► changes for the dataflow
 //! series.csv ─┤    rows    rules: within a table
-//! nodes.csv ──┘            series: what a factor's series asks of its rows
+//! prices.csv ─┤            series: what a factor's series asks of its rows
+//! nodes.csv ──┘            prices: that money becomes what factors are told per
 //!    watch                 joins: between tables
 //!                          aliases: other names of meters
 //! topics ─────────────────►
@@ -16,6 +17,7 @@
 mod aliases;
 mod file;
 mod joins;
+mod prices;
 mod reach;
 mod read;
 mod row;
@@ -42,7 +44,8 @@ pub use watch::{Stability, Stamp, TableChanged, Watcher};
 use crate::config::Tables;
 
 /// All tables; those that others refer to come first.
-pub const TABLES: [Table; 4] = [Table::Nodes, Table::Factors, Table::Series, Table::Meters];
+pub const TABLES: [Table; 5] =
+    [Table::Nodes, Table::Prices, Table::Factors, Table::Series, Table::Meters];
 
 /// The key of `table` in `[tables]`.
 #[must_use]
@@ -50,6 +53,7 @@ pub fn table_name(table: Table) -> &'static str {
     match table {
         Table::Series => "series",
         Table::Nodes => "nodes",
+        Table::Prices => "prices",
         Table::Factors => "factors",
         Table::Meters => "meters",
     }
@@ -61,6 +65,7 @@ pub fn table_path(tables: &Tables, table: Table) -> Option<&PathBuf> {
     match table {
         Table::Series => tables.series.as_ref(),
         Table::Nodes => tables.nodes.as_ref(),
+        Table::Prices => tables.prices.as_ref(),
         Table::Factors => tables.factors.as_ref(),
         Table::Meters => tables.meters.as_ref(),
     }

@@ -76,6 +76,7 @@ pub fn table_of(fact: &Fact) -> Table {
         Fact::Factor(_) => Table::Factors,
         Fact::Series(_) => Table::Series,
         Fact::Node(_) => Table::Nodes,
+        Fact::Price(_) => Table::Prices,
     }
 }
 
@@ -87,6 +88,7 @@ pub fn key_of(fact: &Fact) -> Id {
         Fact::Factor(row) => row.factor,
         Fact::Series(row) => row.factor,
         Fact::Node(row) => row.node,
+        Fact::Price(row) => row.price,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plumeline_pipelines::model::{
-    Fact, FactorRow, Gas, Id, MeterRow, Method, NodeRow, SeriesRow, Validity,
+    Fact, FactorRow, Gas, Id, MeterRow, Method, NodeRow, PriceRow, SeriesRow, Validity,
 };
 
 /// Where a row stands.
@@ -110,6 +110,7 @@ table_row!(SeriesRow, Series, factor, |_| None, [
     "series" kind, "vintage" vintage, "year_begins" year_begins, "total" total,
     "fallback" fallback
 ]);
+table_row!(PriceRow, Price, price, |_| None, ["rate" rate, "per" per, "source" source]);
 table_row!(NodeRow, Node, node, |_| None, ["parent" parent, "name" name]);
 
 /// Whether `a` and `b` are the same line of the same version, whatever they say.

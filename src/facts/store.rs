@@ -28,6 +28,7 @@ use super::aliases::{
 };
 use super::file::TableFile;
 use super::joins::{Books, Setting, joins};
+use super::prices::prices;
 use super::reach::table_of;
 use super::row::{Book, Held, Origin, Place, TableRow, is_same_line};
 use super::rules::{Words, at, contradicted, contradictions, gaps, tree};
@@ -135,6 +136,7 @@ impl FactStore {
             Fact::Factor(row) => recall(&mut self.books.factors, row, *withdrawn, place),
             Fact::Series(row) => recall(&mut self.books.series, row, *withdrawn, place),
             Fact::Node(row) => recall(&mut self.books.nodes, row, *withdrawn, place),
+            Fact::Price(row) => recall(&mut self.books.prices, row, *withdrawn, place),
         }
     }
 
@@ -189,6 +191,7 @@ impl FactStore {
                 Table::Factors => self.replace(&mut next.factors, file, &mut problems),
                 Table::Series => self.replace(&mut next.series, file, &mut problems),
                 Table::Nodes => self.replace(&mut next.nodes, file, &mut problems),
+                Table::Prices => self.replace(&mut next.prices, file, &mut problems),
             }
         }
         let mut aliases = self.aliases.clone();
@@ -204,6 +207,7 @@ impl FactStore {
             differences(&self.books.nodes, &next.nodes, takes_back, &mut changes);
             differences(&self.books.meters, &next.meters, takes_back, &mut changes);
             differences(&self.books.series, &next.series, takes_back, &mut changes);
+            differences(&self.books.prices, &next.prices, takes_back, &mut changes);
             differences(&self.books.factors, &next.factors, takes_back, &mut changes);
         }
         let applied = Applied {
@@ -263,6 +267,7 @@ impl FactStore {
                 one(&mut self.books.factors, row, withdrawn, &place, words)
             }
             Fact::Series(row) => one(&mut self.books.series, row, withdrawn, &place, words),
+            Fact::Price(row) => one(&mut self.books.prices, row, withdrawn, &place, words),
             Fact::Node(row) => {
                 let before = self.books.nodes.get(&row.node).cloned();
                 let changes = one(&mut self.books.nodes, row, withdrawn, &place, words)?;
@@ -347,6 +352,7 @@ impl FactStore {
         table_rules(&books.factors, true, words, problems);
         table_rules(&books.series, false, words, problems);
         series(books, (words, self.gwp), problems);
+        table_rules(&books.prices, true, words, problems);
         table_rules(&books.nodes, false, words, problems);
         tree(&books.nodes, words, problems);
         let setting = Setting {
@@ -354,8 +360,10 @@ impl FactStore {
             gwp: self.gwp,
             factors_come_later: self.come_later.contains(&Table::Factors),
             nodes_come_later: self.come_later.contains(&Table::Nodes),
+            prices_come_later: self.come_later.contains(&Table::Prices),
         };
         joins(books, setting, problems);
+        prices(books, setting, problems);
     }
 
     fn words(&self) -> Words<'_> {

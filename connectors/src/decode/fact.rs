@@ -22,7 +22,7 @@ use jiff::tz::TimeZone;
 use plumeline_pipelines::model::time::DAY_MS;
 use plumeline_pipelines::model::{
     Decimal, Fact, FactorChange, FactorRow, FactorStatus, Gas, GwpSet, MeterKind, MeterRow, Method,
-    Names, NodeRow, SeriesKind, SeriesRow, StampSide, Total, Unit, Vintage,
+    Names, NodeRow, PriceRow, SeriesKind, SeriesRow, StampSide, Total, Unit, Vintage,
 };
 use thiserror::Error;
 
@@ -87,6 +87,8 @@ const SERIES_COLUMNS: [&str; 10] = [
     "revision",
     "withdrawn",
 ];
+const PRICE_COLUMNS: [&str; 9] =
+    ["unit", "to", "rate", "per", "valid_from", "valid_to", "revision", "source", "withdrawn"];
 const NODE_COLUMNS: [&str; 7] =
     ["node", "parent", "name", "valid_from", "valid_to", "revision", "withdrawn"];
 
@@ -101,6 +103,8 @@ pub enum Table {
     Series,
     /// The organisation's tree.
     Nodes,
+    /// What money is worth.
+    Prices,
 }
 
 /// A row that holds from now on, or one that is taken back.
@@ -140,6 +144,7 @@ pub fn columns(table: Table) -> &'static [&'static str] {
         Table::Factors => &FACTOR_COLUMNS,
         Table::Series => &SERIES_COLUMNS,
         Table::Nodes => &NODE_COLUMNS,
+        Table::Prices => &PRICE_COLUMNS,
     }
 }
 
@@ -163,7 +168,7 @@ pub fn check_column(table: Table, column: &str) -> Result<(), FactError> {
 /// out. `timezone` says what a date without a time means, `period_ms` is the grid of validity.
 ///
 /// Defaults: `multiplier` 1, `stamp` end, `max_hold` [`DEFAULT_MAX_HOLD_MS`], `method` any, `category` 0,
-/// `name` the node itself, `valid_from` always, `valid_to` open, `revision` [`DEFAULT_REVISION`],
+/// `per` 1, `name` the node itself, `valid_from` always, `valid_to` open, `revision` [`DEFAULT_REVISION`],
 /// `withdrawn` false.
 ///
 /// # Errors
@@ -181,6 +186,7 @@ pub fn fact_from_fields<'f>(
         Table::Factors => Fact::Factor(row.factor()?),
         Table::Series => Fact::Series(row.series()?),
         Table::Nodes => Fact::Node(row.node()?),
+        Table::Prices => Fact::Price(row.price()?),
     };
     Ok(FactChange { fact, withdrawn: row.withdrawn()? })
 }
@@ -320,6 +326,30 @@ impl Fields<'_, '_> {
             fallback: self.id(fallback.as_deref()),
             validity,
             revision,
+        })
+    }
+
+    fn price(&self) -> Result<PriceRow, FactError> {
+        let (unit, to) = (self.money("unit")?, self.money("to")?);
+        if unit == to {
+            let remedy = "write the money that it becomes, such as GBP@2021";
+            return Err(error("to", &format!("`{to}` is the unit itself"), remedy));
+        }
+        let rate = self.price_number("rate")?;
+        let rate = rate.ok_or_else(|| missing("rate", "write how many `to` one `unit` is"))?;
+        let per = self.price_number("per")?.unwrap_or(Decimal::ONE);
+        let (validity, revision) = (self.validity()?, self.revision()?);
+        let source = self.optional_name("source", TEXT_BYTES_MAX)?;
+        self.withdrawn()?;
+        Ok(PriceRow {
+            price: self.names.intern(&format!("{unit}/{to}")),
+            unit,
+            to,
+            rate,
+            per,
+            validity,
+            revision,
+            source: self.id(source.as_deref()),
         })
     }
 

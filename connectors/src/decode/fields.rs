@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use plumeline_pipelines::model::price::{PRICE_DIGITS_MAX, is_price};
 use plumeline_pipelines::model::time::{EARLIEST_MS, LATEST_MS};
-use plumeline_pipelines::model::{Decimal, Id, Names, Unit, Validity};
+use plumeline_pipelines::model::{Decimal, Id, Names, Unit, UnitError, Validity};
 
 use super::fact::{DEFAULT_REVISION, FactError, NAME_BYTES_MAX, STRETCH_MS_MAX};
 use super::time::{parse_duration_ms, parse_instant_ms, shown_ms};
@@ -78,8 +79,39 @@ impl<'f> Fields<'_, 'f> {
     }
 
     pub(super) fn unit(&self, column: &str) -> Result<Option<Unit>, FactError> {
+        if let Some(text) = self.text(column)
+            && let Err(cause @ UnitError::PriceYear(_)) = Unit::parse(&text)
+        {
+            let remedy = "write the currency and the year of its prices, such as GBP@2021";
+            return Err(error(column, &cause.to_string(), remedy));
+        }
         let symbols: Vec<&str> = Unit::all().map(Unit::symbol).collect();
         self.one_of(column, &symbols, |text| Unit::parse(text).ok())
+    }
+
+    /// A currency, or money of a price year.
+    pub(super) fn money(&self, column: &str) -> Result<Unit, FactError> {
+        let remedy =
+            "write a currency of ISO 4217 such as EUR, or one at a year's prices such as GBP@2021";
+        let unit = self.unit(column)?.ok_or_else(|| missing(column, remedy))?;
+        if unit.is_money() {
+            return Ok(unit);
+        }
+        Err(error(column, &format!("`{unit}` is no money"), remedy))
+    }
+
+    /// A number of a price.
+    pub(super) fn price_number(&self, column: &str) -> Result<Option<Decimal>, FactError> {
+        let number = self.decimal(column)?;
+        match number {
+            Some(number) if !is_price(number) => {
+                let message =
+                    format!("`{number}` is not above 0 with at most {PRICE_DIGITS_MAX} digits");
+                let remedy = "round it, or write both as published: `rate` for so many `per`";
+                Err(error(column, &message, remedy))
+            }
+            _ => Ok(number),
+        }
     }
 
     pub(super) fn decimal(&self, column: &str) -> Result<Option<Decimal>, FactError> {

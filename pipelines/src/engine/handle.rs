@@ -12,8 +12,8 @@ use timely::worker::Worker;
 
 use super::{Inputs, Outbox, footprints};
 use crate::model::{
-    ActivityRecord, Cause, Emission, Fact, FactorRow, MeterRow, NodeRow, Policy, Reading, Record,
-    SeriesRow, Subject, Tick,
+    ActivityRecord, Cause, Emission, Fact, FactorRow, MeterRow, NodeRow, Policy, PriceRow, Reading,
+    Record, SeriesRow, Subject, Tick,
 };
 use crate::stages::causes::Causes;
 use crate::stages::recall::Recall;
@@ -49,6 +49,7 @@ pub struct Engine {
     meters: Updates<MeterRow>,
     factors: Updates<FactorRow>,
     series: Updates<SeriesRow>,
+    prices: Updates<PriceRow>,
     nodes: Updates<NodeRow>,
     opening: Updates<OpeningKey, Emission>,
     probe: Probe<Tick>,
@@ -74,6 +75,7 @@ impl Engine {
             let (meters_in, meters) = scope.new_input();
             let (factors_in, factors) = scope.new_input();
             let (series_in, series) = scope.new_input();
+            let (prices_in, prices) = scope.new_input();
             let (nodes_in, nodes) = scope.new_input();
             let (opening_in, opening) = scope.new_input();
             let (probe, outbox, causes) = (Probe::new(), Rc::default(), Causes::default());
@@ -85,6 +87,7 @@ impl Engine {
                 meters,
                 factors: factors.as_collection(),
                 series: series.as_collection(),
+                prices: prices.as_collection(),
                 nodes: nodes.as_collection(),
                 opening: opening.as_collection(),
             };
@@ -97,6 +100,7 @@ impl Engine {
                 meters: meters_in,
                 factors: factors_in,
                 series: series_in,
+                prices: prices_in,
                 nodes: nodes_in,
                 opening: opening_in,
                 probe,
@@ -124,6 +128,7 @@ impl Engine {
         self.meters.advance_to(tick);
         self.factors.advance_to(tick);
         self.series.advance_to(tick);
+        self.prices.advance_to(tick);
         self.nodes.advance_to(tick);
         self.opening.advance_to(tick);
     }
@@ -137,6 +142,7 @@ impl Engine {
             Fact::Meter(row) => self.meters.send((row, tick, diff)),
             Fact::Factor(row) => self.factors.send((row, tick, diff)),
             Fact::Series(row) => self.series.send((row, tick, diff)),
+            Fact::Price(row) => self.prices.send((row, tick, diff)),
         }
     }
 
@@ -209,6 +215,7 @@ impl Engine {
         self.meters.flush();
         self.factors.flush();
         self.series.flush();
+        self.prices.flush();
         self.nodes.flush();
         self.opening.flush();
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! readings ── metering ──┐
-//! meters ──────┘         ├─ hold ─ activity ─┬─ in use ─▶ rates ◀── factors, series
+//! meters ──────┘         ├─ hold ─ activity ─┬─ in use ─▶ rates ◀── factors, series, prices
 //! activities ─ activities┘                   │              │
 //!                                            ├─ open ◀──────┤ ◀── nodes
 //!                                            │    └─────────┼───────────────────▶ window entries
@@ -41,8 +41,8 @@ pub use self::outbox::{Changes, IntoEntry, Outbox, window_entry};
 use crate::model::entry::Line;
 use crate::model::{
     ActivityKey, ActivityRecord, Cause, Emission, EmissionKey, FactorRow, FootprintKey, Gas, Id,
-    Measure, MeterRow, NodeKey, NodeRow, Period, Policy, Reading, Reason, SeriesRow, Tick,
-    WindowKey,
+    Measure, MeterRow, NodeKey, NodeRow, Period, Policy, PriceRow, Reading, Reason, SeriesRow,
+    Tick, WindowKey,
 };
 use crate::stages::causes::Causes;
 use crate::stages::delay_until::delay_until;
@@ -67,6 +67,7 @@ pub(crate) struct Inputs<'scope> {
     meters: Stream<'scope, Tick, Vec<(MeterRow, Tick, i64)>>,
     factors: Collection<'scope, FactorRow, i64>,
     series: Collection<'scope, SeriesRow, i64>,
+    prices: Collection<'scope, PriceRow, i64>,
     nodes: Collection<'scope, NodeRow, i64>,
     opening: Collection<'scope, OpeningKey, Emission>,
 }
@@ -95,6 +96,7 @@ pub(crate) fn footprints<'scope>(
         meters,
         factors,
         series,
+        prices,
         nodes,
         opening,
     } = inputs;
@@ -111,7 +113,7 @@ pub(crate) fn footprints<'scope>(
         .map(|key| (key.factor, key.unit, key.period))
         .consolidate_stream()
         .threshold_named("in use", |_use, m: &Measure| i64::from(!m.is_zero()));
-    let rates = rates::rates(used, factors, series, Arc::clone(&policy));
+    let rates = rates::rates(used, rates::Facts { factors, series, prices }, Arc::clone(&policy));
 
     let known_ms = options.known_ms;
     // What is computed in hindsight is of no live window.

@@ -24,10 +24,12 @@ pub enum PendingCause {
     Nodes,
     /// A row of `series`.
     Series,
+    /// A row of `prices`.
+    Prices,
 }
 
 impl PendingCause {
-    /// `readings`, `activities`, `meters`, `factors`, `nodes`, `series`.
+    /// `readings`, `activities`, `meters`, `factors`, `nodes`, `series`, `prices`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -37,13 +39,14 @@ impl PendingCause {
             Self::Factors => "factors",
             Self::Nodes => "nodes",
             Self::Series => "series",
+            Self::Prices => "prices",
         }
     }
 
     /// The cause called `name`.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        let facts = [Self::Meters, Self::Factors, Self::Series, Self::Nodes];
+        let facts = [Self::Meters, Self::Factors, Self::Series, Self::Nodes, Self::Prices];
         let mut all = [Self::Readings, Self::Activities].into_iter().chain(facts);
         all.find(|cause| cause.name() == name)
     }
@@ -75,7 +78,7 @@ pub struct RestatedEntry {
 pub struct PendingEntry {
     /// What kind of thing it is.
     pub cause: PendingCause,
-    /// The meter, activity, factor or node.
+    /// The meter, activity, factor, node or price.
     pub subject: Id,
     /// Start of the first period, ms.
     pub from_ms: i64,
@@ -118,6 +121,7 @@ impl PendingEntry {
             Fact::Meter(row) => ((PendingCause::Meters, row.meter), row.validity),
             Fact::Factor(row) => ((PendingCause::Factors, row.factor), row.validity),
             Fact::Series(row) => ((PendingCause::Series, row.factor), row.validity),
+            Fact::Price(row) => ((PendingCause::Prices, row.price), row.validity),
             Fact::Node(row) => ((PendingCause::Nodes, row.node), row.validity),
         };
         let from_ms = validity.from_ms.max(earliest_ms);

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use plumeline_pipelines::model::{
-    ActivityRecord, Arrival, Cause, Decimal, EmissionKey, Fact, Gas, Id, Policy, Quality, Reason,
-    Record, SeriesKind, SeriesRow, Tick, Total, Unit, Validity, Vintage,
+    ActivityRecord, Arrival, Cause, Decimal, EmissionKey, Fact, Gas, Id, Policy, PriceRow, Quality,
+    Reason, Record, SeriesKind, SeriesRow, Tick, Total, Unit, Validity, Vintage,
 };
 
 use super::derive::{Derived, assert_agrees, derive};
@@ -149,6 +149,20 @@ pub(crate) fn series_row(factor: u32) -> SeriesRow {
         fallback: Id::NONE,
         validity: Validity::ALWAYS,
         revision: 1,
+    }
+}
+
+/// So many `to` are one `unit`, always.
+pub(crate) fn price_row(unit: Unit, to: Unit, rate: &str) -> PriceRow {
+    PriceRow {
+        price: Id(500),
+        unit,
+        to,
+        rate: n(rate),
+        per: Decimal::ONE,
+        validity: Validity::ALWAYS,
+        revision: 0,
+        source: Id::NONE,
     }
 }
 

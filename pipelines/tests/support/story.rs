@@ -9,7 +9,7 @@ use differential_dataflow::consolidation::consolidate_updates;
 use plumeline_pipelines::engine::Outbox;
 use plumeline_pipelines::model::{
     ActivityKey, Cause, Decimal, Emission, EmissionKey, Fact, FactorRow, FootprintKey, Gas, Id,
-    Measure, MeterRow, NodeRow, Period, Policy, Reason, Record, SeriesRow, Subject, Tick,
+    Measure, MeterRow, NodeRow, Period, Policy, PriceRow, Reason, Record, SeriesRow, Subject, Tick,
 };
 use plumeline_pipelines::reference::Balances;
 use plumeline_pipelines::stages::notice::Notice;
@@ -77,6 +77,11 @@ impl Story {
 
     pub(crate) fn series(mut self, row: SeriesRow) -> Self {
         self.step().facts.push((Fact::Series(row), 1));
+        self
+    }
+
+    pub(crate) fn price(mut self, row: PriceRow) -> Self {
+        self.step().facts.push((Fact::Price(row), 1));
         self
     }
 

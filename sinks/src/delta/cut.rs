@@ -8,7 +8,7 @@ use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutOptions, Put
 use plumeline_pipelines::digest::Table;
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityEntry, EmissionEntry, Fact, FactorRow, FootprintEntry, Id, MeterRow,
-    NodeRow, PendingEntry, ReadingEntry, RejectEntry, RestatedEntry, SeriesRow, Tick,
+    NodeRow, PendingEntry, PriceRow, ReadingEntry, RejectEntry, RestatedEntry, SeriesRow, Tick,
 };
 use serde_json::json;
 
@@ -95,6 +95,7 @@ struct Parts {
     factors: BTreeMap<usize, Part<Revision<FactorRow>>>,
     series: BTreeMap<usize, Part<Revision<SeriesRow>>>,
     nodes: BTreeMap<usize, Part<Revision<NodeRow>>>,
+    prices: BTreeMap<usize, Part<Revision<PriceRow>>>,
 }
 
 impl CutWriter {
@@ -277,6 +278,7 @@ impl CutWriter {
         closing.close(&mut parts.meters)?;
         closing.close(&mut parts.factors)?;
         closing.close(&mut parts.series)?;
+        closing.close(&mut parts.prices)?;
         closing.close(&mut parts.nodes)
     }
 
@@ -308,18 +310,20 @@ impl CutWriter {
 
     fn take_facts(&mut self, part: usize, facts: Vec<FactEntry>) -> Result<(), LakeError> {
         let (mut meters, mut factors) = (Vec::new(), Vec::new());
-        let (mut series, mut nodes) = (Vec::new(), Vec::new());
+        let (mut series, mut nodes, mut prices) = (Vec::new(), Vec::new(), Vec::new());
         for FactEntry { fact, withdrawn, learned_ms } in facts {
             match fact {
                 Fact::Meter(fact) => meters.push(Revision { fact, withdrawn, learned_ms }),
                 Fact::Factor(fact) => factors.push(Revision { fact, withdrawn, learned_ms }),
                 Fact::Series(fact) => series.push(Revision { fact, withdrawn, learned_ms }),
                 Fact::Node(fact) => nodes.push(Revision { fact, withdrawn, learned_ms }),
+                Fact::Price(fact) => prices.push(Revision { fact, withdrawn, learned_ms }),
             }
         }
         self.take(part, meters, |parts| &mut parts.meters)?;
         self.take(part, factors, |parts| &mut parts.factors)?;
         self.take(part, series, |parts| &mut parts.series)?;
+        self.take(part, prices, |parts| &mut parts.prices)?;
         self.take(part, nodes, |parts| &mut parts.nodes)
     }
 

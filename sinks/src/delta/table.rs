@@ -56,15 +56,18 @@ pub enum TableName {
     Series,
     /// Revisions of nodes.
     Nodes,
+    /// Revisions of what money is worth.
+    Prices,
 }
 
 impl TableName {
     /// All of them, in the order they are committed: `activity` last, for its `txn` is the ledger's
     /// committed cut.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Meters,
         Self::Factors,
         Self::Series,
+        Self::Prices,
         Self::Nodes,
         Self::Pending,
         Self::Restatements,
@@ -92,6 +95,7 @@ impl TableName {
             Self::Factors => "factors",
             Self::Series => "series",
             Self::Nodes => "nodes",
+            Self::Prices => "prices",
         }
     }
 
@@ -116,6 +120,7 @@ impl TableName {
             Self::Factors => FACTORS,
             Self::Series => SERIES,
             Self::Nodes => NODES,
+            Self::Prices => PRICES,
         }
     }
 
@@ -385,6 +390,22 @@ const SERIES: &[Column] = &[
     key("valid_from", Kind::Time),
     key("valid_to", Kind::Time),
     plain("revision", Kind::Long),
+    plain("withdrawn", Kind::Flag),
+    LEARNED_AT,
+];
+
+const PRICES: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    key("price", Kind::Name),
+    plain("unit", Kind::Name),
+    plain("to", Kind::Name),
+    plain("rate", Kind::Name),
+    plain("per", Kind::Name),
+    key("valid_from", Kind::Time),
+    key("valid_to", Kind::Time),
+    plain("revision", Kind::Long),
+    optional("source", Kind::Name),
     plain("withdrawn", Kind::Flag),
     LEARNED_AT,
 ];

@@ -11,9 +11,9 @@ use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityEntry, ActivityKey, ActivityRecord, Calendar, Cause, Decimal,
     Emission, EmissionEntry, EmissionKey, Fact, FactorChange, FactorRow, FactorStatus,
     FootprintEntry, FootprintKey, Gas, GwpSet, Id, Line, Measure, MeterKind, MeterRow, Method,
-    Names, NodeRow, Outcome, PendingCause, PendingEntry, Policy, Quality, Reading, ReadingEntry,
-    Reason, RejectEntry, RejectEvent, RestatedEntry, Retain, SeriesKind, SeriesRow, Sources,
-    StampSide, Subject, Tick, Total, Unit, Validity, Vintage,
+    Names, NodeRow, Outcome, PendingCause, PendingEntry, Policy, PriceRow, Quality, Reading,
+    ReadingEntry, Reason, RejectEntry, RejectEvent, RestatedEntry, Retain, SeriesKind, SeriesRow,
+    Sources, StampSide, Subject, Tick, Total, Unit, Validity, Vintage,
 };
 use url::Url;
 
@@ -228,7 +228,18 @@ pub(super) fn facts(names: &Names) -> Vec<FactEntry> {
         validity: Validity::ALWAYS,
         revision: 1,
     };
-    [Fact::Meter(meter), Fact::Factor(factor), Fact::Series(series), Fact::Node(node)]
+    let price = PriceRow {
+        price: names.intern("EUR/GBP@2021"),
+        unit: Unit::parse("EUR").expect("a unit"),
+        to: Unit::parse("GBP@2021").expect("a unit"),
+        rate: Decimal::parse("0.75").expect("a number"),
+        per: Decimal::parse("128.6").expect("a number"),
+        validity: Validity { from_ms: START_MS, to_ms: START_MS + 86_400_000 },
+        revision: 3,
+        source: Id::NONE,
+    };
+    let (series, price) = (Fact::Series(series), Fact::Price(price));
+    [Fact::Meter(meter), Fact::Factor(factor), series, price, Fact::Node(node)]
         .into_iter()
         .map(|fact| FactEntry { fact, withdrawn: false, learned_ms: 0 })
         .collect()

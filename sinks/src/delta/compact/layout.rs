@@ -69,6 +69,7 @@ pub(super) fn order(table: TableName) -> &'static [&'static str] {
         TableName::Factors => &["factor", "recorded_at", "valid_from", "revision", "gas"],
         TableName::Series => &["factor", "recorded_at", "valid_from", "revision"],
         TableName::Nodes => &["node", "recorded_at", "valid_from", "revision"],
+        TableName::Prices => &["price", "recorded_at", "valid_from", "revision"],
     }
 }
 

@@ -396,6 +396,7 @@ impl LakeReader {
             TableName::Factors => put.all(decoder.factors(columns)?, |to| &mut to.facts),
             TableName::Series => put.all(decoder.series(columns)?, |to| &mut to.facts),
             TableName::Nodes => put.all(decoder.nodes(columns)?, |to| &mut to.facts),
+            TableName::Prices => put.all(decoder.prices(columns)?, |to| &mut to.facts),
             TableName::Pending => put.all(decoder.pending(columns)?, |to| &mut to.pending),
             TableName::Restatements => put.all(Decoder::restated(columns)?, |to| &mut to.restated),
             TableName::Rejects => put.all(decoder.rejects(columns)?, |to| &mut to.rejects),
