@@ -133,7 +133,7 @@ fn price_rows() -> impl Strategy<Value = PriceRow> {
         ("EUR@2023", "GBP@2023"),
         ("GBP@2023", "GBP@2021"),
     ]);
-    let number = || prop_oneof![1_i128..200, 100_000_000..999_999_999];
+    let number = || prop_oneof![1_i128..200, 100_000_000_i128..999_999_999];
     let scales = (0_u8..=9, 0_u8..=9);
     (step, number(), number(), scales, validities()).prop_map(
         |((from, to), rate, per, (rate_scale, per_scale), validity)| PriceRow {
