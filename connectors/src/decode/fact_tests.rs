@@ -143,7 +143,7 @@ fn a_price_is_read_exactly() {
 fn a_wrong_price_is_named_with_its_remedy() {
     let bench = Bench::new("UTC");
     for (column, text, shown) in [
-        ("unit", "EURO", "unit: `EURO` is not known; write `EUR`"),
+        ("unit", "EURO", "unit: `EURO` is not known; write a currency of ISO 4217 such as EUR"),
         ("unit", "kg", "unit: `kg` is no money; write a currency of ISO 4217 such as EUR, or one"),
         ("unit", "", "unit: is empty; write a currency"),
         ("to", "GBP@1066", "to: `GBP@1066`: a price year is 1990 to 2099, of a currency"),

@@ -79,25 +79,39 @@ impl<'f> Fields<'_, 'f> {
     }
 
     pub(super) fn unit(&self, column: &str) -> Result<Option<Unit>, FactError> {
-        if let Some(text) = self.text(column)
-            && let Err(cause @ UnitError::PriceYear(_)) = Unit::parse(&text)
-        {
+        let Some(text) = self.text(column) else {
+            return Ok(None);
+        };
+        let cause = match Unit::parse(&text) {
+            Ok(unit) => return Ok(Some(unit)),
+            Err(cause) => cause,
+        };
+        if let UnitError::PriceYear(_) = cause {
             let remedy = "write the currency and the year of its prices, such as GBP@2021";
             return Err(error(column, &cause.to_string(), remedy));
         }
-        let symbols: Vec<&str> = Unit::all().map(Unit::symbol).collect();
-        self.one_of(column, &symbols, |text| Unit::parse(text).ok())
+        let remedy = match nearest(&text, Unit::all().map(Unit::symbol)) {
+            Some(near) => format!("write `{near}`"),
+            None => {
+                let known = Unit::all().filter(|unit| !unit.is_money()).map(Unit::symbol);
+                let known: Vec<&str> = known.collect();
+                format!("write one of {}, or a currency such as EUR", known.join(", "))
+            }
+        };
+        Err(error(column, &format!("`{}` is not known", shortened(&text)), remedy))
     }
 
     /// A currency, or money of a price year.
     pub(super) fn money(&self, column: &str) -> Result<Unit, FactError> {
         let remedy =
             "write a currency of ISO 4217 such as EUR, or one at a year's prices such as GBP@2021";
-        let unit = self.unit(column)?.ok_or_else(|| missing(column, remedy))?;
-        if unit.is_money() {
-            return Ok(unit);
+        let text = self.text(column).ok_or_else(|| missing(column, remedy))?;
+        match Unit::parse(&text) {
+            Ok(unit) if unit.is_money() => Ok(unit),
+            Ok(unit) => Err(error(column, &format!("`{unit}` is no money"), remedy)),
+            Err(cause @ UnitError::PriceYear(_)) => Err(error(column, &cause.to_string(), remedy)),
+            Err(_) => Err(error(column, &format!("`{}` is not known", shortened(&text)), remedy)),
         }
-        Err(error(column, &format!("`{unit}` is no money"), remedy))
     }
 
     /// A number of a price.

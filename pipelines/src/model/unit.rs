@@ -10,7 +10,9 @@
 //!
 //! Sources: SI Brochure 9 (2019); Btu(IT), gal, ft3, lb: NIST SP 811 appendix B; therm: UK Units of
 //! Measurement Regulations 1995; Nm3 at 0 C, Sm3 at 15 C (ISO 13443), scf at 68 F (40 CFR 72.2), all at
-//! 101.325 kPa, so that their ratios are ratios of absolute temperatures.
+//! 101.325 kPa, so that their ratios are ratios of absolute temperatures. What transport, nights and working hours are told
+//! in: DESNZ GHG Conversion Factors 2025 (`tonne.km`, `passenger.km`, `Room per night`, `per FTE Working Hour`); area and
+//! hours: PACT Technical Specifications 3.0. ft2: NIST SP 811.
 
 mod currency;
 mod table;

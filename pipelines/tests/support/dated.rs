@@ -105,6 +105,16 @@ impl Ledger {
         sums.into_iter().map(|(scope, sum)| (scope, kg(sum))).collect()
     }
 
+    /// CO2e by scope 3 category and number of the activity at the instant `ms`, kg.
+    pub(crate) fn by_subject(&self, ms: i64) -> BTreeMap<(u8, u32), String> {
+        let mut sums: BTreeMap<(u8, u32), i128> = BTreeMap::new();
+        for (key, e) in self.derived.until(Tick::new(ms, Cause::Cut)).emissions {
+            let number = key.activity.subject.id().0 - 300;
+            *sums.entry((key.line.category, number)).or_default() += e.co2e.get();
+        }
+        sums.into_iter().map(|(key, sum)| (key, kg(sum))).collect()
+    }
+
     /// The lines that are booked at the instant `ms`.
     pub(crate) fn lines(&self, ms: i64) -> Vec<EmissionKey> {
         self.derived.until(Tick::new(ms, Cause::Cut)).emissions.into_keys().collect()

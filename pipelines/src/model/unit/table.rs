@@ -32,6 +32,14 @@ pub enum Dimension {
     Count,
     /// Hotel room nights.
     RoomNights,
+    /// Area.
+    Area,
+    /// Time that something runs or is done.
+    Time,
+    /// Working time of staff, by full-time equivalents.
+    Work,
+    /// Staff, by full-time equivalents.
+    Staff,
     /// Money: each currency at each price year converts into itself alone.
     Money,
     /// Energy per time, for `power` meters.
@@ -59,6 +67,10 @@ impl Dimension {
             Self::Vehicles => "vehicles",
             Self::Count => "count",
             Self::RoomNights => "room_nights",
+            Self::Area => "area",
+            Self::Time => "time",
+            Self::Work => "work",
+            Self::Staff => "staff",
             Self::Money => "money",
             Self::Power => "power",
             Self::VolumeFlow => "volume_flow",
@@ -116,7 +128,7 @@ const ENERGY: [Definition; 15] = energy!(Energy, "");
 const ENERGY_GROSS: [Definition; 15] = energy!(EnergyGross, " gross");
 const ENERGY_NET: [Definition; 15] = energy!(EnergyNet, " net");
 #[rustfmt::skip]
-const OTHERS: [Definition; 40] = {
+const OTHERS: [Definition; 46] = {
     use Dimension as D;
     [
         unit("m3", D::Volume, "m3", 1, 1),
@@ -150,6 +162,12 @@ const OTHERS: [Definition; 40] = {
         unit("piece", D::Count, "piece", 1, 1),
         unit("dozen", D::Count, "piece", 12, 1),
         unit("room.night", D::RoomNights, "room.night", 1, 1),
+        unit("m2", D::Area, "m2", 1, 1),
+        unit("ha", D::Area, "m2", 10_000, 1),
+        unit("ft2", D::Area, "ft2", 9_290_304, 100_000_000),
+        unit("hour", D::Time, "hour", 1, 1),
+        unit("FTE.hour", D::Work, "FTE.hour", 1, 1),
+        unit("FTE", D::Staff, "FTE", 1, 1),
         unit("W", D::Power, "kW", 1, 1),
         unit("kW", D::Power, "kW", 1_000, 1),
         unit("MW", D::Power, "kW", 1_000_000, 1),
@@ -226,7 +244,7 @@ fn over_an_hour(power: &str) -> Option<&'static str> {
 }
 
 /// Other spellings gateways and people use.
-pub(super) const ALIASES: [(&str, &str); 16] = [
+pub(super) const ALIASES: [(&str, &str); 30] = [
     ("kwh", "kWh"),
     ("KWH", "kWh"),
     ("wh", "Wh"),
@@ -243,4 +261,18 @@ pub(super) const ALIASES: [(&str, &str); 16] = [
     ("unit", "piece"),
     ("1", "piece"),
     ("mile", "mi"),
+    ("tonnes", "t"),
+    ("kilogram", "kg"),
+    ("litres", "L"),
+    ("tonne.km", "t.km"),
+    ("passenger.km", "p.km"),
+    ("vehicle.km", "v.km"),
+    ("vkm", "v.km"),
+    ("room night", "room.night"),
+    ("m\u{b2}", "m2"),
+    ("sqm", "m2"),
+    ("h", "hour"),
+    ("hours", "hour"),
+    ("FTE.h", "FTE.hour"),
+    ("pieces", "piece"),
 ];
