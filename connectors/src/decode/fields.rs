@@ -90,14 +90,8 @@ impl<'f> Fields<'_, 'f> {
             let remedy = "write the currency and the year of its prices, such as GBP@2021";
             return Err(error(column, &cause.to_string(), remedy));
         }
-        let remedy = match nearest(&text, Unit::all().map(Unit::symbol)) {
-            Some(near) => format!("write `{near}`"),
-            None => {
-                let known = Unit::all().filter(|unit| !unit.is_money()).map(Unit::symbol);
-                let known: Vec<&str> = known.collect();
-                format!("write one of {}, or a currency such as EUR", known.join(", "))
-            }
-        };
+        let near = nearest(&text, Unit::all().map(Unit::symbol));
+        let remedy = near.map_or_else(known_units, |near| format!("write `{near}`"));
         Err(error(column, &format!("`{}` is not known", shortened(&text)), remedy))
     }
 
@@ -239,6 +233,13 @@ pub(super) fn error(column: &str, message: &str, remedy: impl Into<String>) -> F
 
 pub(super) fn missing(column: &str, remedy: &str) -> FactError {
     error(column, "is empty", remedy)
+}
+
+/// What to write for a unit.
+fn known_units() -> String {
+    let known = Unit::all().filter(|unit| !unit.is_money()).map(Unit::symbol);
+    let known: Vec<&str> = known.collect();
+    format!("write one of {}, or a currency such as EUR", known.join(", "))
 }
 
 /// A text as an error shows it.

@@ -345,14 +345,11 @@ fn source(fields: &Fields<'_>, pcf: &Fields<'_>, spec: &str) -> Result<String, S
         short
     };
     let [company, product, id, spec] = [&company, &product, &id, spec].map(short);
-    let mut source = format!("PACT {spec}: {company}: {product}: footprint {id}");
-    if let Some(version) = fields.number("version")? {
-        source.push_str(&format!(" version {version}"));
-    }
-    if let Some(share) = pcf.number("primaryDataShare")? {
-        source.push_str(&format!(", primary data {share} %"));
-    }
-    Ok(source)
+    let version = fields.number("version")?;
+    let version = version.map_or_else(String::new, |version| format!(" version {version}"));
+    let share = pcf.number("primaryDataShare")?;
+    let share = share.map_or_else(String::new, |share| format!(", primary data {share} %"));
+    Ok(format!("PACT {spec}: {company}: {product}: footprint {id}{version}{share}"))
 }
 
 /// `kg / amount`, and whether it is exact; `None` where it has too many digits.
