@@ -284,8 +284,8 @@ fn potentials(
     path: &str,
     remarks: &mut Vec<String>,
 ) -> Result<Option<GwpSet>, String> {
-    let names = ["ipccCharacterizationFactors", "ipccCharacterizationFactorsSources"];
-    let named = names.into_iter().find_map(|name| pcf.get(name));
+    let columns = ["ipccCharacterizationFactors", "ipccCharacterizationFactorsSources"];
+    let named = columns.into_iter().find_map(|name| pcf.get(name));
     let sets: Vec<String> = match (named, pcf.get("characterizationFactors")) {
         (Some(sets), _) => sets.items().iter().map(Json::text).collect::<Result<_, _>>()?,
         (None, Some(set)) => vec![set.text()?],
@@ -326,7 +326,7 @@ fn validity(fields: &Fields<'_>, pcf: &Fields<'_>) -> Result<[Date; 2], String> 
     let json = fields.get(end).or_else(|| fields.get(start));
     let message = format!("the footprint would hold from {} to {}", valid[0], valid[1]);
     let wrong = |json: Json<'_>| json.wrong(&message, "write an end after its start");
-    Err(json.map_or(message.clone(), wrong))
+    Err(json.map_or_else(|| message.clone(), wrong))
 }
 
 /// Who told it, of what, in which document.
