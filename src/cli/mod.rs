@@ -146,7 +146,7 @@ pub(super) enum FactorsLook {
         #[arg(value_name = "SET|KEY")]
         names: Vec<String>,
     },
-    /// Print a table for `factors` of product footprints that suppliers exchange (PACT 2.x and 3.x): a ProductFootprint,
+    /// Print a table for `factors` of product footprints that suppliers exchange (PACT 2.x and 3.x): a document with one,
     /// or many, also under `data`. What is left out or rounded is told on stderr; one mistake, and nothing is printed.
     ImportPact {
         /// JSON documents.
