@@ -151,6 +151,8 @@ pub enum Carries {
     Contracts,
     /// Rows of `certificates`.
     Certificates,
+    /// Rows of `prices`.
+    Prices,
 }
 
 impl Carries {
@@ -165,13 +167,14 @@ impl Carries {
             Self::Series => "series",
             Self::Contracts => "contracts",
             Self::Certificates => "certificates",
+            Self::Prices => "prices",
         }
     }
 
     /// What `name` says.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        let facts = [Self::Meters, Self::Factors, Self::Series, Self::Nodes];
+        let facts = [Self::Meters, Self::Factors, Self::Series, Self::Prices, Self::Nodes];
         let contracts = [Self::Contracts, Self::Certificates];
         let mut all = [Self::Readings].into_iter().chain(facts).chain(contracts);
         all.find(|carries| carries.name() == name)
@@ -188,6 +191,7 @@ impl Carries {
             Self::Series => Some(Table::Series),
             Self::Contracts => Some(Table::Contracts),
             Self::Certificates => Some(Table::Certificates),
+            Self::Prices => Some(Table::Prices),
         }
     }
 }

@@ -296,7 +296,11 @@ impl Auditor {
                 self.rows.entry(row.meter).or_default().update(&row, diff);
                 self.touched.insert(Subject::Meter(row.meter));
             }
-            Fact::Factor(_) | Fact::Series(_) | Fact::Contract(_) | Fact::Certificate(_) => {}
+            Fact::Factor(_)
+            | Fact::Series(_)
+            | Fact::Contract(_)
+            | Fact::Certificate(_)
+            | Fact::Price(_) => {}
             Fact::Node(row) => {
                 self.stale.all = true;
                 self.old_tree.get_or_insert_with(|| self.tree.clone());

@@ -131,7 +131,11 @@ impl Reporting {
             match fact {
                 Fact::Meter(row) => meters.push((row, diff)),
                 Fact::Node(row) => nodes.push((row, diff)),
-                Fact::Factor(_) | Fact::Series(_) | Fact::Contract(_) | Fact::Certificate(_) => {}
+                Fact::Factor(_)
+                | Fact::Series(_)
+                | Fact::Contract(_)
+                | Fact::Certificate(_)
+                | Fact::Price(_) => {}
             }
         }
         // A row that came and went within the tick was never there.

@@ -151,6 +151,20 @@ pub(super) enum FactorsLook {
         #[arg(value_name = "SET|KEY")]
         names: Vec<String>,
     },
+    /// Print a table for `factors` of product footprints that suppliers exchange (PACT 2.x and 3.x): a document with one,
+    /// or many, also under `data`. What is left out or rounded is told on stderr; one mistake, and nothing is printed.
+    ImportPact {
+        /// JSON documents.
+        #[arg(value_name = "FILE.json", required = true)]
+        files: Vec<PathBuf>,
+        /// The scope 3 category of the products.
+        #[arg(long, value_name = "1-15", default_value_t = plumeline::factors::DEFAULT_CATEGORY,
+              value_parser = clap::value_parser!(u8).range(1..=15))]
+        category: u8,
+        /// Import those, too, that their supplier has replaced.
+        #[arg(long)]
+        deprecated: bool,
+    },
 }
 
 #[derive(Subcommand)]

@@ -178,6 +178,13 @@ pub(super) const TABLES: Section = Section {
             "Energy attribute certificates retired for a contract, in whole Wh, each of at most an hour of generation.",
         ),
         key(
+            "prices",
+            Path,
+            Means("prices come from a Kafka topic, or no money is converted"),
+            "\"prices.csv\"",
+            "What money is worth in other money: exchange rates, and price indices for factors that are told per money of a year, such as `GBP@2021`.",
+        ),
+        key(
             "max_fact_change",
             Whole { least: 0, most: 100 },
             Default("10"),
@@ -210,7 +217,16 @@ const TYPE_OF_SOURCE: Key = key(
 );
 const CARRIES: Key = key(
     "carries",
-    Choice(&["readings", "factors", "series", "meters", "nodes", "contracts", "certificates"]),
+    Choice(&[
+        "readings",
+        "factors",
+        "series",
+        "prices",
+        "meters",
+        "nodes",
+        "contracts",
+        "certificates",
+    ]),
     Default("\"readings\""),
     "\"readings\"",
     "What its messages are: `readings` (activities among them), or rows of a table of facts, as JSON with the columns of the CSV files. A key of a table comes from one place only.",

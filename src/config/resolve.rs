@@ -199,6 +199,7 @@ impl Resolver<'_> {
                 nodes: self.path(&raw.tables, "nodes"),
                 contracts: self.path(&raw.tables, "contracts"),
                 certificates: self.path(&raw.tables, "certificates"),
+                prices: self.path(&raw.tables, "prices"),
             },
             sources,
             delta,

@@ -88,6 +88,8 @@ pub struct Tables {
     pub contracts: Option<PathBuf>,
     /// The certificate table.
     pub certificates: Option<PathBuf>,
+    /// The price table.
+    pub prices: Option<PathBuf>,
 }
 
 /// A source of the pipeline file.

@@ -143,7 +143,8 @@ impl Taker<'_> {
             | Fact::Series(_)
             | Fact::Node(_)
             | Fact::Contract(_)
-            | Fact::Certificate(_) => true,
+            | Fact::Certificate(_)
+            | Fact::Price(_) => true,
         });
         rows.readings.retain(|row| subjects.contains(&Subject::Meter(row.record.meter)));
         rows.activity_data.retain(|row| subjects.contains(&Subject::Activity(row.record.activity)));

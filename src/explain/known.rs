@@ -104,7 +104,11 @@ impl Known {
                 Fact::Meter(row) => {
                     nodes.insert(row.node);
                 }
-                Fact::Factor(_) | Fact::Series(_) | Fact::Contract(_) | Fact::Certificate(_) => {}
+                Fact::Factor(_)
+                | Fact::Series(_)
+                | Fact::Contract(_)
+                | Fact::Certificate(_)
+                | Fact::Price(_) => {}
             }
         }
         nodes.remove(&Id::NONE);

@@ -17,7 +17,8 @@ use plumeline_pipelines::lineage::{Calculation, calc_id};
 use plumeline_pipelines::model::quantity::RATE_SCALE;
 use plumeline_pipelines::model::recipe::{is_printed_total, line, lines};
 use plumeline_pipelines::model::{
-    Decimal, FactorRow, Gas, GwpSet, Id, Line, Names, Period, SeriesRow, Total, Unit, Validity,
+    Basis, Decimal, FactorRow, Gas, GwpSet, Id, Line, Names, Period, SeriesRow, Total, Unit,
+    Validity,
 };
 
 use super::known::{Known, Life};
@@ -173,7 +174,10 @@ fn leads_to(
     let version: Vec<&FactorRow> = rows.iter().copied().filter(of_version).collect();
     let section = |row: &FactorRow| (row.scope, row.category, row.method);
     let is_total = is_printed_total(row, &version);
-    if !is_total && let Some((_, rate)) = line(row, unit, gwp).filter(|(line, _)| *line == booked) {
+    if !is_total
+        && let Some((_, rate)) =
+            line(row, &Basis::of(unit), gwp).filter(|(line, _)| *line == booked)
+    {
         return Some(rate.co2e.get());
     }
     // A printed total less its gases rests on each of them.
@@ -186,6 +190,6 @@ fn leads_to(
     {
         return None;
     }
-    let residual = lines(&version, unit, gwp, Total::Printed);
+    let residual = lines(&version, &Basis::of(unit), gwp, Total::Printed);
     residual.into_iter().find(|(line, _)| *line == booked).map(|(_, rate)| rate.co2e.get())
 }

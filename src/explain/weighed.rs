@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use plumeline_pipelines::model::quantity::{RATE_SCALE, divide_half_even};
 use plumeline_pipelines::model::recipe::{blended, is_printed_total, lines};
 use plumeline_pipelines::model::{
-    FactorRow, Gas, GwpSet, Line, Period, Policy, SeriesRow, Total, Unit, Vintage,
+    Basis, FactorRow, Gas, GwpSet, Line, Period, Policy, SeriesRow, Total, Unit, Vintage,
 };
 use plumeline_pipelines::stages::rates::library::Rule;
 
@@ -110,7 +110,7 @@ fn of_instants<'rows>(
 ) -> Option<(Weighed, [Vec<&'rows FactorRow>; 2])> {
     for one in versions(rows, first.0) {
         for other in versions(rows, second.0).into_iter().filter(|other| *other != one) {
-            let of = |version: &[&FactorRow]| lines(version, unit, gwp, total);
+            let of = |version: &[&FactorRow]| lines(version, &Basis::of(unit), gwp, total);
             let mean = blended([(of(&one), first.1), (of(&other), second.1)]);
             if !mean.iter().any(|(line, _)| *line == booked) {
                 continue;

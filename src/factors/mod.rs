@@ -1,4 +1,5 @@
-//! Published factors that come with the program: `plumeline factors list|show|export`.
+//! Published factors that come with the program: `plumeline factors list|show|export`; and those of suppliers
+//! (`import-pact`, [`pact`]).
 //!
 //! ```text
 //! desnz-2025.csv ─┐                   ┌─► list    what there is, one line a factor
@@ -32,6 +33,7 @@
 mod exact;
 mod export;
 mod list;
+mod pact;
 mod row;
 mod show;
 
@@ -42,6 +44,7 @@ use crate::config::nearest;
 pub use exact::{Split, add, in_set, splits};
 pub use export::export;
 pub use list::list;
+pub use pact::{DEFAULT_CATEGORY, DOCUMENT_BYTES_MAX, Imported, import_pact};
 pub use row::{COLUMNS, Row, RowError};
 pub use show::show;
 

@@ -170,6 +170,7 @@ fn required(table: Table) -> &'static [&'static str] {
         Table::Nodes => &["node", "parent"],
         Table::Contracts => &["contract", "node", "covers", "factor", "supply", "zone"],
         Table::Certificates => &["certificate", "contract", "zone", "wh", "valid_from", "valid_to"],
+        Table::Prices => &["unit", "to", "rate"],
     }
 }
 

@@ -13,8 +13,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plumeline_pipelines::model::{
-    CertificateRow, ContractRow, FactorRow, GwpSet, Id, MeterKind, MeterRow, NodeRow, SeriesRow,
-    Unit, Validity,
+    CertificateRow, ContractRow, FactorRow, GwpSet, Id, MeterKind, MeterRow, NodeRow, PriceRow,
+    SeriesRow, Unit, UnitError, Validity,
 };
 
 use super::Table;
@@ -38,6 +38,8 @@ pub struct Books {
     pub contracts: Book<ContractRow>,
     /// By certificate.
     pub certificates: Book<CertificateRow>,
+    /// By price.
+    pub prices: Book<PriceRow>,
 }
 
 impl Books {
@@ -51,6 +53,7 @@ impl Books {
             Table::Nodes => self.nodes.len(),
             Table::Contracts => self.contracts.len(),
             Table::Certificates => self.certificates.len(),
+            Table::Prices => self.prices.len(),
         }
     }
 
@@ -64,6 +67,7 @@ impl Books {
             Table::Nodes => self.nodes.contains_key(&id),
             Table::Contracts => self.contracts.contains_key(&id),
             Table::Certificates => self.certificates.contains_key(&id),
+            Table::Prices => self.prices.contains_key(&id),
         }
     }
 
@@ -77,6 +81,7 @@ impl Books {
             Table::Nodes => self.nodes.values().map(Vec::len).sum(),
             Table::Contracts => self.contracts.values().map(Vec::len).sum(),
             Table::Certificates => self.certificates.values().map(Vec::len).sum(),
+            Table::Prices => self.prices.values().map(Vec::len).sum(),
         }
     }
 }
@@ -92,6 +97,8 @@ pub struct Setting<'a> {
     pub factors_come_later: bool,
     /// Whether nodes may also come from a topic.
     pub nodes_come_later: bool,
+    /// Whether prices may also come from a topic.
+    pub prices_come_later: bool,
 }
 
 /// Checks that `books` join up.
@@ -240,7 +247,10 @@ fn mismatch(
 ) -> Option<Problem> {
     let mut units = recipes.0.get(&meter.row.factor)?.iter();
     let (line, _) = units.find(|(line, covered)| {
+        // Money is for prices to judge.
+        let is_priced = matches!(booked.ratio(line.row.unit), Err(UnitError::Priced { .. }));
         booked.ratio(line.row.unit).is_err()
+            && !is_priced
             && covered.iter().any(|stretch| overlap(*stretch, hull).is_some())
     })?;
     let place = match line.place.line {

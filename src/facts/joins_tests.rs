@@ -107,7 +107,13 @@ impl World {
         let mut problems = Problems::new();
         let words = Words { names: &self.names, timezone: &TimeZone::UTC };
         let (gwp, later) = (GwpSet::Ar6, self.come_later);
-        let setting = Setting { words, gwp, factors_come_later: later, nodes_come_later: later };
+        let setting = Setting {
+            words,
+            gwp,
+            factors_come_later: later,
+            nodes_come_later: later,
+            prices_come_later: later,
+        };
         joins(&self.books, setting, &mut problems);
         problems.iter().map(ToString::to_string).collect()
     }

@@ -1,10 +1,11 @@
-//! Facts: the rows of meters, factors, series, nodes, contracts and certificates, from CSV files and topics.
+//! Facts: the rows of meters, factors, series, prices, nodes, contracts and certificates, from CSV files and topics.
 //!
 //! ```text
 //! meters.csv ─┐
 //! factors.csv ┼─► file ─► store ─► changes for the dataflow
 //! series.csv ─┤    rows    rules: within a table
-//! nodes.csv ──┤            series: what a factor's series asks of its rows
+//! prices.csv ─┤            series: what a factor's series asks of its rows
+//! nodes.csv ──┤            prices: that money becomes what factors are told per
 //! contracts, ─┘            contracts: what contracts ask of certificates, and of one another
 //! certificates.csv
 //!    watch                 joins: between tables
@@ -19,6 +20,7 @@ mod aliases;
 mod contracts;
 mod file;
 mod joins;
+mod prices;
 mod reach;
 mod read;
 mod row;
@@ -46,8 +48,9 @@ pub use watch::{Stability, Stamp, TableChanged, Watcher};
 use crate::config::Tables;
 
 /// All tables; those that others refer to come first.
-pub const TABLES: [Table; 6] = [
+pub const TABLES: [Table; 7] = [
     Table::Nodes,
+    Table::Prices,
     Table::Factors,
     Table::Series,
     Table::Meters,
@@ -61,6 +64,7 @@ pub fn table_name(table: Table) -> &'static str {
     match table {
         Table::Series => "series",
         Table::Nodes => "nodes",
+        Table::Prices => "prices",
         Table::Factors => "factors",
         Table::Meters => "meters",
         Table::Contracts => "contracts",
@@ -74,6 +78,7 @@ pub fn table_path(tables: &Tables, table: Table) -> Option<&PathBuf> {
     match table {
         Table::Series => tables.series.as_ref(),
         Table::Nodes => tables.nodes.as_ref(),
+        Table::Prices => tables.prices.as_ref(),
         Table::Factors => tables.factors.as_ref(),
         Table::Meters => tables.meters.as_ref(),
         Table::Contracts => tables.contracts.as_ref(),

@@ -78,6 +78,7 @@ pub fn table_of(fact: &Fact) -> Table {
         Fact::Node(_) => Table::Nodes,
         Fact::Contract(_) => Table::Contracts,
         Fact::Certificate(_) => Table::Certificates,
+        Fact::Price(_) => Table::Prices,
     }
 }
 
@@ -91,6 +92,7 @@ pub fn key_of(fact: &Fact) -> Id {
         Fact::Node(row) => row.node,
         Fact::Contract(row) => row.contract,
         Fact::Certificate(row) => row.certificate,
+        Fact::Price(row) => row.price,
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plumeline_pipelines::model::{
-    CertificateRow, ContractRow, Fact, FactorRow, Gas, Id, MeterRow, Method, NodeRow, SeriesRow,
-    Validity,
+    CertificateRow, ContractRow, Fact, FactorRow, Gas, Id, MeterRow, Method, NodeRow, PriceRow,
+    SeriesRow, Validity,
 };
 
 /// Where a row stands.
@@ -111,6 +111,7 @@ table_row!(SeriesRow, Series, factor, |_| None, [
     "series" kind, "vintage" vintage, "year_begins" year_begins, "total" total,
     "fallback" fallback
 ]);
+table_row!(PriceRow, Price, price, |_| None, ["rate" rate, "per" per, "source" source]);
 table_row!(NodeRow, Node, node, |_| None, ["parent" parent, "name" name]);
 
 table_row!(ContractRow, Contract, contract, |_| None, [

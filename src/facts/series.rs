@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use plumeline_connectors::decode::fact::DEFAULT_REVISION;
 use plumeline_pipelines::model::recipe::{is_printed_total, lines};
 use plumeline_pipelines::model::{
-    Decimal, FactorChange, FactorRow, Gas, GwpSet, Id, SeriesKind, SeriesRow, Total,
+    Basis, Decimal, FactorChange, FactorRow, Gas, GwpSet, Id, SeriesKind, SeriesRow, Total,
 };
 use plumeline_pipelines::stages::rates::library::FALLBACKS_MAX;
 
@@ -168,7 +168,7 @@ fn totals(rows: &[Held<FactorRow>], words: Words<'_>, problems: &mut Problems) {
         let section = |row: &FactorRow| (row.scope, row.category, row.method);
         let parts = version.into_iter().filter(|other| section(other) == section(row));
         let parts: Vec<&FactorRow> = parts.collect();
-        let sum = lines(&parts, row.unit, set, Total::Split);
+        let sum = lines(&parts, &Basis::of(row.unit), set, Total::Split);
         let sum: i128 = sum.iter().map(|(_, rate)| rate.co2e.get()).sum();
         let Ok(printed) = row.unit.rate(row.kg_per_unit, row.unit, (1, 1)) else { continue };
         let residual = printed - sum;

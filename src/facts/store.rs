@@ -29,6 +29,7 @@ use super::aliases::{
 use super::contracts::{contracts, misplaced, shares, twice};
 use super::file::TableFile;
 use super::joins::{Books, Setting, joins};
+use super::prices::prices;
 use super::reach::table_of;
 use super::row::{Book, Held, Origin, Place, TableRow, is_same_line};
 use super::rules::{Words, at, contradicted, contradictions, gaps, tree};
@@ -141,6 +142,7 @@ impl FactStore {
             Fact::Node(row) => recall(&mut self.books.nodes, row, *withdrawn, place),
             Fact::Contract(row) => recall(&mut self.books.contracts, row, *withdrawn, place),
             Fact::Certificate(row) => recall(&mut self.books.certificates, row, *withdrawn, place),
+            Fact::Price(row) => recall(&mut self.books.prices, row, *withdrawn, place),
         }
     }
 
@@ -197,6 +199,7 @@ impl FactStore {
                 Table::Nodes => self.replace(&mut next.nodes, file, &mut problems),
                 Table::Contracts => self.replace(&mut next.contracts, file, &mut problems),
                 Table::Certificates => self.replace(&mut next.certificates, file, &mut problems),
+                Table::Prices => self.replace(&mut next.prices, file, &mut problems),
             }
         }
         let mut aliases = self.aliases.clone();
@@ -212,6 +215,7 @@ impl FactStore {
             differences(&self.books.nodes, &next.nodes, takes_back, &mut changes);
             differences(&self.books.meters, &next.meters, takes_back, &mut changes);
             differences(&self.books.series, &next.series, takes_back, &mut changes);
+            differences(&self.books.prices, &next.prices, takes_back, &mut changes);
             differences(&self.books.factors, &next.factors, takes_back, &mut changes);
             differences(&self.books.contracts, &next.contracts, takes_back, &mut changes);
             differences(&self.books.certificates, &next.certificates, takes_back, &mut changes);
@@ -286,6 +290,7 @@ impl FactStore {
                     None => one(&mut self.books.certificates, row, withdrawn, &place, words),
                 }
             }
+            Fact::Price(row) => one(&mut self.books.prices, row, withdrawn, &place, words),
             Fact::Node(row) => {
                 let before = self.books.nodes.get(&row.node).cloned();
                 let changes = one(&mut self.books.nodes, row, withdrawn, &place, words)?;
@@ -379,6 +384,7 @@ impl FactStore {
         table_rules(&books.series, false, words, problems);
         let (gwp, also_gwp) = &self.gwp;
         series(books, (words, *gwp, also_gwp), problems);
+        table_rules(&books.prices, true, words, problems);
         table_rules(&books.nodes, false, words, problems);
         tree(&books.nodes, words, problems);
         let setting = Setting {
@@ -388,11 +394,13 @@ impl FactStore {
             factors_come_later: self.come_later.contains(&Table::Factors)
                 || self.come_later.contains(&Table::Contracts),
             nodes_come_later: self.come_later.contains(&Table::Nodes),
+            prices_come_later: self.come_later.contains(&Table::Prices),
         };
         joins(books, setting, problems);
         table_rules(&books.contracts, false, words, problems);
         table_rules(&books.certificates, false, words, problems);
         contracts(books, (words, self.period_ms), &self.come_later, problems);
+        prices(books, setting, problems);
     }
 
     pub(super) fn words(&self) -> Words<'_> {

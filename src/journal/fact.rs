@@ -50,6 +50,7 @@ fn ids(fact: &mut Fact) -> Vec<&mut Id> {
         Fact::Meter(row) => vec![&mut row.meter, &mut row.node, &mut row.factor],
         Fact::Factor(row) => vec![&mut row.factor, &mut row.source],
         Fact::Series(row) => vec![&mut row.factor, &mut row.fallback],
+        Fact::Price(row) => vec![&mut row.price, &mut row.source],
         Fact::Node(row) => vec![&mut row.node, &mut row.parent, &mut row.name],
         Fact::Contract(row) => {
             let ContractRow { contract, node, covers, factor, supply, zone, evidence, .. } = row;

@@ -18,7 +18,7 @@
 //!
 //! A **base year** is recalculated for errors, other structures, and other methods and factors, if they are significant
 //! together; not for what it is that grew or shrank (UK Environmental Reporting Guidelines, pages 17 to 19). So of
-//! estimates those of factors count, and not those of readings. What an earlier program recorded as `restated`, without
+//! estimates those of factors and of prices count, and not those of readings. What an earlier program recorded as `restated`, without
 //! saying why, counts: it may be a factor.
 
 /// Of what kind a change is.
@@ -42,6 +42,8 @@ const METHODS: [&str; 3] = ["gwp_change", "method_change", "allocation_change"];
 const FACTOR_ERROR: &str = "factor_error";
 /// Begins the reasons that are about factors.
 const FACTOR: &str = "factor_";
+/// What money is worth was revised: it is a part of a factor.
+const PRICE: &str = "price_revised";
 /// What was not told apart.
 const RESTATED: &str = "restated";
 
@@ -66,7 +68,8 @@ impl Class {
     /// Whether a change of it, for this reason, counts towards a recalculation of a base year.
     #[must_use]
     pub fn moves_base_year(self, reason: &str) -> bool {
-        self != Self::Estimate || reason.starts_with(FACTOR) || reason == RESTATED
+        let is_of_factors = reason.starts_with(FACTOR) || reason == PRICE;
+        self != Self::Estimate || is_of_factors || reason == RESTATED
     }
 
     /// `error`, `estimate`, `structural`, `method`.
@@ -97,6 +100,7 @@ mod tests {
             ("reading_corrected", 100, Class::Error),
             ("factor_revised", 101, Class::Estimate),
             ("factor_error", 101, Class::Error),
+            ("price_revised", 101, Class::Estimate),
             ("structural", 99, Class::Structural),
             ("structural", 101, Class::Structural),
             ("gwp_change", 99, Class::Method),
@@ -111,6 +115,7 @@ mod tests {
     fn a_base_year_follows_what_is_not_growth() {
         for (reason, counts) in [
             ("factor_revised", true),
+            ("price_revised", true),
             ("factor_error", true),
             ("restated", true),
             ("structural", true),

@@ -77,7 +77,7 @@ pub(super) fn factors_of(records: &[Record]) -> BTreeMap<Id, Id> {
 /// What was known of factors, and until when it was booked by.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    /// When rows of factors and series were learned (1) or taken back (-1), ms.
+    /// When rows of factors, series and prices were learned (1) or taken back (-1), ms.
     learned: Vec<(i64, i64, Fact)>,
     /// The same of rows of meters, by meter.
     meters: BTreeMap<Id, Vec<(i64, i64, MeterRow)>>,
@@ -91,7 +91,7 @@ impl History {
         let (at_ms, diff) = (entry.learned_ms, if entry.withdrawn { -1 } else { 1 });
         if let Fact::Meter(row) = &entry.fact {
             self.meters.entry(row.meter).or_default().push((at_ms, diff, row.clone()));
-        } else if matches!(entry.fact, Fact::Factor(_) | Fact::Series(_)) {
+        } else if matches!(entry.fact, Fact::Factor(_) | Fact::Series(_) | Fact::Price(_)) {
             self.learned.push((at_ms, diff, entry.fact.clone()));
         }
     }
@@ -152,7 +152,7 @@ impl History {
         let (mut library, mut before) = (Library::default(), Vec::new());
         for (then_ms, groups) in by_then {
             while let Some((_, diff, fact)) = learned.next_if(|(at_ms, ..)| *at_ms <= then_ms) {
-                update(&mut library, fact, *diff);
+                library.update(fact, *diff);
             }
             for (group, booked) in groups {
                 let then = choose(&library, group, then_ms);
@@ -160,7 +160,7 @@ impl History {
             }
         }
         for (_, diff, fact) in learned {
-            update(&mut library, fact, *diff);
+            library.update(fact, *diff);
         }
         let told = before.into_iter().filter_map(|(group, (asked, then))| {
             let (asks, now) = choose(&library, group, i64::MAX)?;
@@ -177,14 +177,6 @@ fn leads_to(choice: &Choice, booked: &Booked) -> bool {
     let emits =
         choice.lines.iter().filter(|(_, rate)| rate.mass.get() != 0 || rate.co2e.get() != 0);
     emits.map(|(line, _)| (choice.factor, *line)).collect::<BTreeSet<_>>() == *booked
-}
-
-fn update(library: &mut Library, fact: &Fact, diff: i64) {
-    match fact {
-        Fact::Factor(row) => library.update(row, diff),
-        Fact::Series(row) => library.update_series(row, diff),
-        _ => {}
-    }
 }
 
 #[cfg(test)]

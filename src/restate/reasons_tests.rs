@@ -87,7 +87,7 @@ fn told_of(then: &[FactorRow], later: impl FnOnce(&mut History)) -> Option<Reaso
     assert_eq!(policy.passed_ms(period), PASSED_MS);
     for row in then {
         history.learn(&learned(START_MS, Fact::Factor(row.clone())));
-        library.update(row, 1);
+        library.update(&Fact::Factor(row.clone()), 1);
     }
     let choice: Choice = library.choose((GRID, unit(), period), (&policy, policy.gwp));
     let lines: Booked = choice.lines.iter().map(|(line, _)| (choice.factor, *line)).collect();

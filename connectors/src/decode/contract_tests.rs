@@ -21,7 +21,8 @@ fn read(table: Table, row: &str, changes: &str, names: &Names) -> Result<FactCha
         .map(|field| field.split_once('=').expect("column=text"))
         .collect();
     let field = |column: &str| fields.get(column).map(|text| Cow::Borrowed(*text));
-    fact_from_fields(table, &field, names, &TimeZone::UTC, 900_000)
+    let rows = fact_from_fields(table, &field, names, &TimeZone::UTC, 900_000);
+    rows.map(|mut rows| rows.remove(0))
 }
 
 fn refused(table: Table, row: &str, changes: &str) -> String {

@@ -23,7 +23,7 @@ use plumeline_pipelines::model::quantity::RATE_SCALE;
 use plumeline_pipelines::model::time::DAY_MS;
 use plumeline_pipelines::model::{
     Decimal, Fact, FactorChange, FactorRow, FactorStatus, Gas, GwpSet, MeterKind, MeterRow, Method,
-    Names, NodeRow, SeriesKind, SeriesRow, StampSide, Total, Unit, Vintage,
+    Names, NodeRow, PriceRow, SeriesKind, SeriesRow, StampSide, Total, Unit, Vintage,
 };
 use thiserror::Error;
 
@@ -90,6 +90,8 @@ const SERIES_COLUMNS: [&str; 10] = [
     "revision",
     "withdrawn",
 ];
+const PRICE_COLUMNS: [&str; 9] =
+    ["unit", "to", "rate", "per", "valid_from", "valid_to", "revision", "source", "withdrawn"];
 const NODE_COLUMNS: [&str; 7] =
     ["node", "parent", "name", "valid_from", "valid_to", "revision", "withdrawn"];
 
@@ -108,6 +110,8 @@ pub enum Table {
     Contracts,
     /// What was generated for them.
     Certificates,
+    /// What money is worth.
+    Prices,
 }
 
 /// A row that holds from now on, or one that is taken back.
@@ -149,6 +153,7 @@ pub fn columns(table: Table) -> &'static [&'static str] {
         Table::Nodes => &NODE_COLUMNS,
         Table::Contracts => &CONTRACT_COLUMNS,
         Table::Certificates => &CERTIFICATE_COLUMNS,
+        Table::Prices => &PRICE_COLUMNS,
     }
 }
 
@@ -172,7 +177,8 @@ pub fn check_column(table: Table, column: &str) -> Result<(), FactError> {
 /// out. A factor of a blend is a row for each of its gases. `timezone` says what a date without a time means, `period_ms` is the grid of validity.
 ///
 /// Defaults: `multiplier` 1, `stamp` end, `max_hold` [`DEFAULT_MAX_HOLD_MS`], `method` any, `category` 0,
-/// `name` the node itself, `share` 1, `priority` 0, `matching` hourly-1, `issued_wh` as `wh`, `valid_from` always, `valid_to` open, `revision` [`DEFAULT_REVISION`],
+/// `per` 1, `name` the node itself, `share` 1, `priority` 0, `matching` hourly-1, `issued_wh` as `wh`, `valid_from`
+/// always, `valid_to` open, `revision` [`DEFAULT_REVISION`],
 /// `withdrawn` false.
 ///
 /// # Errors
@@ -192,6 +198,7 @@ pub fn fact_from_fields<'f>(
         Table::Nodes => Fact::Node(row.node()?),
         Table::Contracts => Fact::Contract(row.contract()?),
         Table::Certificates => Fact::Certificate(row.certificate()?),
+        Table::Prices => Fact::Price(row.price()?),
     };
     Ok(vec![FactChange { fact, withdrawn: row.withdrawn()? }])
 }
@@ -335,6 +342,30 @@ impl Fields<'_, '_> {
             fallback: self.id(fallback.as_deref()),
             validity,
             revision,
+        })
+    }
+
+    fn price(&self) -> Result<PriceRow, FactError> {
+        let (unit, to) = (self.money("unit")?, self.money("to")?);
+        if unit == to {
+            let remedy = "write the money that it becomes, such as GBP@2021";
+            return Err(error("to", &format!("`{to}` is the unit itself"), remedy));
+        }
+        let rate = self.price_number("rate")?;
+        let rate = rate.ok_or_else(|| missing("rate", "write how many `to` one `unit` is"))?;
+        let per = self.price_number("per")?.unwrap_or(Decimal::ONE);
+        let (validity, revision) = (self.validity()?, self.revision()?);
+        let source = self.optional_name("source", TEXT_BYTES_MAX)?;
+        self.withdrawn()?;
+        Ok(PriceRow {
+            price: self.names.intern(&format!("{unit}/{to}")),
+            unit,
+            to,
+            rate,
+            per,
+            validity,
+            revision,
+            source: self.id(source.as_deref()),
         })
     }
 

@@ -122,6 +122,48 @@ fn a_factor_line_is_read_exactly() {
 }
 
 #[test]
+fn a_price_is_read_exactly() {
+    let bench = Bench::new("Europe/London");
+    let row = [
+        ("unit", "EUR"),
+        ("to", "GBP@2021"),
+        ("rate", "111.60"),
+        ("per", "128.6"),
+        ("valid_from", "2023-01-01"),
+        ("valid_to", "2024-01-01"),
+        ("source", "an index"),
+    ];
+    let Fact::Price(row) = bench.read(Table::Prices, &row).unwrap().fact else { panic!("a price") };
+    assert_eq!(&*bench.names.name(row.price), "EUR/GBP@2021");
+    assert_eq!((row.unit.symbol(), row.to.symbol()), ("EUR", "GBP@2021"));
+    assert_eq!((row.rate.to_string(), row.per.to_string()), ("111.6".into(), "128.6".into()));
+    assert_eq!(row.ratio(), (558, 643));
+}
+
+#[test]
+fn a_wrong_price_is_named_with_its_remedy() {
+    let bench = Bench::new("UTC");
+    for (column, text, shown) in [
+        ("unit", "EURO", "unit: `EURO` is not known; write a currency of ISO 4217 such as EUR"),
+        ("unit", "kg", "unit: `kg` is no money; write a currency of ISO 4217 such as EUR, or one"),
+        ("unit", "", "unit: is empty; write a currency"),
+        ("to", "GBP@1066", "to: `GBP@1066`: a price year is 1990 to 2099, of a currency"),
+        ("to", "EUR", "to: `EUR` is the unit itself; write the money that it becomes"),
+        ("rate", "", "rate: is empty; write how many `to` one `unit` is"),
+        ("rate", "0", "rate: `0` is not above 0 with at most 9 digits; round it"),
+        ("rate", "-0.5", "rate: `-0.5` is not above 0"),
+        ("per", "1.2345678901", "per: `1.2345678901` is not above 0 with at most 9 digits"),
+        ("per", "1,2", "per: `1,2` is not a decimal number; write digits with a point"),
+    ] {
+        let mut row = vec![("unit", "EUR"), ("to", "GBP@2021"), ("rate", "0.75")];
+        row.retain(|(name, _)| *name != column);
+        row.push((column, text));
+        let said = bench.read(Table::Prices, &row).unwrap_err().to_string();
+        assert!(said.starts_with(shown), "{said}");
+    }
+}
+
+#[test]
 fn a_wrong_meter_field_is_named_with_its_remedy() {
     let bench = Bench::new("UTC");
     for (column, text, shown) in [

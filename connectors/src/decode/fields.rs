@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use plumeline_pipelines::model::price::{PRICE_DIGITS_MAX, is_price};
 use plumeline_pipelines::model::time::{EARLIEST_MS, LATEST_MS};
-use plumeline_pipelines::model::{Decimal, Id, Names, Unit, Validity};
+use plumeline_pipelines::model::{Decimal, Id, Names, Unit, UnitError, Validity};
 
 use super::fact::{DEFAULT_REVISION, FactError, NAME_BYTES_MAX, STRETCH_MS_MAX};
 use super::time::{parse_duration_ms, parse_instant_ms, shown_ms};
@@ -79,8 +80,47 @@ impl<'f> Fields<'_, 'f> {
     }
 
     pub(super) fn unit(&self, column: &str) -> Result<Option<Unit>, FactError> {
-        let symbols: Vec<&str> = Unit::all().map(Unit::symbol).collect();
-        self.one_of(column, &symbols, |text| Unit::parse(text).ok())
+        let Some(text) = self.text(column) else {
+            return Ok(None);
+        };
+        let cause = match Unit::parse(&text) {
+            Ok(unit) => return Ok(Some(unit)),
+            Err(cause) => cause,
+        };
+        if let UnitError::PriceYear(_) = cause {
+            let remedy = "write the currency and the year of its prices, such as GBP@2021";
+            return Err(error(column, &cause.to_string(), remedy));
+        }
+        let near = nearest(&text, Unit::all().map(Unit::symbol));
+        let remedy = near.map_or_else(known_units, |near| format!("write `{near}`"));
+        Err(error(column, &format!("`{}` is not known", shortened(&text)), remedy))
+    }
+
+    /// A currency, or money of a price year.
+    pub(super) fn money(&self, column: &str) -> Result<Unit, FactError> {
+        let remedy =
+            "write a currency of ISO 4217 such as EUR, or one at a year's prices such as GBP@2021";
+        let text = self.text(column).ok_or_else(|| missing(column, remedy))?;
+        match Unit::parse(&text) {
+            Ok(unit) if unit.is_money() => Ok(unit),
+            Ok(unit) => Err(error(column, &format!("`{unit}` is no money"), remedy)),
+            Err(cause @ UnitError::PriceYear(_)) => Err(error(column, &cause.to_string(), remedy)),
+            Err(_) => Err(error(column, &format!("`{}` is not known", shortened(&text)), remedy)),
+        }
+    }
+
+    /// A number of a price.
+    pub(super) fn price_number(&self, column: &str) -> Result<Option<Decimal>, FactError> {
+        let number = self.decimal(column)?;
+        match number {
+            Some(number) if !is_price(number) => {
+                let message =
+                    format!("`{number}` is not above 0 with at most {PRICE_DIGITS_MAX} digits");
+                let remedy = "round it, or write both as published: `rate` for so many `per`";
+                Err(error(column, &message, remedy))
+            }
+            _ => Ok(number),
+        }
     }
 
     pub(super) fn decimal(&self, column: &str) -> Result<Option<Decimal>, FactError> {
@@ -194,6 +234,13 @@ pub(super) fn error(column: &str, message: &str, remedy: impl Into<String>) -> F
 
 pub(super) fn missing(column: &str, remedy: &str) -> FactError {
     error(column, "is empty", remedy)
+}
+
+/// What to write for a unit.
+fn known_units() -> String {
+    let known = Unit::all().filter(|unit| !unit.is_money()).map(Unit::symbol);
+    let known: Vec<&str> = known.collect();
+    format!("write one of {}, or a currency such as EUR", known.join(", "))
 }
 
 /// A text as an error shows it.

@@ -13,7 +13,7 @@ use timely::worker::Worker;
 use super::{Inputs, Outbox, footprints};
 use crate::model::{
     ActivityRecord, Cause, CertificateRow, ContractRow, Emission, Fact, FactorRow, MeterRow,
-    NodeRow, Policy, Reading, Record, SeriesRow, Subject, Tick,
+    NodeRow, Policy, PriceRow, Reading, Record, SeriesRow, Subject, Tick,
 };
 use crate::stages::causes::Causes;
 use crate::stages::recall::Recall;
@@ -49,6 +49,7 @@ pub struct Engine {
     meters: Updates<MeterRow>,
     factors: Updates<FactorRow>,
     series: Updates<SeriesRow>,
+    prices: Updates<PriceRow>,
     nodes: Updates<NodeRow>,
     contracts: Updates<ContractRow>,
     certificates: Updates<CertificateRow>,
@@ -76,6 +77,7 @@ impl Engine {
             let (meters_in, meters) = scope.new_input();
             let (factors_in, factors) = scope.new_input();
             let (series_in, series) = scope.new_input();
+            let (prices_in, prices) = scope.new_input();
             let (nodes_in, nodes) = scope.new_input();
             let (contracts_in, contracts) = scope.new_input();
             let (certificates_in, certificates) = scope.new_input();
@@ -89,6 +91,7 @@ impl Engine {
                 meters,
                 factors: factors.as_collection(),
                 series: series.as_collection(),
+                prices: prices.as_collection(),
                 nodes: nodes.as_collection(),
                 contracts: contracts.as_collection(),
                 certificates: certificates.as_collection(),
@@ -103,6 +106,7 @@ impl Engine {
                 meters: meters_in,
                 factors: factors_in,
                 series: series_in,
+                prices: prices_in,
                 nodes: nodes_in,
                 contracts: contracts_in,
                 certificates: certificates_in,
@@ -132,6 +136,7 @@ impl Engine {
         self.meters.advance_to(tick);
         self.factors.advance_to(tick);
         self.series.advance_to(tick);
+        self.prices.advance_to(tick);
         self.nodes.advance_to(tick);
         self.contracts.advance_to(tick);
         self.certificates.advance_to(tick);
@@ -149,6 +154,7 @@ impl Engine {
             Fact::Series(row) => self.series.send((row, tick, diff)),
             Fact::Contract(row) => self.contracts.send((row, tick, diff)),
             Fact::Certificate(row) => self.certificates.send((row, tick, diff)),
+            Fact::Price(row) => self.prices.send((row, tick, diff)),
         }
     }
 
@@ -223,6 +229,7 @@ impl Engine {
         self.meters.flush();
         self.factors.flush();
         self.series.flush();
+        self.prices.flush();
         self.nodes.flush();
         self.contracts.flush();
         self.certificates.flush();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! readings ── metering ──┐
-//! meters ──────┘         ├─ hold ─ activity ─┬─ in use ─▶ rates ◀── factors, series
+//! meters ──────┘         ├─ hold ─ activity ─┬─ in use ─▶ rates ◀── factors, series, prices
 //! activities ─ activities┘                   │              │
 //!                                            ├─ open ◀──────┤ ◀── nodes
 //!                                            │    └─────────┼───────────────────▶ window entries
@@ -45,8 +45,8 @@ pub use self::outbox::{Changes, IntoEntry, Outbox, window_entry};
 use crate::model::entry::Line;
 use crate::model::{
     ActivityKey, ActivityRecord, Cause, CertificateRow, ContractRow, Emission, EmissionKey,
-    FactorRow, FootprintKey, Id, Measure, MeterRow, NodeKey, NodeRow, Period, Policy, Reading,
-    Reason, SeriesRow, Tick, WindowKey,
+    FactorRow, FootprintKey, Id, Measure, MeterRow, NodeKey, NodeRow, Period, Policy, PriceRow,
+    Reading, Reason, SeriesRow, Tick, WindowKey,
 };
 use crate::stages::causes::Causes;
 use crate::stages::delay_until::delay_until;
@@ -72,6 +72,7 @@ pub(crate) struct Inputs<'scope> {
     meters: Stream<'scope, Tick, Vec<(MeterRow, Tick, i64)>>,
     factors: Collection<'scope, FactorRow, i64>,
     series: Collection<'scope, SeriesRow, i64>,
+    prices: Collection<'scope, PriceRow, i64>,
     nodes: Collection<'scope, NodeRow, i64>,
     contracts: Collection<'scope, ContractRow, i64>,
     certificates: Collection<'scope, CertificateRow, i64>,
@@ -102,6 +103,7 @@ pub(crate) fn footprints<'scope>(
         meters,
         factors,
         series,
+        prices,
         nodes,
         contracts,
         certificates,
@@ -129,7 +131,7 @@ pub(crate) fn footprints<'scope>(
     let facts = Facts { contracts, certificates, nodes: nodes.clone() };
     let allotted = contracts::allotted(by_factor.clone(), used.clone(), facts, terms);
     let used = used.concat(contracts::uses(allotted.clone()));
-    let rates = rates::rates(used, factors, series, Arc::clone(&policy));
+    let rates = rates::rates(used, rates::Facts { factors, series, prices }, Arc::clone(&policy));
 
     // What is computed in hindsight is of no live window.
     let running = (known_ms == 0).then(|| {

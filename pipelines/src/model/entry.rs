@@ -46,10 +46,12 @@ pub enum Reason {
     FactorNewVintage,
     /// A contract or a certificate came, went or changed.
     ContractChange,
+    /// A price index or an exchange rate came, went or was revised.
+    PriceRevised,
 }
 
 /// Reasons by name.
-const REASONS: [(Reason, &str); 14] = [
+const REASONS: [(Reason, &str); 15] = [
     (Reason::Booked, "booked"),
     (Reason::Restated, "restated"),
     (Reason::Backfill, "backfill"),
@@ -64,6 +66,7 @@ const REASONS: [(Reason, &str); 14] = [
     (Reason::FactorError, "factor_error"),
     (Reason::FactorNewVintage, "factor_new_vintage"),
     (Reason::ContractChange, "contract_change"),
+    (Reason::PriceRevised, "price_revised"),
 ];
 
 impl Reason {

@@ -1,4 +1,4 @@
-//! Facts: versioned rows of the meter, factor, series and node tables (those of contracts: [`super::contract`]).
+//! Facts: versioned rows of the meter, factor, series, price and node tables (those of contracts: [`super::contract`]).
 //!
 //! Validity is half-open `[from, to)` in ms, on the period grid. Within a key the highest `revision` wins
 //! where intervals overlap. A withdrawn row is one that is no longer among the facts: whoever feeds the
@@ -162,6 +162,27 @@ pub struct SeriesRow {
     pub revision: i64,
 }
 
+/// What money is worth in other money: `per` of `unit` are `rate` of `to` (see [`super::price`]).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PriceRow {
+    /// Its name: `EUR/GBP@2021`, from `unit` and `to`.
+    pub price: Id,
+    /// The money that activity is in.
+    pub unit: Unit,
+    /// The money that it becomes.
+    pub to: Unit,
+    /// How many `to`; above 0, of at most [`super::price::PRICE_DIGITS_MAX`] digits and decimals.
+    pub rate: Decimal,
+    /// For how many `unit`; as `rate`.
+    pub per: Decimal,
+    /// When the row holds.
+    pub validity: Validity,
+    /// The highest one wins where rows overlap.
+    pub revision: i64,
+    /// The publication it was taken from.
+    pub source: Id,
+}
+
 /// A revision of a node of the organisation's tree.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeRow {
@@ -225,6 +246,8 @@ pub enum Fact {
     Contract(ContractRow),
     /// Of `certificates`.
     Certificate(CertificateRow),
+    /// Of `prices`.
+    Price(PriceRow),
 }
 
 impl Fact {
@@ -234,7 +257,7 @@ impl Fact {
         match self {
             Self::Node(_) => Cause::Nodes,
             Self::Meter(_) => Cause::Meters,
-            Self::Factor(_) | Self::Series(_) => Cause::Factors,
+            Self::Factor(_) | Self::Series(_) | Self::Price(_) => Cause::Factors,
             Self::Contract(_) | Self::Certificate(_) => Cause::Contracts,
         }
     }

@@ -12,6 +12,7 @@ pub mod names;
 pub mod node_key;
 pub mod pending;
 pub mod policy;
+pub mod price;
 pub mod quantity;
 pub mod recipe;
 pub mod record;
@@ -29,7 +30,7 @@ pub use entry::{
     WindowKey,
 };
 pub use fact::{
-    Fact, FactorRow, MeterKind, MeterRow, Method, NodeRow, SeriesRow, StampSide, Validity,
+    Fact, FactorRow, MeterKind, MeterRow, Method, NodeRow, PriceRow, SeriesRow, StampSide, Validity,
 };
 pub use factor::{FactorChange, FactorStatus, SeriesKind, Total, Vintage};
 pub use gas::{Gas, GwpSet};
@@ -37,6 +38,7 @@ pub use names::{Id, Names};
 pub use node_key::NodeKey;
 pub use pending::{PendingCause, PendingEntry, RestatedEntry};
 pub use policy::Policy;
+pub use price::Basis;
 pub use quantity::{Emission, Measure, Rate, Wide};
 pub use record::{ActivityRecord, Arrival, Outcome, Quality, Reading, Record, Subject};
 pub use retain::Retain;

@@ -28,10 +28,12 @@ pub enum PendingCause {
     Contracts,
     /// A row of `certificates`.
     Certificates,
+    /// A row of `prices`.
+    Prices,
 }
 
 impl PendingCause {
-    /// `readings`, `activities`, `meters`, `factors`, `nodes`, `series`, `contracts`, `certificates`.
+    /// `readings`, `activities`, `meters`, `factors`, `nodes`, `series`, `prices`, `contracts`, `certificates`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -43,6 +45,7 @@ impl PendingCause {
             Self::Series => "series",
             Self::Contracts => "contracts",
             Self::Certificates => "certificates",
+            Self::Prices => "prices",
         }
     }
 
@@ -50,7 +53,7 @@ impl PendingCause {
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let records = [Self::Readings, Self::Activities];
-        let facts = [Self::Meters, Self::Factors, Self::Series, Self::Nodes];
+        let facts = [Self::Meters, Self::Factors, Self::Series, Self::Nodes, Self::Prices];
         let contracts = [Self::Contracts, Self::Certificates];
         let mut all = records.into_iter().chain(facts).chain(contracts);
         all.find(|cause| cause.name() == name)
@@ -83,7 +86,7 @@ pub struct RestatedEntry {
 pub struct PendingEntry {
     /// What kind of thing it is.
     pub cause: PendingCause,
-    /// The meter, activity, factor or node.
+    /// The meter, activity, factor, node or price.
     pub subject: Id,
     /// Start of the first period, ms.
     pub from_ms: i64,
@@ -126,6 +129,7 @@ impl PendingEntry {
             Fact::Meter(row) => ((PendingCause::Meters, row.meter), row.validity),
             Fact::Factor(row) => ((PendingCause::Factors, row.factor), row.validity),
             Fact::Series(row) => ((PendingCause::Series, row.factor), row.validity),
+            Fact::Price(row) => ((PendingCause::Prices, row.price), row.validity),
             Fact::Node(row) => ((PendingCause::Nodes, row.node), row.validity),
             Fact::Contract(row) => ((PendingCause::Contracts, row.contract), row.validity),
             Fact::Certificate(row) => ((PendingCause::Certificates, row.certificate), row.validity),

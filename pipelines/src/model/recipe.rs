@@ -33,6 +33,7 @@ use super::entry::Line;
 use super::fact::{FactorRow, Method};
 use super::factor::Total;
 use super::gas::{Gas, GwpSet};
+use super::price::Basis;
 use super::quantity::{Rate, divide_half_even};
 use super::unit::Unit;
 
@@ -42,17 +43,17 @@ pub type Lines = Vec<(Line, Rate)>;
 /// The part of a version in which gases add up to a total.
 type Section = (u8, u8, Method);
 
-/// The lines that `version`, all rows of one revision, comes to for activity in `unit`. Rows whose unit does not
+/// The lines that `version`, all rows of one revision, comes to for activity of `basis`. Rows whose unit does not
 /// convert, or whose rate is out of range, are left out: `check` tells them.
 #[must_use]
-pub fn lines(version: &[&FactorRow], unit: Unit, gwp: GwpSet, total: Total) -> Lines {
+pub fn lines(version: &[&FactorRow], basis: &Basis, gwp: GwpSet, total: Total) -> Lines {
     let mut lines = Lines::new();
     for row in version {
         if !is_printed_total(row, version) {
-            lines.extend(line(row, unit, gwp));
-            lines.extend(load(row, unit));
+            lines.extend(line(row, basis, gwp));
+            lines.extend(load(row, basis));
         } else if total == Total::Printed {
-            lines.extend(residual(row, version, unit));
+            lines.extend(residual(row, version, basis));
         }
     }
     lines
@@ -70,14 +71,14 @@ fn section(row: &FactorRow) -> Section {
     (row.scope, row.category, row.method)
 }
 
-/// A row as a line for activity in `unit`; `None` where units do not convert or a rate is out of range.
+/// A row as a line for activity of `basis`; `None` where units do not convert or a rate is out of range.
 ///
 /// # Panics
 /// Never: a rate is at most [`RATE_MAX`](super::quantity::RATE_MAX).
 #[must_use]
-pub fn line(row: &FactorRow, unit: Unit, gwp: GwpSet) -> Option<(Line, Rate)> {
+pub fn line(row: &FactorRow, basis: &Basis, gwp: GwpSet) -> Option<(Line, Rate)> {
     let published = row.published_gwp.filter(|_| row.gas != Gas::Co2e);
-    let rate = |times| row.unit.rate(row.kg_per_unit, unit, times).ok();
+    let rate = |times| basis.rate(row.kg_per_unit, row.unit, times).ok();
     let kg = rate(row.gas.mass_ratio(published)?)?;
     let co2e = rate(row.gas.co2e_ratio(published, gwp)?)?;
     let co2e = if row.scope == 0 { 0 } else { co2e };
@@ -85,20 +86,21 @@ pub fn line(row: &FactorRow, unit: Unit, gwp: GwpSet) -> Option<(Line, Rate)> {
 }
 
 /// The energy that a line of `cfe_kwh` is a part of: location-based, so that no contract moves it.
-fn load(row: &FactorRow, unit: Unit) -> Option<(Line, Rate)> {
+fn load(row: &FactorRow, basis: &Basis) -> Option<(Line, Rate)> {
     let kwh = Unit::parse("kWh").ok().filter(|_| row.gas == Gas::CfeKwh)?;
-    let each = kwh.rate(Decimal::ONE, unit, (1, 1)).ok()?;
+    let each = basis.rate(Decimal::ONE, kwh, (1, 1)).ok()?;
     let row = FactorRow { method: Method::Location, ..row.clone() };
     Some(told(&row, Gas::LoadKwh, each, 0))
 }
 
 /// What a printed total is more than its gases, in the set it was published with.
-fn residual(row: &FactorRow, version: &[&FactorRow], unit: Unit) -> Option<(Line, Rate)> {
+fn residual(row: &FactorRow, version: &[&FactorRow], basis: &Basis) -> Option<(Line, Rate)> {
     let set = row.published_gwp.filter(|_| row.scope != 0)?;
-    let printed = row.unit.rate(row.kg_per_unit, unit, (1, 1)).ok()?;
+    let printed = basis.rate(row.kg_per_unit, row.unit, (1, 1)).ok()?;
     let parts = version.iter().filter(|other| section(other) == section(row));
     let parts = parts.filter(|other| !is_printed_total(other, version));
-    let sum: i128 = parts.filter_map(|part| line(part, unit, set)).map(|(_, r)| r.co2e.get()).sum();
+    let sum: i128 =
+        parts.filter_map(|part| line(part, basis, set)).map(|(_, r)| r.co2e.get()).sum();
     Some(told(row, Gas::Co2e, printed - sum, printed - sum))
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Decimal, FactorChange, FactorStatus, Id, Validity};
+use crate::model::{Decimal, FactorChange, FactorStatus, Id, Unit, Validity};
 
 fn row(gas: Gas, kg: &str, published: Option<GwpSet>) -> FactorRow {
     FactorRow {
@@ -25,7 +25,7 @@ fn row(gas: Gas, kg: &str, published: Option<GwpSet>) -> FactorRow {
 
 fn of(rows: &[FactorRow], gwp: GwpSet, total: Total) -> Lines {
     let rows: Vec<&FactorRow> = rows.iter().collect();
-    lines(&rows, Unit::parse("kWh").expect("a unit"), gwp, total)
+    lines(&rows, &Basis::of(Unit::parse("kWh").expect("a unit")), gwp, total)
 }
 
 /// The CO2e of all lines, 1e-12 kg.
@@ -100,7 +100,7 @@ proptest! {
         let mut row = row(gas, "0", None);
         row.kg_per_unit = Decimal::new(kg, 9);
         for set in GwpSet::ALL {
-            let (_, rate) = line(&row, row.unit, set).expect("a rate in range");
+            let (_, rate) = line(&row, &Basis::of(row.unit), set).expect("a rate in range");
             prop_assert_eq!(rate.co2e.get() * 10, rate.mass.get() * i128::from(gas.gwp_tenths(set)));
         }
     }

@@ -5,27 +5,40 @@
 //! into a factor's rate. The calorific basis of fuel energy (gross, net) and the state of a gas volume
 //! (Nm3, Sm3, scf) are part of the dimension: a mismatch is an error, never a guess.
 //!
+//! Money is a unit, too: `GBP`, and `GBP@2021` for pounds at the prices of 2021. Between any two of them no constant
+//! leads: prices do, which are facts ([`super::price`]).
+//!
 //! Sources: SI Brochure 9 (2019); Btu(IT), gal, ft3, lb: NIST SP 811 appendix B; therm: UK Units of
 //! Measurement Regulations 1995; Nm3 at 0 C, Sm3 at 15 C (ISO 13443), scf at 68 F (40 CFR 72.2), all at
-//! 101.325 kPa, so that their ratios are ratios of absolute temperatures.
+//! 101.325 kPa, so that their ratios are ratios of absolute temperatures. What transport, nights and working hours are told
+//! in: DESNZ GHG Conversion Factors 2025 (`tonne.km`, `passenger.km`, `Room per night`, `per FTE Working Hour`); area and
+//! hours: PACT Technical Specifications 3.0. ft2: NIST SP 811.
 
+mod currency;
 mod table;
 
 use std::fmt;
+use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::decimal::Decimal;
 use super::quantity::{AMOUNT_MAX, RATE_MAX, divide_half_even};
-use table::{ALIASES, Definition, Entry, TABLE};
+use currency::PRICE_YEARS;
+use table::{ALIASES, Definition, Entry, FIRST_CURRENCY, TABLE};
 
+pub use currency::{PRICE_YEAR_MAX, PRICE_YEAR_MIN};
 pub use table::Dimension;
 
-/// A unit of the table. Written out, it is its symbol: the table may grow.
+/// A unit of the table, or money of a price year. Written out, it is its symbol: the table may grow.
+///
+/// It holds 1 + its row in the table; after the last row, currency by currency, each of its price years.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub struct Unit(u8);
+pub struct Unit(NonZeroU16);
+
+const _: () = assert!(size_of::<Option<Unit>>() == 2, "a sample has two bytes for its unit");
 
 impl From<Unit> for String {
     fn from(unit: Unit) -> Self {
@@ -45,6 +58,19 @@ pub enum UnitError {
     /// The text names no unit of the table.
     #[error("unknown unit `{0}`")]
     Unknown(String),
+    /// The text names money of a price year that there is not, or a price year of something else.
+    #[error(
+        "`{0}`: a price year is {PRICE_YEAR_MIN} to {PRICE_YEAR_MAX}, of a currency of ISO 4217, such as `GBP@2021`"
+    )]
+    PriceYear(String),
+    /// The units are money of different currencies or price years.
+    #[error("`{from}` becomes `{to}` by prices alone")]
+    Priced {
+        /// The unit at hand.
+        from: Unit,
+        /// The unit wanted.
+        to: Unit,
+    },
     /// The units measure different things.
     #[error("`{from}` ({}) does not convert into `{to}` ({})", .from.dimension().name(), .to.dimension().name())]
     Mismatch {
@@ -64,16 +90,37 @@ pub enum UnitError {
 }
 
 impl Unit {
-    /// Every unit there is.
+    /// Every unit there is; of money, that of no price year.
     ///
     /// # Panics
-    /// Never: the table has fewer than 256 units.
+    /// Never: all of them have a number.
     pub fn all() -> impl Iterator<Item = Self> {
-        (0..TABLE.len()).map(|index| Self(u8::try_from(index).expect("fewer than 256 units")))
+        (0..TABLE.len()).map(Self::numbered)
     }
 
+    /// The unit behind so many others.
+    fn numbered(index: usize) -> Self {
+        let number = u16::try_from(index + 1).ok().and_then(NonZeroU16::new);
+        Self(number.expect("fewer than 65,535 units"))
+    }
+
+    /// How many units stand before it.
+    fn index(self) -> usize {
+        usize::from(self.0.get()) - 1
+    }
+
+    /// Its currency and price year, each from 0, where it is money of one.
+    fn priced(self) -> Option<(usize, usize)> {
+        let behind = self.index().checked_sub(TABLE.len())?;
+        Some((behind / PRICE_YEARS, behind % PRICE_YEARS))
+    }
+
+    /// Its row of the table; of money of a price year, its currency's.
     fn entry(self) -> &'static Entry {
-        &TABLE[usize::from(self.0)]
+        match self.priced() {
+            None => &TABLE[self.index()],
+            Some((currency, _)) => &TABLE[FIRST_CURRENCY + currency],
+        }
     }
 
     fn definition(self) -> &'static Definition {
@@ -85,16 +132,63 @@ impl Unit {
     /// # Errors
     /// If no unit is written so; the error carries the text.
     pub fn parse(symbol: &str) -> Result<Self, UnitError> {
+        let short = || symbol.chars().take(64).collect();
+        if let Some((code, year)) = symbol.split_once('@') {
+            let currency = Self::all().skip(FIRST_CURRENCY).find(|unit| unit.symbol() == code);
+            let year = Some(year)
+                .filter(|year| year.len() == 4 && !year.starts_with('+'))
+                .and_then(|year| year.parse().ok());
+            let unit = currency.zip(year).and_then(|(currency, year)| currency.at_prices_of(year));
+            return unit.ok_or_else(|| UnitError::PriceYear(short()));
+        }
         let symbol = ALIASES.iter().find(|(alias, _)| *alias == symbol).map_or(symbol, |(_, s)| *s);
-        Self::all()
-            .find(|unit| unit.symbol() == symbol)
-            .ok_or_else(|| UnitError::Unknown(symbol.chars().take(64).collect()))
+        Self::all().find(|unit| unit.symbol() == symbol).ok_or_else(|| UnitError::Unknown(short()))
     }
 
     /// How it is written.
     #[must_use]
     pub fn symbol(self) -> &'static str {
-        self.definition().symbol
+        match self.priced() {
+            None => self.definition().symbol,
+            Some((currency, year)) => currency::symbol(currency, year),
+        }
+    }
+
+    /// Whether it is money: what prices lead to and from.
+    #[must_use]
+    pub fn is_money(self) -> bool {
+        self.dimension() == Dimension::Money
+    }
+
+    /// The year whose prices it is told at; `None` for those of the time.
+    #[must_use]
+    pub fn price_year(self) -> Option<u16> {
+        let (_, year) = self.priced()?;
+        u16::try_from(year).ok().map(|year| PRICE_YEAR_MIN + year)
+    }
+
+    /// The same currency at the prices of `year`; `None` where it is no money, or there is no such price year.
+    #[must_use]
+    pub fn at_prices_of(self, year: u16) -> Option<Self> {
+        if !self.is_money() || !(PRICE_YEAR_MIN..=PRICE_YEAR_MAX).contains(&year) {
+            return None;
+        }
+        let year = usize::from(year - PRICE_YEAR_MIN);
+        Some(Self::numbered(TABLE.len() + self.currency() * PRICE_YEARS + year))
+    }
+
+    /// The same currency, at the prices of the time.
+    #[must_use]
+    pub fn at_prices_of_the_time(self) -> Self {
+        if self.price_year().is_none() {
+            return self;
+        }
+        Self::numbered(FIRST_CURRENCY + self.currency())
+    }
+
+    /// The number of its currency, from 0.
+    fn currency(self) -> usize {
+        self.priced().map_or_else(|| self.index() - FIRST_CURRENCY, |(currency, _)| currency)
     }
 
     /// What it measures.
@@ -106,7 +200,7 @@ impl Unit {
     /// The unit its amounts are booked in.
     #[must_use]
     pub fn base(self) -> Self {
-        self.entry().base
+        if self.priced().is_some() { self } else { self.entry().base }
     }
 
     /// What a power in this unit amounts to over an hour: kWh for kW; `None` if it is no power.
@@ -120,10 +214,12 @@ impl Unit {
     /// # Errors
     /// If they measure different things.
     pub fn converts(self, to: Self) -> Result<(), UnitError> {
-        if self.dimension() == to.dimension() {
-            return Ok(());
+        let both = (self.is_money(), to.is_money());
+        match both {
+            (true, true) if self != to => Err(UnitError::Priced { from: self, to }),
+            _ if self.dimension() == to.dimension() => Ok(()),
+            _ => Err(UnitError::Mismatch { from: self, to }),
         }
-        Err(UnitError::Mismatch { from: self, to })
     }
 
     /// How many `to` one of it is, exactly, as a reduced fraction.
@@ -195,7 +291,19 @@ impl Unit {
     /// # Errors
     /// If the units measure different things, or the rate is larger than [`RATE_MAX`].
     pub fn rate(self, kg: Decimal, of: Self, times: (i64, i64)) -> Result<i128, UnitError> {
-        let (n, d) = of.ratio(self)?;
+        self.rate_of(kg, of.ratio(self)?, times)
+    }
+
+    /// [`Self::rate`] per something of which one is `worth` of this unit, a reduced fraction.
+    ///
+    /// # Errors
+    /// If the rate is larger than [`RATE_MAX`], or the fraction has more digits than can be held.
+    pub fn rate_of(
+        self,
+        kg: Decimal,
+        (n, d): (i128, i128),
+        times: (i64, i64),
+    ) -> Result<i128, UnitError> {
         let (times, over) = (Decimal::new(i128::from(times.0), 0), i128::from(times.1));
         d.checked_mul(over)
             .and_then(|d| scaled(kg, times, (n, d), 12))
@@ -235,7 +343,7 @@ fn scaled(a: Decimal, b: Decimal, ratio: (i128, i128), scale: u32) -> Option<i12
 }
 
 /// `10^exponent`, from a table: every reading asks for one.
-fn power_of_ten(exponent: u32) -> Option<i128> {
+pub(super) fn power_of_ten(exponent: u32) -> Option<i128> {
     const POWERS: [i128; 39] = {
         let mut powers = [1; 39];
         let mut exponent = 1;
@@ -295,16 +403,21 @@ fn gcd(mut a: i128, mut b: i128) -> i128 {
     a.abs().max(1)
 }
 
-fn reduced((n, d): (i128, i128)) -> (i128, i128) {
+pub(super) fn reduced((n, d): (i128, i128)) -> (i128, i128) {
     let common = gcd(n, d);
     (n / common, d / common)
 }
 
 /// `(a * b) / (c * d)`, reduced crosswise first so that no product is larger than it must be.
 fn reduced_product(a: i128, b: i128, c: i128, d: i128) -> (i128, i128) {
+    try_reduced_product(a, b, c, d).expect("units' definitions are short")
+}
+
+/// [`reduced_product`]; `None` where it does not fit.
+pub(super) fn try_reduced_product(a: i128, b: i128, c: i128, d: i128) -> Option<(i128, i128)> {
     let ((a, c), (b, d)) = (reduced((a, c)), reduced((b, d)));
     let ((a, d), (b, c)) = (reduced((a, d)), reduced((b, c)));
-    (a * b, c * d)
+    Some((a.checked_mul(b)?, c.checked_mul(d)?))
 }
 
 #[cfg(test)]

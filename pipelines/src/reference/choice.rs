@@ -2,19 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::price::{along, ways};
 use crate::model::recipe::{blended, lines};
 use crate::model::time::DAY_MS;
 use crate::model::{
-    Fact, FactorRow, GwpSet, Id, Line, Policy, Rate, SeriesRow, Total, Unit, Vintage,
+    Basis, Fact, FactorRow, GwpSet, Id, Line, Policy, PriceRow, Rate, SeriesRow, Total, Unit,
+    Vintage,
 };
 use crate::stages::rates::Chosen;
 use crate::stages::rates::library::FALLBACKS_MAX;
 
-/// All factors and series that are known.
+/// All factors, series and prices that are known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Factors {
     rows: BTreeMap<Id, Vec<FactorRow>>,
     series: BTreeMap<Id, Vec<SeriesRow>>,
+    prices: Vec<PriceRow>,
 }
 
 impl Factors {
@@ -30,6 +33,10 @@ impl Factors {
                 let rows = self.series.entry(row.factor).or_default();
                 rows.retain(|known| known != row);
                 rows.extend(holds.then(|| row.clone()));
+            }
+            Fact::Price(row) => {
+                self.prices.retain(|known| known != row);
+                self.prices.extend(holds.then(|| row.clone()));
             }
             Fact::Meter(_) | Fact::Node(_) | Fact::Contract(_) | Fact::Certificate(_) => {
                 return false;
@@ -72,8 +79,11 @@ impl Factors {
             let versions = looked_at.into_iter().map(|(ms, days)| (self.version(factor, ms), days));
             let versions = versions.filter(|(rows, _)| !rows.is_empty());
             let versions = versions.take(if is_one { 1 } else { 2 });
-            let found: Vec<(Vec<(Line, Rate)>, i64)> =
-                versions.map(|(rows, days)| (lines(&rows, unit, gwp, total), days)).collect();
+            let found: Vec<(Vec<(Line, Rate)>, i64)> = versions
+                .map(|(rows, days)| {
+                    (lines(&rows, &self.basis(unit, &rows, start_ms), gwp, total), days)
+                })
+                .collect();
             let lines = match <[_; 2]>::try_from(found) {
                 Ok(both) => blended(both),
                 Err(mut one) => match one.pop() {
@@ -90,6 +100,28 @@ impl Factors {
             return lines.into_iter().map(|(line, rate)| (Chosen { factor, line }, rate)).collect();
         }
         Vec::new()
+    }
+
+    /// What activity in `unit` is worth in the money of each of `rows`, at `ms`.
+    fn basis(&self, unit: Unit, rows: &[&FactorRow], ms: i64) -> Basis {
+        let mut basis = Basis::of(unit);
+        for row in rows {
+            for way in ways(unit, row.unit) {
+                let mut steps = Vec::new();
+                for (from, to) in &way {
+                    let held = self.prices.iter().filter(|price| {
+                        (price.unit, price.to) == (*from, *to) && price.validity.holds(ms)
+                    });
+                    let newest = held.max_by_key(|price| price.revision);
+                    steps.extend(newest.map(PriceRow::ratio));
+                }
+                let worth = along(&steps).filter(|_| steps.len() == way.len());
+                if let Some(worth) = worth.filter(|_| basis.ratio(row.unit).is_err()) {
+                    basis = basis.worth(row.unit, worth);
+                }
+            }
+        }
+        basis
     }
 
     /// The rows of the highest revision of `factor` that holds at `ms`.

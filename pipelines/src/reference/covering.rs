@@ -32,7 +32,7 @@ impl Covering {
                 self.certificates.retain(|known| known != row);
                 self.certificates.extend(holds.then(|| row.clone()));
             }
-            Fact::Meter(_) | Fact::Factor(_) | Fact::Series(_) | Fact::Node(_) => return false,
+            _ => return false,
         }
         true
     }

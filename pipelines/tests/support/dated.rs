@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use plumeline_pipelines::model::{
-    ActivityRecord, Arrival, Cause, Decimal, EmissionKey, Fact, Gas, Id, Policy, Quality, Reason,
-    Record, SeriesKind, SeriesRow, Tick, Total, Unit, Validity, Vintage,
+    ActivityRecord, Arrival, Cause, Decimal, EmissionKey, Fact, Gas, Id, Policy, PriceRow, Quality,
+    Reason, Record, SeriesKind, SeriesRow, Tick, Total, Unit, Validity, Vintage,
 };
 
 use super::derive::{Derived, assert_agrees, derive};
@@ -105,6 +105,16 @@ impl Ledger {
         sums.into_iter().map(|(scope, sum)| (scope, kg(sum))).collect()
     }
 
+    /// CO2e by scope 3 category and number of the activity at the instant `ms`, kg.
+    pub(crate) fn by_subject(&self, ms: i64) -> BTreeMap<(u8, u32), String> {
+        let mut sums: BTreeMap<(u8, u32), i128> = BTreeMap::new();
+        for (key, e) in self.derived.until(Tick::new(ms, Cause::Cut)).emissions {
+            let number = key.activity.subject.id().0 - 300;
+            *sums.entry((key.line.category, number)).or_default() += e.co2e.get();
+        }
+        sums.into_iter().map(|(key, sum)| (key, kg(sum))).collect()
+    }
+
     /// The lines that are booked at the instant `ms`.
     pub(crate) fn lines(&self, ms: i64) -> Vec<EmissionKey> {
         self.derived.until(Tick::new(ms, Cause::Cut)).emissions.into_keys().collect()
@@ -149,6 +159,20 @@ pub(crate) fn series_row(factor: u32) -> SeriesRow {
         fallback: Id::NONE,
         validity: Validity::ALWAYS,
         revision: 1,
+    }
+}
+
+/// So many `to` are one `unit`, always.
+pub(crate) fn price_row(unit: Unit, to: Unit, rate: &str) -> PriceRow {
+    PriceRow {
+        price: Id(500),
+        unit,
+        to,
+        rate: n(rate),
+        per: Decimal::ONE,
+        validity: Validity::ALWAYS,
+        revision: 0,
+        source: Id::NONE,
     }
 }
 

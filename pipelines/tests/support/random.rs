@@ -2,12 +2,13 @@
 
 use plumeline_pipelines::model::{
     ActivityRecord, Arrival, Calendar, CertificateRow, ContractRow, Decimal, Fact, FactorChange,
-    FactorRow, Gas, GwpSet, Id, MeterKind, MeterRow, Method, NodeRow, Policy, Quality, Reading,
-    Record, SeriesKind, SeriesRow, StampSide, ToDate, Total, Validity, Vintage,
+    FactorRow, Gas, GwpSet, Id, MeterKind, MeterRow, Method, NodeRow, Policy, PriceRow, Quality,
+    Reading, Record, SeriesKind, SeriesRow, StampSide, ToDate, Total, Validity, Vintage,
 };
 use proptest::prelude::*;
 
 use super::contracts::{certificate_rows, contract_rows};
+use super::dated::price_row;
 use super::{
     FACTORS, HOUR, METERS, MINUTE, NODES, PERIOD, START_MS, Scenario, Step, factor_id, factor_row,
     meter_row, n, node_id, node_row, policy, reading, unit,
@@ -85,8 +86,10 @@ fn factor_versions() -> impl Strategy<Value = Vec<FactorRow>> {
         Just(vec![Gas::Co2, Gas::Co2Biogenic]),
         Just(vec![Gas::Co2e, Gas::CfeKwh]),
     ];
-    let symbol =
-        prop_oneof![4 => Just("kWh"), 1 => Just("MMBtu"), 1 => Just("m3"), 1 => Just("MWh")];
+    let symbol = prop_oneof![
+        8 => Just("kWh"), 2 => Just("MMBtu"), 2 => Just("m3"), 2 => Just("MWh"),
+        1 => Just("GBP"), 2 => Just("GBP@2021"),
+    ];
     let published = prop::option::of(prop::sample::select(GwpSet::ALL.to_vec()));
     let said = (published, prop::sample::select(FactorChange::ALL.to_vec()));
     (0..FACTORS, recipe, kg, symbol, validities(), 0_u8..3, said).prop_map(
@@ -119,6 +122,27 @@ fn series_rows() -> impl Strategy<Value = SeriesRow> {
             fallback: if fallback == FACTORS { Id::NONE } else { factor_id(fallback) },
             validity,
             revision: 0,
+        },
+    )
+}
+
+/// What money is worth: straight from one to the other, or a step between them.
+fn price_rows() -> impl Strategy<Value = PriceRow> {
+    let step = prop::sample::select(vec![
+        ("EUR", "GBP"),
+        ("GBP", "GBP@2021"),
+        ("EUR", "GBP@2021"),
+        ("EUR@2023", "GBP@2023"),
+        ("GBP@2023", "GBP@2021"),
+    ]);
+    let number = || prop_oneof![1_i128..200, 100_000_000_i128..999_999_999];
+    let scales = (0_u8..=9, 0_u8..=9);
+    (step, number(), number(), scales, validities()).prop_map(
+        |((from, to), rate, per, (rate_scale, per_scale), validity)| PriceRow {
+            rate: Decimal::new(rate, rate_scale),
+            per: Decimal::new(per, per_scale),
+            validity,
+            ..price_row(unit(from), unit(to), "1")
         },
     )
 }
@@ -168,8 +192,12 @@ fn readings() -> impl Strategy<Value = Record> {
 fn activity_records() -> impl Strategy<Value = Record> {
     let value =
         prop_oneof![5 => (0_i128..100_000).prop_map(|v| Some(Decimal::new(v, 2))), 1 => Just(None)];
-    (0_u32..3, 0..NODES, 0..=FACTORS, instants(), 1_i64..60, value, 0_u32..3).prop_map(
-        |(activity, node, factor, from_ms, length, value, version)| {
+    let symbol = prop_oneof![
+        3 => Just("kWh"), 1 => Just("EUR"), 1 => Just("GBP"), 1 => Just("EUR@2023"),
+    ];
+    let said = (value, symbol, 0_u32..3);
+    (0_u32..3, 0..NODES, 0..=FACTORS, instants(), 1_i64..60, said).prop_map(
+        |(activity, node, factor, from_ms, length, (value, symbol, version))| {
             Record::Activity(ActivityRecord {
                 activity: Id(300 + activity),
                 node: node_id(node),
@@ -177,7 +205,7 @@ fn activity_records() -> impl Strategy<Value = Record> {
                 from_ms,
                 to_ms: from_ms + length * 11 * MINUTE,
                 value,
-                unit: unit("kWh"),
+                unit: unit(symbol),
                 version,
                 quality: Quality::Measured,
                 arrival: Arrival::default(),
@@ -195,6 +223,7 @@ enum Deed {
     Series(SeriesRow),
     Contract(ContractRow),
     Certificate(CertificateRow),
+    Price(PriceRow),
     /// Takes back the n-th fact (or version) learned so far.
     Withdraw(prop::sample::Index),
     Record(Record),
@@ -208,6 +237,7 @@ fn deeds() -> impl Strategy<Value = Deed> {
         1 => series_rows().prop_map(Deed::Series),
         1 => contract_rows().prop_map(Deed::Contract),
         1 => certificate_rows().prop_map(Deed::Certificate),
+        1 => price_rows().prop_map(Deed::Price),
         1 => any::<prop::sample::Index>().prop_map(Deed::Withdraw),
         16 => readings().prop_map(Deed::Record),
         2 => activity_records().prop_map(Deed::Record),
@@ -292,6 +322,7 @@ fn assemble(
             Deed::Certificate(row) => {
                 vec![Fact::Certificate(CertificateRow { revision: *revision, ..row })]
             }
+            Deed::Price(row) => vec![Fact::Price(PriceRow { revision: *revision, ..row })],
             Deed::Factor(rows) => {
                 let row = |row| Fact::Factor(FactorRow { revision: *revision, ..row });
                 rows.into_iter().map(row).collect()

@@ -9,8 +9,8 @@ use differential_dataflow::consolidation::consolidate_updates;
 use plumeline_pipelines::engine::Outbox;
 use plumeline_pipelines::model::{
     ActivityKey, Cause, CertificateRow, ContractRow, Decimal, Emission, EmissionKey, Fact,
-    FactorRow, FootprintKey, Gas, Id, Measure, MeterRow, NodeRow, Period, Policy, Reason, Record,
-    SeriesRow, Subject, Tick,
+    FactorRow, FootprintKey, Gas, Id, Measure, MeterRow, NodeRow, Period, Policy, PriceRow, Reason,
+    Record, SeriesRow, Subject, Tick,
 };
 use plumeline_pipelines::reference::Balances;
 use plumeline_pipelines::stages::notice::Notice;
@@ -88,6 +88,11 @@ impl Story {
 
     pub(crate) fn certificate(mut self, row: CertificateRow) -> Self {
         self.step().facts.push((Fact::Certificate(row), 1));
+        self
+    }
+
+    pub(crate) fn price(mut self, row: PriceRow) -> Self {
+        self.step().facts.push((Fact::Price(row), 1));
         self
     }
 

@@ -8,8 +8,8 @@ use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutOptions, Put
 use plumeline_pipelines::digest::Table;
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityEntry, CertificateRow, ContractRow, EmissionEntry, Fact, FactorRow,
-    FootprintEntry, Id, MeterRow, NodeRow, PendingEntry, ReadingEntry, RejectEntry, RestatedEntry,
-    SeriesRow, Tick,
+    FootprintEntry, Id, MeterRow, NodeRow, PendingEntry, PriceRow, ReadingEntry, RejectEntry,
+    RestatedEntry, SeriesRow, Tick,
 };
 use serde_json::json;
 
@@ -98,6 +98,7 @@ struct Parts {
     nodes: BTreeMap<usize, Part<Revision<NodeRow>>>,
     contracts: BTreeMap<usize, Part<Revision<ContractRow>>>,
     certificates: BTreeMap<usize, Part<Revision<CertificateRow>>>,
+    prices: BTreeMap<usize, Part<Revision<PriceRow>>>,
 }
 
 impl CutWriter {
@@ -282,7 +283,8 @@ impl CutWriter {
         closing.close(&mut parts.series)?;
         closing.close(&mut parts.nodes)?;
         closing.close(&mut parts.contracts)?;
-        closing.close(&mut parts.certificates)
+        closing.close(&mut parts.certificates)?;
+        closing.close(&mut parts.prices)
     }
 
     fn take<R: Row>(
@@ -315,6 +317,7 @@ impl CutWriter {
         let (mut meters, mut factors) = (Vec::new(), Vec::new());
         let (mut series, mut nodes) = (Vec::new(), Vec::new());
         let (mut contracts, mut certificates) = (Vec::new(), Vec::new());
+        let mut prices = Vec::new();
         for FactEntry { fact, withdrawn, learned_ms } in facts {
             match fact {
                 Fact::Meter(fact) => meters.push(Revision { fact, withdrawn, learned_ms }),
@@ -325,6 +328,7 @@ impl CutWriter {
                 Fact::Certificate(fact) => {
                     certificates.push(Revision { fact, withdrawn, learned_ms });
                 }
+                Fact::Price(fact) => prices.push(Revision { fact, withdrawn, learned_ms }),
             }
         }
         self.take(part, meters, |parts| &mut parts.meters)?;
@@ -332,7 +336,8 @@ impl CutWriter {
         self.take(part, series, |parts| &mut parts.series)?;
         self.take(part, nodes, |parts| &mut parts.nodes)?;
         self.take(part, contracts, |parts| &mut parts.contracts)?;
-        self.take(part, certificates, |parts| &mut parts.certificates)
+        self.take(part, certificates, |parts| &mut parts.certificates)?;
+        self.take(part, prices, |parts| &mut parts.prices)
     }
 
     fn unsent_bytes(&self) -> usize {

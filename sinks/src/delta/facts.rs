@@ -1,4 +1,4 @@
-//! The rows of `meters`, `factors`, `series` and `nodes`: revisions as they were learned.
+//! The rows of `meters`, `factors`, `series`, `prices` and `nodes`: revisions as they were learned.
 //!
 //! They read like the CSV files: lengths as `15m`, decimals as they were written, empty cells null.
 
@@ -8,7 +8,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray};
 use plumeline_pipelines::model::time::LATEST_MS;
 use plumeline_pipelines::model::{
-    Decimal, FactorRow, GwpSet, Id, MeterRow, NodeRow, SeriesRow, StampSide, Unit, Validity,
+    Decimal, FactorRow, GwpSet, Id, MeterRow, NodeRow, PriceRow, SeriesRow, StampSide, Unit,
+    Validity,
 };
 
 use super::encoder::{Encoder, Ranks, integers, labels, longs, optional_labels, times};
@@ -141,6 +142,41 @@ impl Row for Revision<SeriesRow> {
         ];
         columns.extend(validity_columns(facts().map(|fact| fact.validity)));
         columns.push(longs(facts().map(|fact| fact.revision)));
+        columns.push(flags(rows.iter().map(|row| row.withdrawn)));
+        columns.push(times(rows.iter().map(|row| row.learned_ms)));
+        Ok(columns)
+    }
+}
+
+impl Row for Revision<PriceRow> {
+    const TABLE: TableName = TableName::Prices;
+
+    fn names(&self, visit: &mut dyn FnMut(Id)) {
+        [self.fact.price, self.fact.source].into_iter().for_each(visit);
+    }
+
+    fn compare(&self, other: &Self, ranks: &Ranks) -> Ordering {
+        let (a, b) = (&self.fact, &other.fact);
+        let rest = |row: &PriceRow| (row.validity, row.revision);
+        ranks
+            .compare(a.price, b.price)
+            .then_with(|| rest(a).cmp(&rest(b)))
+            .then_with(|| other.withdrawn.cmp(&self.withdrawn))
+    }
+
+    fn columns(rows: &[Self], encoder: &mut Encoder) -> Result<Vec<ArrayRef>, LakeError> {
+        let facts = || rows.iter().map(|row| &row.fact);
+        let mut columns = vec![
+            encoder.recorded_at(rows.len()),
+            encoder.names(facts().map(|fact| fact.price)),
+            labels(facts().map(|fact| fact.unit.symbol())),
+            labels(facts().map(|fact| fact.to.symbol())),
+            texts(facts().map(|fact| Some(fact.rate.to_string()))),
+            texts(facts().map(|fact| Some(fact.per.to_string()))),
+        ];
+        columns.extend(validity_columns(facts().map(|fact| fact.validity)));
+        columns.push(longs(facts().map(|fact| fact.revision)));
+        columns.push(encoder.optional_names(facts().map(|fact| some(fact.source))));
         columns.push(flags(rows.iter().map(|row| row.withdrawn)));
         columns.push(times(rows.iter().map(|row| row.learned_ms)));
         Ok(columns)

@@ -60,15 +60,18 @@ pub enum TableName {
     Contracts,
     /// Revisions of certificates of where energy came from.
     Certificates,
+    /// Revisions of what money is worth.
+    Prices,
 }
 
 impl TableName {
     /// All of them, in the order they are committed: `activity` last, for its `txn` is the ledger's
     /// committed cut.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Meters,
         Self::Factors,
         Self::Series,
+        Self::Prices,
         Self::Nodes,
         Self::Contracts,
         Self::Certificates,
@@ -100,6 +103,7 @@ impl TableName {
             Self::Nodes => "nodes",
             Self::Contracts => "contracts",
             Self::Certificates => "certificates",
+            Self::Prices => "prices",
         }
     }
 
@@ -126,6 +130,7 @@ impl TableName {
             Self::Nodes => NODES,
             Self::Contracts => CONTRACTS,
             Self::Certificates => CERTIFICATES,
+            Self::Prices => PRICES,
         }
     }
 
@@ -395,6 +400,22 @@ const SERIES: &[Column] = &[
     key("valid_from", Kind::Time),
     key("valid_to", Kind::Time),
     plain("revision", Kind::Long),
+    plain("withdrawn", Kind::Flag),
+    LEARNED_AT,
+];
+
+const PRICES: &[Column] = &[
+    RECORDED_AT,
+    RECORDED_DATE,
+    key("price", Kind::Name),
+    plain("unit", Kind::Name),
+    plain("to", Kind::Name),
+    plain("rate", Kind::Name),
+    plain("per", Kind::Name),
+    key("valid_from", Kind::Time),
+    key("valid_to", Kind::Time),
+    plain("revision", Kind::Long),
+    optional("source", Kind::Name),
     plain("withdrawn", Kind::Flag),
     LEARNED_AT,
 ];

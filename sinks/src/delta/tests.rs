@@ -12,9 +12,9 @@ use plumeline_pipelines::model::{
     ContractRow, Decimal, Emission, EmissionEntry, EmissionKey, Fact, FactorChange, FactorRow,
     FactorStatus, FootprintEntry, FootprintKey, Gas, GwpSet, Id, Line, Matching, Measure,
     MeterKind, MeterRow, Method, Names, NodeRow, Outcome, PendingCause, PendingEntry, Policy,
-    Quality, Reading, ReadingEntry, Reason, RejectEntry, RejectEvent, RestatedEntry, Retain,
-    SeriesKind, SeriesRow, Sources, StampSide, Subject, Supply, Tick, Total, Unit, Validity,
-    Vintage,
+    PriceRow, Quality, Reading, ReadingEntry, Reason, RejectEntry, RejectEvent, RestatedEntry,
+    Retain, SeriesKind, SeriesRow, Sources, StampSide, Subject, Supply, Tick, Total, Unit,
+    Validity, Vintage,
 };
 use url::Url;
 
@@ -230,8 +230,18 @@ pub(super) fn facts(names: &Names) -> Vec<FactEntry> {
         validity: Validity::ALWAYS,
         revision: 1,
     };
-    let tables = [Fact::Meter(meter), Fact::Factor(factor), Fact::Series(series), Fact::Node(node)];
-    tables
+    let price = PriceRow {
+        price: names.intern("EUR/GBP@2021"),
+        unit: Unit::parse("EUR").expect("a unit"),
+        to: Unit::parse("GBP@2021").expect("a unit"),
+        rate: Decimal::parse("0.75").expect("a number"),
+        per: Decimal::parse("128.6").expect("a number"),
+        validity: Validity { from_ms: START_MS, to_ms: START_MS + 86_400_000 },
+        revision: 3,
+        source: Id::NONE,
+    };
+    let (series, price) = (Fact::Series(series), Fact::Price(price));
+    [Fact::Meter(meter), Fact::Factor(factor), series, price, Fact::Node(node)]
         .into_iter()
         .chain(contracts(names))
         .map(|fact| FactEntry { fact, withdrawn: false, learned_ms: 0 })

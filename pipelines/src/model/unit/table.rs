@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use super::currency::CURRENCIES;
 use super::{Unit, reduced, reduced_product};
 
 /// What a unit measures: only units of one dimension convert into each other.
@@ -31,12 +32,16 @@ pub enum Dimension {
     Count,
     /// Hotel room nights.
     RoomNights,
-    /// Euro.
-    Euro,
-    /// Pound sterling.
-    Sterling,
-    /// US dollar.
-    Dollar,
+    /// Area.
+    Area,
+    /// Time that something runs or is done.
+    Time,
+    /// Working time of staff, by full-time equivalents.
+    Work,
+    /// Staff, by full-time equivalents.
+    Staff,
+    /// Money: each currency at each price year converts into itself alone.
+    Money,
     /// Energy per time, for `power` meters.
     Power,
     /// Volume per time, for `power` meters.
@@ -62,9 +67,11 @@ impl Dimension {
             Self::Vehicles => "vehicles",
             Self::Count => "count",
             Self::RoomNights => "room_nights",
-            Self::Euro => "euro",
-            Self::Sterling => "sterling",
-            Self::Dollar => "dollar",
+            Self::Area => "area",
+            Self::Time => "time",
+            Self::Work => "work",
+            Self::Staff => "staff",
+            Self::Money => "money",
             Self::Power => "power",
             Self::VolumeFlow => "volume_flow",
             Self::MassFlow => "mass_flow",
@@ -73,6 +80,7 @@ impl Dimension {
 }
 
 /// One row of the table of units.
+#[derive(Copy, Clone)]
 pub(super) struct Definition {
     pub(super) symbol: &'static str,
     pub(super) dimension: Dimension,
@@ -120,7 +128,7 @@ const ENERGY: [Definition; 15] = energy!(Energy, "");
 const ENERGY_GROSS: [Definition; 15] = energy!(EnergyGross, " gross");
 const ENERGY_NET: [Definition; 15] = energy!(EnergyNet, " net");
 #[rustfmt::skip]
-const OTHERS: [Definition; 43] = {
+const OTHERS: [Definition; 46] = {
     use Dimension as D;
     [
         unit("m3", D::Volume, "m3", 1, 1),
@@ -154,9 +162,12 @@ const OTHERS: [Definition; 43] = {
         unit("piece", D::Count, "piece", 1, 1),
         unit("dozen", D::Count, "piece", 12, 1),
         unit("room.night", D::RoomNights, "room.night", 1, 1),
-        unit("EUR", D::Euro, "EUR", 1, 1),
-        unit("GBP", D::Sterling, "GBP", 1, 1),
-        unit("USD", D::Dollar, "USD", 1, 1),
+        unit("m2", D::Area, "m2", 1, 1),
+        unit("ha", D::Area, "m2", 10_000, 1),
+        unit("ft2", D::Area, "ft2", 9_290_304, 100_000_000),
+        unit("hour", D::Time, "hour", 1, 1),
+        unit("FTE.hour", D::Work, "FTE.hour", 1, 1),
+        unit("FTE", D::Staff, "FTE", 1, 1),
         unit("W", D::Power, "kW", 1, 1),
         unit("kW", D::Power, "kW", 1_000, 1),
         unit("MW", D::Power, "kW", 1_000_000, 1),
@@ -168,7 +179,20 @@ const OTHERS: [Definition; 43] = {
         unit("t/h", D::MassFlow, "kg/h", 1_000, 1),
     ]
 };
-const GROUPS: [&[Definition]; 4] = [&ENERGY, &ENERGY_GROSS, &ENERGY_NET, &OTHERS];
+const MONEY: [Definition; CURRENCIES.len()] = {
+    let mut money = [unit("", Dimension::Money, "", 1, 1); CURRENCIES.len()];
+    let mut index = 0;
+    while index < money.len() {
+        money[index] = unit(CURRENCIES[index], Dimension::Money, CURRENCIES[index], 1, 1);
+        index += 1;
+    }
+    money
+};
+const GROUPS: [&[Definition]; 5] = [&ENERGY, &ENERGY_GROSS, &ENERGY_NET, &OTHERS, &MONEY];
+
+/// Currencies stand last.
+pub(super) const FIRST_CURRENCY: usize =
+    ENERGY.len() + ENERGY_GROSS.len() + ENERGY_NET.len() + OTHERS.len();
 
 /// What is worked out once of a definition.
 pub(super) struct Entry {
@@ -182,8 +206,7 @@ pub(super) struct Entry {
 pub(super) static TABLE: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     let definitions = || GROUPS.into_iter().flatten();
     let find = |symbol: &str| {
-        let index = definitions().position(|definition| definition.symbol == symbol);
-        index.map(|index| Unit(u8::try_from(index).expect("fewer than 256 units")))
+        definitions().position(|definition| definition.symbol == symbol).map(Unit::numbered)
     };
     let entry = |definition: &'static Definition| {
         let base = definitions().find(|other| other.symbol == definition.base);
@@ -221,7 +244,7 @@ fn over_an_hour(power: &str) -> Option<&'static str> {
 }
 
 /// Other spellings gateways and people use.
-pub(super) const ALIASES: [(&str, &str); 16] = [
+pub(super) const ALIASES: [(&str, &str); 30] = [
     ("kwh", "kWh"),
     ("KWH", "kWh"),
     ("wh", "Wh"),
@@ -238,4 +261,18 @@ pub(super) const ALIASES: [(&str, &str); 16] = [
     ("unit", "piece"),
     ("1", "piece"),
     ("mile", "mi"),
+    ("tonnes", "t"),
+    ("kilogram", "kg"),
+    ("litres", "L"),
+    ("tonne.km", "t.km"),
+    ("passenger.km", "p.km"),
+    ("vehicle.km", "v.km"),
+    ("vkm", "v.km"),
+    ("room night", "room.night"),
+    ("m\u{b2}", "m2"),
+    ("sqm", "m2"),
+    ("h", "hour"),
+    ("hours", "hour"),
+    ("FTE.h", "FTE.hour"),
+    ("pieces", "piece"),
 ];

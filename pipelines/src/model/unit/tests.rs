@@ -14,7 +14,7 @@ fn n(text: &str) -> Decimal {
 fn every_base_is_its_own_base_and_every_ratio_goes_both_ways() {
     for a in Unit::all() {
         assert_eq!(a.base().base(), a.base(), "{a}");
-        for b in Unit::all().filter(|b| b.dimension() == a.dimension()) {
+        for b in Unit::all().filter(|b| a.converts(*b).is_ok()) {
             let ((p, q), (r, s)) = (a.ratio(b).expect("same"), b.ratio(a).expect("same"));
             assert_eq!((p, q), (s, r), "{a} {b}");
         }
@@ -60,6 +60,46 @@ fn what_does_not_fit_is_an_error_that_names_it() {
     assert_eq!(error.to_string(), "`kWh` (energy) does not convert into `m3` (volume)");
     assert!(u("kWh").ratio(u("kWh gross")).is_err());
     assert_eq!(Unit::parse("kw/h"), Err(UnitError::Unknown("kw/h".into())));
+}
+
+#[test]
+fn money_is_of_its_currency_and_price_year_alone() {
+    let (gbp, then) = (u("GBP"), u("GBP@2021"));
+    assert_eq!((then.symbol(), then.price_year()), ("GBP@2021", Some(2021)));
+    assert_eq!(gbp.at_prices_of(2021), Some(then));
+    assert_eq!((then.base(), then.at_prices_of_the_time()), (then, gbp));
+    assert_eq!(then.amount(n("12.34"), Decimal::ONE), Ok(12_340_000_000));
+    assert_eq!(then.dimension().name(), "money");
+    for (from, to) in [(gbp, then), (then, gbp), (gbp, u("EUR")), (then, u("GBP@2022"))] {
+        let error = from.ratio(to).expect_err("no constant");
+        assert_eq!(error.to_string(), format!("`{from}` becomes `{to}` by prices alone"));
+    }
+    assert!(then.ratio(then).is_ok());
+    let error = gbp.ratio(u("kg")).expect_err("another thing");
+    assert_eq!(error.to_string(), "`GBP` (money) does not convert into `kg` (mass)");
+}
+
+#[test]
+fn a_price_year_that_is_none_says_which_there_are() {
+    for text in ["GBP@1989", "GBP@2100", "GBP@21", "GBP@", "GBP@+021", "kWh@2021", "ABC@2021"] {
+        let error = Unit::parse(text).expect_err(text);
+        let expected =
+            "a price year is 1990 to 2099, of a currency of ISO 4217, such as `GBP@2021`";
+        assert_eq!(error.to_string(), format!("`{text}`: {expected}"));
+    }
+    assert!(matches!(Unit::parse("ABC"), Err(UnitError::Unknown(_))));
+}
+
+#[test]
+fn every_price_year_of_every_currency_is_read_as_it_is_written() {
+    for currency in Unit::all().filter(|unit| unit.is_money()) {
+        for year in PRICE_YEAR_MIN..=PRICE_YEAR_MAX {
+            let unit = currency.at_prices_of(year).expect("a price year");
+            assert_eq!(unit.to_string(), format!("{currency}@{year}"));
+        }
+        let unit = currency.at_prices_of(PRICE_YEAR_MAX).expect("a price year");
+        assert_eq!(Unit::parse(unit.symbol()), Ok(unit));
+    }
 }
 
 proptest! {

@@ -5,16 +5,20 @@
 //! 2. Where it has none, the factor that its series declares as fallback, by that one's own series; and so on.
 //!    *An hour's intensity that is not there yet is the month's, and shows as that in the ledger.*
 //! 3. A version is chosen once for all its lines and gases: never gas by gas.
+//! 4. Where activity is money and the version is told in other money, prices lead from one to the other, as they hold at
+//!    the period's start ([`crate::model::price`]).
 //!
 //! Versions are kept by the length of their validity: what holds at an instant is at most one step away in each
 //! length, and a factor that is published by the half-hour has one length and tens of thousands of versions.
 
 use std::collections::BTreeMap;
 
+use crate::model::price::{Ratio, along, ways};
 use crate::model::recipe::{Lines, blended, lines};
 use crate::model::time::DAY_MS;
 use crate::model::{
-    FactorChange, FactorRow, GwpSet, Id, Period, Policy, SeriesRow, Total, Unit, Vintage,
+    Basis, Fact, FactorChange, FactorRow, GwpSet, Id, Period, Policy, PriceRow, SeriesRow, Total,
+    Unit, Validity, Vintage,
 };
 
 /// How many factors stand behind one another at most.
@@ -31,6 +35,19 @@ pub struct Choice {
     pub versions: Vec<Version>,
     /// The rule it was chosen by.
     pub rule: Rule,
+    /// The prices that lead from the activity's money to that of its lines, in the order of the rows.
+    pub prices: Vec<Price>,
+}
+
+/// A price, by what tells it from others of its units.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Price {
+    /// See [`PriceRow::price`].
+    pub price: Id,
+    /// See [`PriceRow::revision`].
+    pub revision: i64,
+    /// When it begins to hold, ms.
+    pub from_ms: i64,
 }
 
 /// A version of a factor, by what its rows have in common.
@@ -110,15 +127,42 @@ impl Rule {
     }
 }
 
-/// Versions of one factor: by length of validity, by its beginning.
-#[derive(Debug, Default)]
-struct Versions(BTreeMap<i64, BTreeMap<i64, Vec<FactorRow>>>);
+/// A row that holds for a while, of one revision.
+trait Versioned: Ord + Clone {
+    fn validity(&self) -> Validity;
+    fn revision(&self) -> i64;
+}
 
-impl Versions {
-    fn update(&mut self, row: &FactorRow, diff: i64) {
-        let length_ms = row.validity.to_ms - row.validity.from_ms;
+macro_rules! versioned {
+    ($($row:ident),*) => {$(
+        impl Versioned for $row {
+            fn validity(&self) -> Validity {
+                self.validity
+            }
+            fn revision(&self) -> i64 {
+                self.revision
+            }
+        }
+    )*};
+}
+versioned!(FactorRow, PriceRow);
+
+/// Versions of one factor, or of one price: by length of validity, by its beginning.
+#[derive(Debug)]
+struct Versions<R>(BTreeMap<i64, BTreeMap<i64, Vec<R>>>);
+
+impl<R> Default for Versions<R> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<R: Versioned> Versions<R> {
+    fn update(&mut self, row: &R, diff: i64) {
+        let validity = row.validity();
+        let length_ms = validity.to_ms - validity.from_ms;
         let of_length = self.0.entry(length_ms).or_default();
-        let rows = of_length.entry(row.validity.from_ms).or_default();
+        let rows = of_length.entry(validity.from_ms).or_default();
         if diff > 0 {
             rows.push(row.clone());
             rows.sort();
@@ -126,18 +170,18 @@ impl Versions {
             rows.remove(index);
         }
         if rows.is_empty() {
-            of_length.remove(&row.validity.from_ms);
+            of_length.remove(&validity.from_ms);
         }
         self.0.retain(|_, of_length| !of_length.is_empty());
     }
 
     /// The rows of the highest revision that holds at `ms`.
-    fn newest(&self, ms: i64) -> Vec<&FactorRow> {
-        let mut newest: Vec<&FactorRow> = Vec::new();
+    fn newest(&self, ms: i64) -> Vec<&R> {
+        let mut newest: Vec<&R> = Vec::new();
         for (length_ms, of_length) in &self.0 {
             let begun = of_length.range(ms - (length_ms - 1).max(0)..=ms);
             for row in begun.flat_map(|(_, rows)| rows) {
-                match newest.first().map(|known| known.revision.cmp(&row.revision)) {
+                match newest.first().map(|known| known.revision().cmp(&row.revision())) {
                     Some(std::cmp::Ordering::Greater) => {}
                     Some(std::cmp::Ordering::Equal) => newest.push(row),
                     Some(std::cmp::Ordering::Less) | None => newest = vec![row],
@@ -151,22 +195,23 @@ impl Versions {
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub struct Library {
-    versions: BTreeMap<Id, Versions>,
+    versions: BTreeMap<Id, Versions<FactorRow>>,
     series: BTreeMap<Id, Vec<SeriesRow>>,
+    prices: BTreeMap<(Unit, Unit), Versions<PriceRow>>,
 }
 
 impl Library {
-    /// Adds (`diff > 0`) or takes back a row of a factor.
-    pub fn update(&mut self, row: &FactorRow, diff: i64) {
-        let versions = self.versions.entry(row.factor).or_default();
-        versions.update(row, diff);
-        if versions.0.is_empty() {
-            self.versions.remove(&row.factor);
+    /// Adds (`diff > 0`) or takes back a row; of meters and nodes it has none.
+    pub fn update(&mut self, fact: &Fact, diff: i64) {
+        match fact {
+            Fact::Factor(row) => update(&mut self.versions, row.factor, row, diff),
+            Fact::Price(row) => update(&mut self.prices, (row.unit, row.to), row, diff),
+            Fact::Series(row) => self.update_series(row, diff),
+            Fact::Meter(_) | Fact::Node(_) | Fact::Contract(_) | Fact::Certificate(_) => {}
         }
     }
 
-    /// Adds (`diff > 0`) or takes back a row of a series.
-    pub fn update_series(&mut self, row: &SeriesRow, diff: i64) {
+    fn update_series(&mut self, row: &SeriesRow, diff: i64) {
         let rows = self.series.entry(row.factor).or_default();
         if diff > 0 {
             rows.push(row.clone());
@@ -228,12 +273,13 @@ impl Library {
         (policy, gwp): (&Policy, GwpSet),
     ) -> Option<Choice> {
         let versions = self.versions.get(&factor)?;
-        let (mut found, mut chosen) = (Vec::new(), Vec::new());
+        let (mut found, mut chosen, mut prices) = (Vec::new(), Vec::new(), Vec::new());
         for (ms, days) in rule.instants(policy, start_ms) {
             let rows = versions.newest(ms);
             if let Some(&&FactorRow { validity, revision, change, .. }) = rows.first() {
                 chosen.push(Version { from_ms: validity.from_ms, revision, change });
-                found.push((lines(&rows, unit, gwp, rule.total), days));
+                let basis = self.basis(unit, &rows, start_ms, &mut prices);
+                found.push((lines(&rows, &basis, gwp, rule.total), days));
                 if rule.vintage == Vintage::Majority {
                     break;
                 }
@@ -245,6 +291,57 @@ impl Library {
             (Some((lines, _)), None) => lines,
             (None, _) => return None,
         };
-        Some(Choice { factor, lines, versions: chosen, rule })
+        prices.sort_unstable();
+        prices.dedup();
+        Some(Choice { factor, lines, versions: chosen, rule, prices })
+    }
+
+    /// Activity in `unit` for a version's rows: with the prices that lead to the money they are told in, which are put
+    /// down in `used`.
+    fn basis(
+        &self,
+        unit: Unit,
+        rows: &[&FactorRow],
+        start_ms: i64,
+        used: &mut Vec<Price>,
+    ) -> Basis {
+        let mut basis = Basis::of(unit);
+        for row in rows {
+            if basis.ratio(row.unit).is_ok() {
+                continue;
+            }
+            let mut held = ways(unit, row.unit).into_iter().filter_map(|way| {
+                let held = way.iter().map(|step| self.price(*step, start_ms));
+                held.collect::<Option<Vec<&PriceRow>>>()
+            });
+            let Some(held) = held.next() else { continue };
+            let ratios: Vec<Ratio> = held.iter().map(|price| price.ratio()).collect();
+            let Some(worth) = along(&ratios) else { continue };
+            basis = basis.worth(row.unit, worth);
+            used.extend(held.into_iter().map(|price| {
+                let &PriceRow { price, revision, validity, .. } = price;
+                Price { price, revision, from_ms: validity.from_ms }
+            }));
+        }
+        basis
+    }
+
+    /// The price of a step that holds at `ms`.
+    fn price(&self, step: (Unit, Unit), ms: i64) -> Option<&PriceRow> {
+        self.prices.get(&step)?.newest(ms).into_iter().next()
+    }
+}
+
+/// Adds or takes back a row of `key`.
+fn update<K: Ord + Copy, R: Versioned>(
+    books: &mut BTreeMap<K, Versions<R>>,
+    key: K,
+    row: &R,
+    diff: i64,
+) {
+    let versions = books.entry(key).or_default();
+    versions.update(row, diff);
+    if versions.0.is_empty() {
+        books.remove(&key);
     }
 }

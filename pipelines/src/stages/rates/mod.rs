@@ -4,19 +4,20 @@
 //! revision of the factor, or of the first behind it that has one, at the period's start`.
 //!
 //! ```text
-//! uses ──by factor──┐
-//! factors ──to all──┼─▶ rates ──▶ ((use, chosen line, reason), tick, rate)
-//! series ───to all──┘
+//! uses ────────────by factor──┐
+//! factors, series, prices     ├─▶ rates ──▶ ((use, chosen line, reason), tick, rate)
+//!  └───────────────to all─────┘
 //! ```
 //!
 //! 1. Stash by tick; close ticks in order, facts before uses. *As in metering.*
 //! 2. What is chosen, and by which rule, is told by [`library`]; what a version emits by [`crate::model::recipe`].
 //! 3. A changed fact looks again at the uses of the factors that stand before it, in the periods it holds for, and
-//!    hands out the difference. *A half-hour that is revised looks at the periods of that half-hour.*
+//!    hands out the difference. *A half-hour that is revised looks at the periods of that half-hour.* A changed price
+//!    looks at the uses in money, in the periods it holds for.
 //! 4. With the difference goes the reason: what the new choice says of itself beside the old one. It is of its tick;
 //!    whoever books by it reads it there.
 //!
-//! State: the versions of all factors, on every worker, and what is chosen for each use.
+//! State: the versions of all factors, and all prices, on every worker, and what is chosen for each use.
 //!
 //! Rejected: differential joins of uses and versions. A factor by the half-hour has as many versions as uses, and
 //! each of either meets all of the others before most are filtered out; and a fallback would be a join each.
@@ -38,7 +39,9 @@ use timely::dataflow::operators::vec::Broadcast;
 
 use self::library::{Choice, Library};
 use crate::model::entry::Line;
-use crate::model::{FactorRow, Id, Period, Policy, Rate, Reason, SeriesRow, Tick, Unit};
+use crate::model::{
+    Fact, FactorRow, Id, Period, Policy, PriceRow, Rate, Reason, SeriesRow, Tick, Unit, Validity,
+};
 
 /// A factor in use: what rates are asked for.
 pub type Use = (Id, Unit, Period);
@@ -57,19 +60,31 @@ pub struct Chosen {
 /// A change of what is chosen for a use.
 pub type Change = ((Use, Chosen, Reason), Tick, Rate);
 
+/// What decides about rates.
+#[expect(missing_debug_implementations, reason = "collections have none")]
+pub struct Facts<'scope> {
+    /// Versions of factors.
+    pub factors: VecCollection<'scope, Tick, FactorRow, i64>,
+    /// How they are chosen.
+    pub series: VecCollection<'scope, Tick, SeriesRow, i64>,
+    /// What money is worth.
+    pub prices: VecCollection<'scope, Tick, PriceRow, i64>,
+}
+
 /// Rates of the lines that hold for each use. See the module's documentation.
 #[must_use]
 pub fn rates<'scope>(
     used: VecCollection<'scope, Tick, Use, i64>,
-    rows: VecCollection<'scope, Tick, FactorRow, i64>,
-    series: VecCollection<'scope, Tick, SeriesRow, i64>,
+    facts: Facts<'scope>,
     policy: Arc<Policy>,
 ) -> Stream<'scope, Tick, Vec<Change>> {
     let mut builder = OperatorBuilder::new("Rates".to_owned(), used.scope());
     let by_factor = Exchange::new(|((factor, ..), _, _): &(Use, Tick, i64)| u64::from(factor.0));
     let mut used = builder.new_input(used.inner, by_factor);
-    let mut rows = builder.new_input(rows.inner.broadcast(), Pipeline);
-    let mut series = builder.new_input(series.inner.broadcast(), Pipeline);
+    let Facts { factors, series, prices } = facts;
+    let (series, prices) = (series.map(Fact::Series), prices.map(Fact::Price));
+    let facts = factors.map(Fact::Factor).concat(series).concat(prices);
+    let mut facts = builder.new_input(facts.inner.broadcast(), Pipeline);
     let (output, changes) = builder.new_output::<Vec<Change>>();
     let mut output = OutputBuilder::from(output);
 
@@ -85,18 +100,11 @@ pub fn rates<'scope>(
                     stash.used.push((used, diff));
                 }
             });
-            rows.for_each(|capability, batch| {
-                for (row, tick, diff) in batch.drain(..) {
+            facts.for_each(|capability, batch| {
+                for (fact, tick, diff) in batch.drain(..) {
                     let stash = stash.entry(tick);
                     let stash = stash.or_insert_with(|| Stash::new(capability.delayed(&tick, 0)));
-                    stash.rows.push((row, diff));
-                }
-            });
-            series.for_each(|capability, batch| {
-                for (row, tick, diff) in batch.drain(..) {
-                    let stash = stash.entry(tick);
-                    let stash = stash.or_insert_with(|| Stash::new(capability.delayed(&tick, 0)));
-                    stash.series.push((row, diff));
+                    stash.facts.push((fact, diff));
                 }
             });
             let mut output = output.activate();
@@ -104,8 +112,8 @@ pub fn rates<'scope>(
                 .first_entry()
                 .filter(|entry| !frontiers.iter().any(|frontier| frontier.less_equal(entry.key())))
             {
-                let (tick, Stash { capability, rows, series, used }) = entry.remove_entry();
-                let changes = desk.close(rows, series, used);
+                let (tick, Stash { capability, facts, used }) = entry.remove_entry();
+                let changes = desk.close(facts, used);
                 let mut session = output.session(&capability);
                 session.give_iterator(changes.into_iter().map(|(data, rate)| (data, tick, rate)));
             }
@@ -117,22 +125,25 @@ pub fn rates<'scope>(
 /// The changes of a tick that has not closed yet.
 struct Stash {
     capability: Capability<Tick>,
-    rows: Vec<(FactorRow, i64)>,
-    series: Vec<(SeriesRow, i64)>,
+    facts: Vec<(Fact, i64)>,
     used: Vec<(Use, i64)>,
 }
 
 impl Stash {
     fn new(capability: Capability<Tick>) -> Self {
-        Self { capability, rows: Vec::new(), series: Vec::new(), used: Vec::new() }
+        Self { capability, facts: Vec::new(), used: Vec::new() }
     }
 }
 
 /// What a tick changes of the rates.
 type Told = Vec<((Use, Chosen, Reason), Rate)>;
 
-/// When facts that changed hold, by factor: `[from, to)`, ms.
-type Touched = BTreeMap<Id, (i64, i64)>;
+/// When facts that changed hold: by factor, and of prices.
+#[derive(Debug, Default)]
+struct Touched {
+    factors: BTreeMap<Id, Validity>,
+    prices: Option<Validity>,
+}
 
 /// All uses of one worker, and what is chosen for them.
 #[derive(Debug)]
@@ -148,15 +159,10 @@ impl Desk {
         Self { policy, library: Library::default(), chosen: BTreeMap::new() }
     }
 
-    fn close(
-        &mut self,
-        rows: Vec<(FactorRow, i64)>,
-        series: Vec<(SeriesRow, i64)>,
-        mut used: Vec<(Use, i64)>,
-    ) -> Told {
+    fn close(&mut self, facts: Vec<(Fact, i64)>, mut used: Vec<(Use, i64)>) -> Told {
         let mut told = Told::new();
-        if !(rows.is_empty() && series.is_empty()) {
-            self.learn(rows, series, &mut told);
+        if !facts.is_empty() {
+            self.learn(facts, &mut told);
         }
         consolidate(&mut used);
         for ((factor, unit, period), diff) in used {
@@ -185,27 +191,17 @@ impl Desk {
     }
 
     /// Takes in facts, and looks again at the uses they may change.
-    fn learn(
-        &mut self,
-        mut rows: Vec<(FactorRow, i64)>,
-        mut series: Vec<(SeriesRow, i64)>,
-        told: &mut Told,
-    ) {
+    fn learn(&mut self, mut facts: Vec<(Fact, i64)>, told: &mut Told) {
         // A row that came and went within the tick was never there.
-        consolidate(&mut rows);
-        consolidate(&mut series);
-        let before: BTreeMap<Id, (Vec<Id>, bool)> = match series.as_slice() {
-            [] => BTreeMap::new(),
-            _ => self.chosen.keys().map(|id| (*id, self.library.behind(*id))).collect(),
-        };
-        let mut touched = Touched::new();
-        for (row, diff) in &rows {
-            self.library.update(row, *diff);
-            touch(&mut touched, row.factor, (row.validity.from_ms, row.validity.to_ms));
-        }
-        for (row, diff) in &series {
-            self.library.update_series(row, *diff);
-            touch(&mut touched, row.factor, (i64::MIN, i64::MAX));
+        consolidate(&mut facts);
+        let has_series = facts.iter().any(|(fact, _)| matches!(fact, Fact::Series(_)));
+        let ids = self.chosen.keys().filter(|_| has_series);
+        let before: BTreeMap<Id, (Vec<Id>, bool)> =
+            ids.map(|id| (*id, self.library.behind(*id))).collect();
+        let mut touched = Touched::default();
+        for (fact, diff) in &facts {
+            self.library.update(fact, *diff);
+            touched.by(fact);
         }
         let Self { policy, library, chosen } = self;
         for (&factor, of_factor) in chosen {
@@ -214,16 +210,16 @@ impl Desk {
                 chain.extend(old_chain);
                 looks_elsewhere |= old;
             }
-            let mut holds: Option<(i64, i64)> = None;
-            for (from_ms, to_ms) in chain.iter().filter_map(|id| touched.get(id)) {
-                let (from, to) = holds.unwrap_or((*from_ms, *to_ms));
-                holds = Some((from.min(*from_ms), to.max(*to_ms)));
+            let hulls = chain.iter().filter_map(|id| touched.factors.get(id)).copied();
+            let holds = hulls.reduce(hull);
+            let holds = holds.map(|holds| if looks_elsewhere { EVER } else { holds });
+            if holds.or(touched.prices).is_none() {
+                continue;
             }
-            let Some(holds) = holds else { continue };
-            let holds = if looks_elsewhere { (i64::MIN, i64::MAX) } else { holds };
             for (&(period, unit), (_, choice)) in of_factor.iter_mut() {
                 let start_ms = period.start_ms(policy.period_ms);
-                if start_ms < holds.0 || start_ms >= holds.1 {
+                let priced = touched.prices.filter(|_| unit.is_money());
+                if ![holds, priced].into_iter().flatten().any(|holds| holds.holds(start_ms)) {
                     continue;
                 }
                 let used = (factor, unit, period);
@@ -240,9 +236,28 @@ impl Desk {
     }
 }
 
-fn touch(touched: &mut Touched, factor: Id, (from_ms, to_ms): (i64, i64)) {
-    let (from, to) = touched.entry(factor).or_insert((from_ms, to_ms));
-    (*from, *to) = ((*from).min(from_ms), (*to).max(to_ms));
+/// At any time.
+const EVER: Validity = Validity { from_ms: i64::MIN, to_ms: i64::MAX };
+
+/// From where the first of both begins to where the last ends.
+fn hull(one: Validity, other: Validity) -> Validity {
+    Validity { from_ms: one.from_ms.min(other.from_ms), to_ms: one.to_ms.max(other.to_ms) }
+}
+
+impl Touched {
+    fn by(&mut self, fact: &Fact) {
+        let (factor, validity) = match fact {
+            Fact::Factor(row) => (row.factor, row.validity),
+            Fact::Series(row) => (row.factor, EVER),
+            Fact::Price(row) => {
+                self.prices = Some(self.prices.map_or(row.validity, |old| hull(old, row.validity)));
+                return;
+            }
+            _ => return,
+        };
+        let known = self.factors.entry(factor).or_insert(validity);
+        *known = hull(*known, validity);
+    }
 }
 
 fn give(told: &mut Told, used: Use, choice: &Choice, sign: i64, reason: Reason) {
@@ -259,6 +274,8 @@ pub fn reason(old: &Choice, new: &Choice) -> Reason {
     let is_same_factor = old.factor == new.factor;
     if is_same_factor && old.rule != new.rule {
         Reason::MethodChange
+    } else if is_same_factor && old.versions == new.versions && old.prices != new.prices {
+        Reason::PriceRevised
     } else if new.lines.is_empty() {
         Reason::FactorRevised
     } else if new.corrects(old) {

@@ -73,6 +73,7 @@ pub(super) fn order(table: TableName) -> &'static [&'static str] {
             &["contract", "valid_from", "certificate", "recorded_at", "revision"]
         }
         TableName::Nodes => &["node", "recorded_at", "valid_from", "revision"],
+        TableName::Prices => &["price", "recorded_at", "valid_from", "revision"],
     }
 }
 

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use plumeline_pipelines::model::{
     ActivityDataEntry, ActivityKey, ActivityRecord, Arrival, Decimal, Emission, EmissionKey, Fact,
     FactorChange, FactorRow, FactorStatus, FootprintKey, Gas, GwpSet, Id, Line, Measure, MeterKind,
-    MeterRow, Method, Names, NodeRow, Outcome, PendingCause, PendingEntry, Period, Quality,
-    Reading, ReadingEntry, RejectEntry, RejectEvent, RestatedEntry, SeriesKind, SeriesRow,
+    MeterRow, Method, Names, NodeRow, Outcome, PendingCause, PendingEntry, Period, PriceRow,
+    Quality, Reading, ReadingEntry, RejectEntry, RejectEvent, RestatedEntry, SeriesKind, SeriesRow,
     StampSide, Subject, Total, Unit, Validity, Vintage,
 };
 
@@ -313,6 +313,26 @@ impl Decoder<'_> {
                 revision: revisions.at(row)?,
             };
             held.entry(row, Fact::Series(fact))
+        })
+    }
+
+    pub(super) fn prices(&self, columns: &Columns<'_>) -> Decoded<FactEntry> {
+        let (prices, sources) = (columns.texts("price")?, columns.texts("source")?);
+        let (units, into) = (columns.texts("unit")?, columns.texts("to")?);
+        let (rates, pers) = (columns.texts("rate")?, columns.texts("per")?);
+        let (revisions, held) = (columns.numbers("revision")?, HeldColumns::of(columns)?);
+        each(columns, |row| {
+            let fact = PriceRow {
+                price: self.name(&prices, row)?,
+                unit: units.parsed(row, unit)?,
+                to: into.parsed(row, unit)?,
+                rate: rates.parsed(row, number)?,
+                per: pers.parsed(row, number)?,
+                validity: held.validity(row)?,
+                revision: revisions.at(row)?,
+                source: self.optional_name(&sources, row),
+            };
+            held.entry(row, Fact::Price(fact))
         })
     }
 

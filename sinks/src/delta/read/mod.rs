@@ -399,6 +399,7 @@ impl LakeReader {
             TableName::Nodes => put.all(decoder.nodes(columns)?, |to| &mut to.facts),
             TableName::Contracts => put.all(decoder.contracts(columns)?, |to| &mut to.facts),
             TableName::Certificates => put.all(decoder.certificates(columns)?, |to| &mut to.facts),
+            TableName::Prices => put.all(decoder.prices(columns)?, |to| &mut to.facts),
             TableName::Pending => put.all(decoder.pending(columns)?, |to| &mut to.pending),
             TableName::Restatements => put.all(Decoder::restated(columns)?, |to| &mut to.restated),
             TableName::Rejects => put.all(decoder.rejects(columns)?, |to| &mut to.rejects),
