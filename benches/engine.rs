@@ -1,6 +1,6 @@
 //! The dataflow in memory, without sources and sinks: readings a second, bytes a value, time of a revision.
 //!
-//! `cargo bench --bench engine -- [rate|fleet|both]`; WORKERS, SECONDS,
+//! `cargo bench --bench engine -- [rate|fleet|both|full]`; ROUNDS, WORKERS, SECONDS,
 //! DAYS, FACTORS and `METERS_A_FACTOR` from the environment. What is
 //! derived is counted and dropped, as a sink that costs nothing would.
 
@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use plumeline_pipelines::engine::{Engine, EngineOptions};
 use plumeline_pipelines::model::{
-    Arrival, Calendar, Cause, Decimal, Fact, FactorChange, FactorRow, FactorStatus, Gas, GwpSet,
-    Id, MeterKind, MeterRow, Method, NodeRow, Policy, Quality, Reading, Retain, StampSide, Tick,
-    Unit, Validity,
+    Arrival, Calendar, Cause, CertificateRow, ContractRow, Decimal, Fact, FactorChange, FactorRow,
+    FactorStatus, Gas, GwpSet, Id, Matching, MeterKind, MeterRow, Method, NodeRow, Policy, Quality,
+    Reading, Retain, StampSide, Supply, Tick, Unit, Validity,
 };
 use timely::worker::Worker;
 
@@ -37,6 +37,8 @@ struct Shape {
     tick_ms: i64,
     length_ms: i64,
     period_ms: i64,
+    /// Both methods of scope 2, factors by the hour, and contracts that are matched by the hour.
+    is_full: bool,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench measures")]
@@ -119,6 +121,62 @@ impl Shape {
             }));
         }
         facts.extend((0..self.factors).flat_map(|factor| factor_rows(factor, 0)));
+        if self.is_full {
+            facts.extend((0..self.factors).flat_map(|factor| self.accounting(factor)));
+        }
+        facts
+    }
+}
+
+impl Shape {
+    /// Each hour's own version of a factor, with lines of both methods; and a contract that covers its load by
+    /// certificates of about half of it.
+    fn accounting(self, factor: u32) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        let meters = i64::from(self.meters / self.factors);
+        let wh = meters * (HOUR / self.every_ms) * 700;
+        for hour in 0..=self.length_ms / HOUR + 2 {
+            let from_ms = START_MS + hour * HOUR;
+            let validity = Validity { from_ms, to_ms: from_ms + HOUR };
+            for fact in factor_rows(factor, 1) {
+                let Fact::Factor(row) = fact else { unreachable!("rows of factors") };
+                for method in [Method::Location, Method::Market] {
+                    facts.push(Fact::Factor(FactorRow { method, validity, ..row.clone() }));
+                }
+            }
+            let hours = u32::try_from(hour).expect("hours of a bench");
+            facts.push(Fact::Certificate(CertificateRow {
+                certificate: id(7, factor * 100_000 + hours),
+                contract: id(6, factor),
+                zone: id(8, 0),
+                device: Id::NONE,
+                wh,
+                issued_wh: wh,
+                retired: id(8, 1),
+                validity,
+                revision: 0,
+            }));
+        }
+        facts.push(Fact::Contract(ContractRow {
+            contract: id(6, factor),
+            name: format!("contract-{factor}"),
+            node: id(3, 0),
+            covers: id(5, factor),
+            factor: id(5, self.factors),
+            supply: Supply::Certificates,
+            priority: 0,
+            zone: id(8, 0),
+            matching: Matching::Hourly1,
+            evidence: [id(8, 1); 5],
+            validity: Validity::ALWAYS,
+            revision: 0,
+        }));
+        if factor == 0 {
+            for fact in factor_rows(self.factors, 0) {
+                let Fact::Factor(row) = fact else { unreachable!("rows of factors") };
+                facts.push(Fact::Factor(FactorRow { method: Method::Market, ..row }));
+            }
+        }
         facts
     }
 }
@@ -300,7 +358,8 @@ fn revise(
 }
 
 fn main() {
-    let which = std::env::args().find(|arg| ["rate", "fleet", "both"].contains(&arg.as_str()));
+    let which =
+        std::env::args().find(|arg| ["rate", "fleet", "both", "full"].contains(&arg.as_str()));
     let which = which.unwrap_or_else(|| "both".to_owned());
     let seconds = i64::try_from(setting("SECONDS", 30)).expect("a count");
     let days = i64::try_from(setting("DAYS", 35)).expect("a count");
@@ -317,22 +376,29 @@ fn main() {
                 tick_ms: 250,
                 length_ms: seconds * 1000,
                 period_ms: MINUTE,
+                is_full: false,
             },
         );
     }
-    if which != "rate" {
-        run(
-            "fleet",
-            Shape {
-                meters: 10_000,
-                meters_a_site: 10,
-                factors: u32::try_from(setting("FACTORS", 1)).expect("a count"),
-                meters_a_factor,
-                every_ms: 15 * MINUTE,
-                tick_ms: 15 * MINUTE,
-                length_ms: days * DAY,
-                period_ms: 15 * MINUTE,
-            },
-        );
+    let fleet = Shape {
+        meters: 10_000,
+        meters_a_site: 10,
+        factors: u32::try_from(setting("FACTORS", 1)).expect("a count"),
+        meters_a_factor,
+        every_ms: 15 * MINUTE,
+        tick_ms: 15 * MINUTE,
+        length_ms: days * DAY,
+        period_ms: 15 * MINUTE,
+        is_full: false,
+    };
+    if ["fleet", "both"].contains(&which.as_str()) {
+        run("fleet", fleet);
+    }
+    if which == "full" {
+        // By turns, so that what else the machine does falls on both.
+        for _ in 0..setting("ROUNDS", 3) {
+            run("plain", fleet);
+            run("full", Shape { is_full: true, ..fleet });
+        }
     }
 }

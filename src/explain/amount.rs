@@ -22,6 +22,7 @@ use plumeline_pipelines::stages::activities::Said;
 use plumeline_pipelines::stages::metering::{Scan, Span, Value, book_span};
 
 use super::booked::Booked;
+use super::covered::{self, CoveredPart};
 use super::known::{Known, Life};
 use super::select::Selection;
 
@@ -63,6 +64,8 @@ pub(crate) enum Part {
     Meter(Box<MeterPart>),
     /// A row of `activity_data`.
     Activity(Box<ActivityPart>),
+    /// A row of `contracts`.
+    Covered(Box<CoveredPart>),
 }
 
 /// See [`Part::Meter`].
@@ -113,8 +116,8 @@ impl AmountStory {
         let parts = match wanted.subject {
             Subject::Meter(meter) => maker.meter(meter),
             Subject::Activity(id) => maker.activity(id),
-            // What contracts cover follows from the load of others.
-            Subject::Contract(_) | Subject::Uncovered(_) => Vec::new(),
+            Subject::Contract(id) => covered::parts(id, wanted, (booked, selection, known)),
+            Subject::Uncovered(_) => Vec::new(),
         };
         let told: i128 = parts.iter().map(Part::amount).sum();
         let periods = wanted.periods.len();
@@ -127,6 +130,7 @@ impl Part {
         match self {
             Self::Meter(part) => part.amount,
             Self::Activity(part) => part.amount,
+            Self::Covered(part) => part.amount,
         }
     }
 }

@@ -58,9 +58,11 @@ impl Booked {
     ) -> Result<Self, ExplainError> {
         let nodes = known.ever_below(selection.node);
         let subjects = known.subjects(&nodes);
+        let behind = known.behind(&subjects);
         let reader = LakeReader::open(lake, Arc::clone(names))?;
         let mut reader = reader.until(Some(known.until));
-        let mut taker = Taker { names, selection, known, nodes, subjects, booked: Self::default() };
+        let mut taker =
+            Taker { names, selection, known, nodes, subjects, behind, booked: Self::default() };
         let mut auditor = known.lacks_readings.is_none().then(|| auditor(known));
         let mut expected = Entries::default();
         while let Some((cut, rows)) = reader.next_cut()? {
@@ -102,6 +104,8 @@ struct Taker<'t> {
     known: &'t Known,
     nodes: BTreeSet<Id>,
     subjects: BTreeSet<Subject>,
+    /// Those the reference has to be told of, too.
+    behind: BTreeSet<Subject>,
     booked: Booked,
 }
 
@@ -136,7 +140,7 @@ impl Taker<'_> {
                 sum.covered_ms += change.covered_ms;
             }
         }
-        let subjects = &self.subjects;
+        let subjects = &self.behind;
         rows.facts.retain(|entry| match &entry.fact {
             Fact::Meter(row) => subjects.contains(&Subject::Meter(row.meter)),
             Fact::Factor(_)

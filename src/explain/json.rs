@@ -38,6 +38,7 @@ use serde_json::{Map, Value, json};
 
 use super::Explanation;
 use super::amount::{ActivityPart, AmountStory, MeterPart, Part, Readings};
+use super::covered::CoveredPart;
 use super::known::Life;
 use super::rate::{RateStory, Version};
 use super::sum::{Sum, exact, kg};
@@ -191,6 +192,7 @@ fn amount(story: &AmountStory, unit: Unit) -> Value {
     let part = |part: &Part| match part {
         Part::Meter(part) => meter(part),
         Part::Activity(part) => activity(part),
+        Part::Covered(part) => covered(part),
     };
     json!({
         "amount": exact(story.amount, AMOUNT_SCALE),
@@ -199,6 +201,26 @@ fn amount(story: &AmountStory, unit: Unit) -> Value {
         "periods": story.periods,
         "unexplained": exact(story.unexplained, AMOUNT_SCALE),
         "parts": story.parts.iter().map(part).collect::<Vec<_>>(),
+    })
+}
+
+fn covered(part: &CoveredPart) -> Value {
+    let row = &part.row;
+    let mut told = json!({
+        "supply": row.supply.name(),
+        "matching": row.matching.name(),
+        "priority": row.priority,
+        "counts": row.counts(),
+        "revision": row.revision,
+    });
+    held(&mut told, row.validity, part.life);
+    json!({
+        "kind": "contract",
+        "amount": exact(part.amount, AMOUNT_SCALE),
+        "load": exact(part.load, AMOUNT_SCALE),
+        "row": told,
+        "certificates": part.certificates.0,
+        "certificates_wh": part.certificates.1,
     })
 }
 

@@ -143,6 +143,19 @@ impl Known {
         below
     }
 
+    /// Meters and activities that have to be known for what is booked to `nodes`: `own`, those that some row ever booked
+    /// to them; and where there are contracts, all. *What is covered of an hour hangs on all who used energy in it.*
+    pub(crate) fn behind(&self, own: &BTreeSet<Subject>) -> BTreeSet<Subject> {
+        if !self.facts.keys().any(|fact| matches!(fact, Fact::Contract(_))) {
+            return own.clone();
+        }
+        let meters = self.facts.keys().filter_map(|fact| match fact {
+            Fact::Meter(row) => Some(Subject::Meter(row.meter)),
+            _ => None,
+        });
+        meters.chain(self.activities.iter().map(|(id, _)| Subject::Activity(*id))).collect()
+    }
+
     /// Meters and activities that some row ever booked to one of `nodes`.
     pub(crate) fn subjects(&self, nodes: &BTreeSet<Id>) -> BTreeSet<Subject> {
         let meters = self.facts.keys().filter_map(|fact| match fact {

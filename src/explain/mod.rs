@@ -27,6 +27,7 @@
 mod again;
 mod amount;
 mod booked;
+mod covered;
 mod json;
 mod known;
 mod rate;

@@ -192,7 +192,9 @@ impl Selection {
     }
 
     fn takes_part(&self, (scope, category): (u8, u8), method: Method, gas: Gas) -> bool {
-        self.scope.is_none_or(|wanted| wanted == scope)
+        // Energy is told beside what is emitted, and is none of it.
+        !gas.is_energy()
+            && self.scope.is_none_or(|wanted| wanted == scope)
             && self.category.is_none_or(|wanted| wanted == category)
             && self.wanted.takes(method)
             && self.gas.is_none_or(|wanted| wanted == gas)

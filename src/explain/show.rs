@@ -12,6 +12,7 @@ use plumeline_pipelines::model::{Decimal, MeterKind, Method, Unit, Validity};
 use super::Explanation;
 use super::amount::{ActivityPart, AmountStory, MeterPart, Part, Readings};
 use super::booked::Written;
+use super::covered::CoveredPart;
 use super::known::Life;
 use super::rate::{RateStory, Version};
 use super::sum::{Sum, co2e, exact, shown as amount_of};
@@ -271,6 +272,7 @@ fn amount(story: &AmountStory, unit: Unit) -> Vec<String> {
         match part {
             Part::Meter(part) => told.extend(meter(part, unit)),
             Part::Activity(part) => told.extend(activity(part, unit)),
+            Part::Covered(part) => told.extend(covered(part, unit)),
         }
     }
     if story.unexplained != 0 {
@@ -278,6 +280,26 @@ fn amount(story: &AmountStory, unit: Unit) -> Vec<String> {
         told.push(format!("  {missing}: of nothing that is known at T"));
     }
     told
+}
+
+fn covered(part: &CoveredPart, unit: Unit) -> Vec<String> {
+    let CoveredPart { row, life, amount, load, certificates: (count, wh) } = part;
+    let amount_of = |amount| amount_of(amount, AMOUNT_SCALE, unit.symbol());
+    let what = if *amount < 0 { "taken off the residual mix" } else { "told at its own factor" };
+    let proven = if row.counts() { "all five" } else { "not all" };
+    vec![
+        format!("  {}: {what}; the load there is {}", amount_of(*amount), amount_of(*load)),
+        format!(
+            "    row of `contracts`: supply {}, {}, priority {}; {proven} quality criteria have evidence; revision {}, {}; {}",
+            row.supply.name(),
+            row.matching.name(),
+            row.priority,
+            row.revision,
+            valid(row.validity),
+            lived(*life)
+        ),
+        format!("    {} of {wh} Wh for these hours", counted(*count, "certificate")),
+    ]
 }
 
 fn meter(part: &MeterPart, unit: Unit) -> Vec<String> {

@@ -145,7 +145,9 @@ impl Frame {
             .collect();
         let mut amounts: BTreeMap<_, i128> = BTreeMap::new();
         for (key, measure) in &booked.activity {
-            if is_below(key, selection, known) && !emitting.contains(&of_activity(key)) {
+            let is_load = matches!(key.subject, Subject::Uncovered(_));
+            if is_below(key, selection, known) && !is_load && !emitting.contains(&of_activity(key))
+            {
                 let (subject, node) = (names.name(key.subject.id()), names.name(key.node));
                 let of = (subject, node, key.subject.kind(), key.unit);
                 *amounts.entry(of).or_default() += measure.amount.get();
@@ -332,14 +334,26 @@ impl<'g> Grower<'g> {
             let key = ActivityKey { period: *period, node, subject, unit, factor: Id::NONE };
             let measure = self.booked.activity.get(&key).copied().unwrap_or_default();
             covered_ms += measure.covered_ms;
+            let booked =
+                if self.is_taken(wanted) { -measure.amount.get() } else { measure.amount.get() };
             let first = lines.first_key_value();
-            let multiplied = first.and_then(|(line, periods)| {
-                multiplied(line, periods.get(period)?, measure.amount.get())
-            });
-            amount += multiplied.unwrap_or_else(|| measure.amount.get());
+            let multiplied =
+                first.and_then(|(line, periods)| multiplied(line, periods.get(period)?, booked));
+            amount += multiplied.unwrap_or(booked);
         }
         let context = (self.selection, self.known);
         AmountStory::of(wanted, (amount, covered_ms), self.booked, context, self.names)
+    }
+
+    /// Whether it is what a contract takes off the load's own factor.
+    fn is_taken(&self, wanted: &Wanted<'_>) -> bool {
+        let covers = |fact: &Fact| match fact {
+            Fact::Contract(row) => {
+                Subject::Contract(row.contract) == wanted.subject && row.covers == wanted.factor
+            }
+            _ => false,
+        };
+        self.known.facts.keys().any(covers)
     }
 
     fn line(

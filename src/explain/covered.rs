@@ -1,0 +1,115 @@
+//! How what a contract covers came about: the contract's row, its evidence, and the load it was given to.
+//!
+//! How much each load of an hour is given hangs on all loads and contracts of that hour. It is not told again here, line
+//! by line: the reference does it again, with everybody's readings, and the last line of an explanation says how that went.
+
+use std::collections::BTreeMap;
+
+use plumeline_pipelines::model::{
+    ActivityKey, CertificateRow, ContractRow, Fact, Id, Period, Subject,
+};
+use plumeline_pipelines::stages::matching::hour_of;
+
+use super::amount::{Part, Wanted};
+use super::booked::Booked;
+use super::known::{Known, Life};
+use super::select::Selection;
+
+/// What a contract gives to a load, or, negative, takes off what the load was booked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CoveredPart {
+    pub(crate) row: ContractRow,
+    pub(crate) life: Life,
+    /// 1e-9 kWh.
+    pub(crate) amount: i128,
+    /// The whole load of the node in the same periods, 1e-9 kWh.
+    pub(crate) load: i128,
+    /// Certificates that give to the contract in these hours, and how much, Wh.
+    pub(crate) certificates: (usize, i64),
+}
+
+/// The parts of what is wanted of a contract, one a row of it.
+pub(super) fn parts(
+    contract: Id,
+    wanted: &Wanted<'_>,
+    (booked, selection, known): (&Booked, &Selection, &Known),
+) -> Vec<Part> {
+    let mut parts: BTreeMap<&ContractRow, CoveredPart> = BTreeMap::new();
+    let mut hours: BTreeMap<&ContractRow, Vec<i64>> = BTreeMap::new();
+    for &period in wanted.periods {
+        let hour_ms = hour_of(&selection.policy, period);
+        let Some((row, life)) = row_of(contract, hour_ms, known) else { continue };
+        let covered = covered(wanted, Subject::Contract(contract), period, booked);
+        let part = parts.entry(row).or_insert_with(|| CoveredPart {
+            row: row.clone(),
+            life,
+            amount: 0,
+            load: 0,
+            certificates: (0, 0),
+        });
+        part.amount += if wanted.factor == row.covers { -covered } else { covered };
+        part.load += load(wanted, row.covers, period, (booked, known));
+        let hours = hours.entry(row).or_default();
+        if !hours.contains(&hour_ms) {
+            hours.push(hour_ms);
+            let given = certificates(row, hour_ms, known);
+            part.certificates.0 += given.0;
+            part.certificates.1 += given.1;
+        }
+    }
+    parts.into_values().map(|part| Part::Covered(Box::new(part))).collect()
+}
+
+/// The contract's row that holds in an hour, as known at T.
+fn row_of(contract: Id, hour_ms: i64, known: &Known) -> Option<(&ContractRow, Life)> {
+    let rows = known.facts.iter().filter_map(|(fact, life)| match fact {
+        Fact::Contract(row) if row.contract == contract && life.withdrawn_ms.is_none() => {
+            Some((row, *life))
+        }
+        _ => None,
+    });
+    let holding = rows.filter(|(row, _)| row.validity.holds(hour_ms));
+    holding.max_by_key(|(row, _)| (row.revision, *row))
+}
+
+/// What is booked of a subject beside what is wanted, 1e-9 kWh.
+fn covered(wanted: &Wanted<'_>, subject: Subject, period: Period, booked: &Booked) -> i128 {
+    let Wanted { node, unit, .. } = *wanted;
+    let key = ActivityKey { period, node, subject, unit, factor: Id::NONE };
+    booked.activity.get(&key).map_or(0, |measure| measure.amount.get())
+}
+
+/// All load of the node under a factor: what any contract covers, and what none does.
+fn load(
+    wanted: &Wanted<'_>,
+    covers: Id,
+    period: Period,
+    (booked, known): (&Booked, &Known),
+) -> i128 {
+    let contracts = known.facts.keys().filter_map(|fact| match fact {
+        Fact::Contract(row) if row.covers == covers => Some(Subject::Contract(row.contract)),
+        _ => None,
+    });
+    let mut subjects: Vec<Subject> = contracts.chain([Subject::Uncovered(covers)]).collect();
+    subjects.sort_unstable();
+    subjects.dedup();
+    subjects.into_iter().map(|subject| covered(wanted, subject, period, booked)).sum()
+}
+
+/// Certificates that give to a contract in an hour: how many, and how much, Wh.
+fn certificates(row: &ContractRow, hour_ms: i64, known: &Known) -> (usize, i64) {
+    let mut newest: BTreeMap<Id, &CertificateRow> = BTreeMap::new();
+    for (fact, life) in &known.facts {
+        if let Fact::Certificate(row) = fact
+            && life.withdrawn_ms.is_none()
+        {
+            let known = newest.entry(row.certificate).or_insert(row);
+            if (known.revision, *known) < (row.revision, row) {
+                *known = row;
+            }
+        }
+    }
+    let mine = newest.values().filter(|one| one.contract == row.contract);
+    let giving = mine.filter(|one| one.gives(row.zone, hour_ms) > 0);
+    giving.fold((0, 0), |(count, wh), one| (count + 1, wh + one.wh))
+}
