@@ -11,9 +11,9 @@
 //!    a blend. *Else two places would drift apart.*
 //! 3. Shares are exact, and come to exactly 1. *A slip of a digit would lose gas, or make some.*
 //!
-//! Sources: designations and compositions as in ANSI/ASHRAE 34, as tabulated in US EPA "Emission Factors Hub" (2021),
-//! Table 12, of R-407F and from R-421A on but for R-423A as listed by the refrigerants' makers. A test of the factors that
-//! come along has what each comes to in AR4 and AR5 against what EPA and DESNZ print.
+//! Sources: designations and compositions of ANSI/ASHRAE 34. Twelve of them are tabulated in US EPA "Emission Factors Hub"
+//! (2021), Table 12; of R-407F, R-421A, R-421B, R-425A, R-427A and R-442A only the potential is printed (DESNZ 2025,
+//! "Refrigerant & other"). A test of the factors that come along holds what every one comes to against what is printed.
 //!
 //! Not there are blends of which a gas is none of [`Gas`]: with hydrocarbons, with HCFCs, which the protocol leaves out,
 //! and with HFOs, for which AR4 has no potential and AR5 "less than 1".
