@@ -1,4 +1,4 @@
-//! Scope 2 twice, from tables and readings to DuckDB: a plant's output and certificates cover load by the hour, market-
+//! Scope 2 twice, from tables and readings to `DuckDB`: a plant's output and certificates cover load by the hour, market-
 //! based alone, above the horizon and below it; a certificate that is withdrawn restates what it covered.
 //!
 //! ```text

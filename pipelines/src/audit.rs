@@ -32,9 +32,7 @@ use crate::reference::{
 };
 use crate::stages::activities::Said;
 use crate::stages::metering::{Rows, Scan, Value, book_span};
-use crate::stages::rates::Chosen;
 use crate::stages::roll_up::Tree;
-use differential_dataflow::difference::Multiply;
 
 use covered::Stale;
 pub use entries::Entries;
@@ -412,7 +410,9 @@ impl Auditor {
         if subject.has_records() {
             self.stale.look(&self.covering, &self.policy, (&old, &account.activity));
         }
-        old.iter().for_each(|(key, measure)| entries.add_activity(*key, &measure.negated()));
+        for (key, measure) in &old {
+            entries.add_activity(*key, &measure.negated());
+        }
         account.activity.iter().for_each(|(key, measure)| entries.add_activity(*key, measure));
         let old = std::mem::replace(&mut account.emissions, emissions);
         let old = old.into_iter().filter(|(key, _)| key.activity.period >= horizon);
@@ -471,25 +471,6 @@ impl Auditor {
             self.emit(*key, measure, &mut emissions);
         }
         (activity, emissions)
-    }
-
-    /// What `measure` of `key` emits: of what contracts cover, what is market-based.
-    fn emit(
-        &mut self,
-        key: ActivityKey,
-        measure: &Measure,
-        emissions: &mut BTreeMap<EmissionKey, Emission>,
-    ) {
-        self.users.entry(key.factor).or_default().insert(key.subject);
-        let start_ms = key.period.start_ms(self.policy.period_ms);
-        let asked = (key.factor, key.unit);
-        let rules = (&self.policy, self.policy.gwp);
-        for (Chosen { factor, line }, rate) in self.factors.holding(asked, start_ms, rules) {
-            if key.subject.has_records() || line.method == Method::Market {
-                let key = EmissionKey { activity: ActivityKey { factor, ..key }, line };
-                add(emissions, key, &measure.multiply(&rate));
-            }
-        }
     }
 }
 

@@ -17,6 +17,7 @@
 //! rows stay. What is wrong is told by file and line, all at once.
 
 mod aliases;
+mod changes;
 mod contracts;
 mod file;
 mod joins;

@@ -18,12 +18,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use plumeline_connectors::decode::fact::DEFAULT_REVISION;
 use plumeline_pipelines::model::{Fact, FactorRow};
 
+use super::changes::one;
 use super::file::ReadRow;
 use super::joins::Books;
 use super::row::{Held, TableRow, is_same_line};
 use super::rules::{Words, at};
 use super::series::{is_locked, is_same, is_to_be_numbered};
-use super::store::{FactStore, one};
+use super::store::FactStore;
 use super::timeline::overlap;
 use super::{FactChange, Place};
 use crate::config::{Problem, Severity};

@@ -27,6 +27,7 @@
 //!
 //! What is learned after K is pending until the next restatement.
 
+mod account;
 mod effect;
 mod proposing;
 mod reasons;
@@ -50,6 +51,7 @@ use plumeline_pipelines::reference::add;
 use plumeline_sinks::delta::{CutRows, LakeReader, Rows};
 use serde::{Deserialize, Serialize};
 
+use account::{Account, Accounts};
 pub use effect::Effect;
 pub use proposing::proposing;
 use reasons::{Group, History, booked as booked_lines, factors_of, group};
@@ -207,37 +209,6 @@ struct Work<'p> {
     reason: Reason,
     /// When the horizon moved last, ms.
     moved_ms: i64,
-}
-
-/// What is known and booked of one subject.
-#[derive(Default)]
-struct Account {
-    records: Vec<Record>,
-    activity: BTreeMap<ActivityKey, Measure>,
-    emissions: BTreeMap<EmissionKey, Emission>,
-}
-
-/// What is known and booked of some of them.
-type Accounts = BTreeMap<Subject, Account>;
-
-impl Account {
-    /// Pieces it is split into, about.
-    fn pieces(&self, period_ms: i64) -> i64 {
-        let mut pieces = 0_i64;
-        let (mut first_ms, mut last_ms) = (i64::MAX, i64::MIN);
-        for record in &self.records {
-            match record {
-                Record::Reading(reading) => {
-                    first_ms = first_ms.min(reading.from_ms.unwrap_or(reading.at_ms));
-                    last_ms = last_ms.max(reading.at_ms);
-                }
-                Record::Activity(activity) => {
-                    pieces = pieces.saturating_add((activity.to_ms - activity.from_ms) / period_ms);
-                }
-            }
-        }
-        pieces.saturating_add(last_ms.saturating_sub(first_ms).max(0) / period_ms)
-    }
 }
 
 /// The share of something. Whoever asks twice in one process gets the same answer, which is all that matters.

@@ -42,7 +42,7 @@ pub(super) const CERTIFICATE_COLUMNS: [&str; 11] = [
     "withdrawn",
 ];
 
-/// The most a certificate can be of: 1 TWh, in Wh.
+/// The most a certificate can be of: `1 TWh`, in Wh.
 const WH_MAX: i64 = 1_000_000_000_000;
 
 impl Fields<'_, '_> {

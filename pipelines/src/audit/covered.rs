@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use differential_dataflow::difference::Multiply;
+
 use super::Auditor;
 use crate::model::{
-    ActivityKey, Cause, Emission, EmissionKey, Measure, Period, Policy, Subject, Tick,
+    ActivityKey, Cause, Emission, EmissionKey, Measure, Method, Period, Policy, Subject, Tick,
 };
-use crate::reference::{Allotments, Covering};
+use crate::reference::{Allotments, Covering, add};
 use crate::stages::matching::{Part, hour_of, last_of_hour, matched_unit, settles_ms};
+use crate::stages::rates::Chosen;
 
 /// Hours to be matched anew, by their start, ms.
 #[derive(Debug, Default)]
@@ -99,5 +102,24 @@ impl Auditor {
             }
         }
         (activity, emissions)
+    }
+
+    /// What `measure` of `key` emits: of what contracts cover, what is market-based.
+    pub(super) fn emit(
+        &mut self,
+        key: ActivityKey,
+        measure: &Measure,
+        emissions: &mut BTreeMap<EmissionKey, Emission>,
+    ) {
+        self.users.entry(key.factor).or_default().insert(key.subject);
+        let start_ms = key.period.start_ms(self.policy.period_ms);
+        let asked = (key.factor, key.unit);
+        let rules = (&self.policy, self.policy.gwp);
+        for (Chosen { factor, line }, rate) in self.factors.holding(asked, start_ms, rules) {
+            if key.subject.has_records() || line.method == Method::Market {
+                let key = EmissionKey { activity: ActivityKey { factor, ..key }, line };
+                add(emissions, key, &measure.multiply(&rate));
+            }
+        }
     }
 }

@@ -47,17 +47,17 @@ pub(super) fn allotted<'scope>(
 ) -> Collection<'scope, Allotted, Measure> {
     let Terms { policy, causes, known_ms } = terms;
     let covered = covered(used, facts.contracts.clone());
-    let roles = join(activity, covered, |&(factor, unit, period), &(node, subject), &role| {
+    let named = join(activity, covered, |&(factor, unit, period), &(node, subject), &role| {
         (ActivityKey { period, node, subject, unit, factor }, role)
     });
-    let (asked, rules) = (causes.clone(), Arc::clone(&policy));
-    let flows = roles.inner.map(move |((key, role), tick, measure)| {
-        (inflow(&key, role, why(&rules, &asked, &key, tick)), tick, measure)
+    let (asked, by) = (causes.clone(), Arc::clone(&policy));
+    let flows = named.inner.map(move |((key, role), tick, measure)| {
+        (inflow(&key, role, why(&by, &asked, &key, tick)), tick, measure)
     });
-    let allotted = matching::matching(flows, facts, (Arc::clone(&policy), causes));
-    let rules = Arc::clone(&policy);
-    settled(allotted.as_collection(), "settle matching", (&policy, known_ms), move |(_, key)| {
-        last_of_hour(&rules, key.period)
+    let changes = matching::matching(flows, facts, (Arc::clone(&policy), causes));
+    let by = Arc::clone(&policy);
+    settled(changes.as_collection(), "settle matching", (&policy, known_ms), move |(_, key)| {
+        last_of_hour(&by, key.period)
     })
 }
 
@@ -72,10 +72,10 @@ fn covered<'scope>(
     });
     let roles = roles.threshold_named("roles", |_role, count| i64::from(*count > 0));
     let energy = matched_unit();
-    let uses = used.filter(move |(_, unit, _)| *unit == energy);
-    let uses = uses.map(|(factor, unit, period)| (factor, (unit, period)));
-    let covered =
-        uses.join_map(roles, |factor, (unit, period), role| ((*factor, *unit, *period), *role));
+    let of_energy = used.filter(move |(_, unit, _)| *unit == energy);
+    let of_energy = of_energy.map(|(factor, unit, period)| (factor, (unit, period)));
+    let covered = of_energy
+        .join_map(roles, |factor, (unit, period), role| ((*factor, *unit, *period), *role));
     arrange(covered.inner.broadcast().as_collection(), Pipeline, "covered")
 }
 
@@ -94,9 +94,7 @@ fn why(policy: &Policy, causes: &Causes, key: &ActivityKey, tick: Tick) -> Reaso
 }
 
 /// Under which factors energy is allotted: for what rates are asked.
-pub(super) fn uses<'scope>(
-    allotted: Collection<'scope, Allotted, Measure>,
-) -> Collection<'scope, Use, i64> {
+pub(super) fn uses(allotted: Collection<'_, Allotted, Measure>) -> Collection<'_, Use, i64> {
     let counted = allotted.filter(|(part, _)| *part != Part::Left);
     counted
         .map(|(_, key)| (key.factor, key.unit, key.period))
@@ -136,8 +134,8 @@ pub(super) fn node_emissions<'scope>(
 }
 
 /// What of it is shown as activity: load by whether and by which contract it is covered.
-pub(super) fn activity<'scope>(
-    allotted: Collection<'scope, Allotted, Measure>,
-) -> Collection<'scope, ActivityKey, Measure> {
+pub(super) fn activity(
+    allotted: Collection<'_, Allotted, Measure>,
+) -> Collection<'_, ActivityKey, Measure> {
     allotted.filter(|(part, _)| *part != Part::Taken).map(|(_, key)| key)
 }

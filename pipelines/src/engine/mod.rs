@@ -117,11 +117,7 @@ pub(crate) fn footprints<'scope>(
     let (activity, notices) = activity_of([metered, spread], options.known_ms);
     let with_factor = activity.clone().filter(|key| !key.factor.is_none());
 
-    let used = with_factor
-        .clone()
-        .map(|key| (key.factor, key.unit, key.period))
-        .consolidate_stream()
-        .threshold_named("in use", |_use, m: &Measure| i64::from(!m.is_zero()));
+    let used = in_use(with_factor.clone());
     let known_ms = options.known_ms;
     let closed = closed(activity, &policy, known_ms);
     let settled_activity =
@@ -134,14 +130,10 @@ pub(crate) fn footprints<'scope>(
     let rates = rates::rates(used, rates::Facts { factors, series, prices }, Arc::clone(&policy));
 
     // What is computed in hindsight is of no live window.
+    let by_gas = options.window_gases;
     let running = (known_ms == 0).then(|| {
-        let by_gas = options.window_gases;
-        let kinds = rates.clone().map(move |((used, Chosen { line, .. }, _reason), tick, rate)| {
-            ((used, Kind::of(&line, by_gas)), tick, rate)
-        });
-        let kinds = kinds.as_collection();
-        let live = open::open(with_factor, nodes.clone(), kinds, Arc::clone(&policy));
-        open_window(live, Arc::clone(&policy))
+        let live = (with_factor, nodes.clone());
+        running(live, rates.clone(), by_gas, Arc::clone(&policy))
     });
 
     let leaves = closed.filter(|key| !key.factor.is_none());
@@ -156,7 +148,6 @@ pub(crate) fn footprints<'scope>(
     let settled_activity = settled_activity.concat(contracts::activity(allotted));
 
     let windows = running.map(|running| {
-        let by_gas = options.window_gases;
         let rolling = rolling_windows(node_emissions.clone(), Arc::clone(&policy), by_gas);
         let windows = running.concat(rolling);
         if policy.calendar.windows().is_empty() {
@@ -180,6 +171,28 @@ pub(crate) fn footprints<'scope>(
         windows,
         notices,
     }
+}
+
+/// Factors in use, each once a unit and period.
+fn in_use(activity: Collection<'_, ActivityKey, Measure>) -> Collection<'_, rates::Use, i64> {
+    activity
+        .map(|key| (key.factor, key.unit, key.period))
+        .consolidate_stream()
+        .threshold_named("in use", |_use, m: &Measure| i64::from(!m.is_zero()))
+}
+
+/// The window `open`, of activity as it is measured and by the tree.
+fn running<'scope>(
+    (activity, nodes): (Collection<'scope, ActivityKey, Measure>, Collection<'scope, NodeRow, i64>),
+    rates: Stream<'scope, Tick, Vec<rates::Change>>,
+    by_gas: bool,
+    policy: Arc<Policy>,
+) -> Collection<'scope, WindowKey, Emission> {
+    let kinds = rates.map(move |((used, Chosen { line, .. }, _reason), tick, rate)| {
+        ((used, Kind::of(&line, by_gas)), tick, rate)
+    });
+    let live = open::open(activity, nodes, kinds.as_collection(), Arc::clone(&policy));
+    open_window(live, policy)
 }
 
 /// How meters and activities are measured.

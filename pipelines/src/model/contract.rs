@@ -5,8 +5,8 @@
 //! the grid's residual mix; how much that is, [`crate::stages::matching`] says.
 //!
 //! Sources: GHG Protocol Scope 2 Guidance (2015), chapter 7 (quality criteria; their numbers here are from memory,
-//! \[unverified\]), and the hourly matching of its revision (consulted Oct to Dec 2025); EnergyTag Granular Certificate
-//! Scheme Standard (interval of at most an hour, whole Wh).
+//! \[unverified\]), and the hourly matching of its revision (consulted Oct to Dec 2025); the Granular Certificate
+//! Scheme Standard of `EnergyTag` (interval of at most an hour, whole Wh).
 
 use serde::{Deserialize, Serialize};
 

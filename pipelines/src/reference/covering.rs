@@ -132,14 +132,14 @@ fn give(
     (open, reaches): (&mut BTreeMap<(Period, Id), i128>, impl Fn(&(Period, Id)) -> bool),
     allotments: &mut Allotments,
 ) {
-    let reached: Vec<(Period, Id)> = open.keys().copied().filter(reaches).collect();
-    let wanted: i128 = reached.iter().map(|load| open[load]).sum();
-    let gives = has.unwrap_or(wanted).min(wanted);
-    if gives <= 0 {
+    let here: Vec<(Period, Id)> = open.keys().copied().filter(reaches).collect();
+    let wanted: i128 = here.iter().map(|load| open[load]).sum();
+    let gift = has.unwrap_or(wanted).min(wanted);
+    if gift <= 0 {
         return;
     }
-    for (period, node) in reached {
-        let amount = part(open[&(period, node)], gives, wanted);
+    for (period, node) in here {
+        let amount = part(open[&(period, node)], gift, wanted);
         if amount > 0 {
             *open.entry((period, node)).or_default() -= amount;
             let (subject, unit) = (Subject::Contract(row.contract), matched_unit());

@@ -94,3 +94,45 @@ impl Row for Revision<CertificateRow> {
         Ok(columns)
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use plumeline_pipelines::model::{Decimal, Fact, Matching, Names, Supply, Validity};
+
+    use super::super::tests::START_MS;
+    use super::*;
+
+    /// A contract and a certificate.
+    pub(in super::super) fn facts(names: &Names) -> [Fact; 2] {
+        let evidence = |text: &str| names.intern(text);
+        let contract = ContractRow {
+            contract: names.intern("ppa"),
+            name: "ppa".to_owned(),
+            node: names.intern("site"),
+            covers: names.intern("grid"),
+            factor: names.intern("solar"),
+            supply: Supply::Metered {
+                factor: names.intern("farm"),
+                share: Decimal::parse("0.4").expect("a number"),
+            },
+            priority: 3,
+            zone: names.intern("GB"),
+            matching: Matching::Hourly1,
+            evidence: [evidence("a"), evidence("b"), Id::NONE, evidence("d"), evidence("e")],
+            validity: Validity { from_ms: START_MS, to_ms: START_MS + 86_400_000 },
+            revision: 2,
+        };
+        let certificate = CertificateRow {
+            certificate: names.intern("GC-1"),
+            contract: contract.contract,
+            zone: contract.zone,
+            device: Id::NONE,
+            wh: 1500,
+            issued_wh: 2000,
+            retired: evidence("cancelled on 2026-02-01"),
+            validity: Validity { from_ms: START_MS, to_ms: START_MS + 3_600_000 },
+            revision: 1,
+        };
+        [Fact::Contract(contract), Fact::Certificate(certificate)]
+    }
+}

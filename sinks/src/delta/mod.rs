@@ -34,6 +34,7 @@ mod encoder;
 mod engine;
 mod error;
 mod evidence;
+mod fact_columns;
 mod facts;
 #[cfg(test)]
 mod faults_tests;

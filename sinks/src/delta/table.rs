@@ -21,7 +21,8 @@ use delta_kernel::schema::{StructField, StructType};
 use serde::Serialize;
 
 pub(super) use super::column::{AMOUNT, Column, Kind, MASS, RATE};
-use super::column::{key, later, optional, plain};
+use super::column::{key, optional, plain};
+use super::fact_columns::{CERTIFICATES, CONTRACTS, FACTORS, METERS, NODES, PRICES, SERIES};
 
 /// The column every table is partitioned by: the UTC date of `recorded_at`.
 pub(super) const PARTITION: &str = "recorded_date";
@@ -203,16 +204,16 @@ pub(super) const FORMAT: &str = "plumeline.format";
 /// What [`FORMAT`] says in tables that this program writes and reads.
 pub(super) const FORMAT_VERSION: &str = "2";
 
-const RECORDED_AT: Column = key("recorded_at", Kind::Time);
+pub(super) const RECORDED_AT: Column = key("recorded_at", Kind::Time);
 // Partition values are in the log anyway: statistics of them would say it twice.
-const RECORDED_DATE: Column = plain(PARTITION, Kind::Date);
+pub(super) const RECORDED_DATE: Column = plain(PARTITION, Kind::Date);
 
 /// The instant under which a record came in: between two cuts, where `recorded_at` is the second.
 const RECEIVED_AT: Column = plain("received_at", Kind::Time);
 /// The place of a record in the order in which all were taken in, which decides between two corrections.
 const NUMBER: Column = plain("number", Kind::Long);
 /// The instant at which a revision was learned: at or before the cut.
-const LEARNED_AT: Column = plain("learned_at", Kind::Time);
+pub(super) const LEARNED_AT: Column = plain("learned_at", Kind::Time);
 
 const ACTIVITY: &[Column] = &[
     RECORDED_AT,
@@ -343,136 +344,6 @@ const RESTATEMENTS: &[Column] = &[
     plain("footprints", Kind::Long),
     plain("co2e_kg_up", MASS),
     plain("co2e_kg_down", MASS),
-];
-
-const METERS: &[Column] = &[
-    RECORDED_AT,
-    RECORDED_DATE,
-    key("meter", Kind::Name),
-    key("node", Kind::Name),
-    plain("kind", Kind::Name),
-    optional("unit", Kind::Name),
-    plain("multiplier", Kind::Name),
-    plain("stamp", Kind::Name),
-    optional("interval", Kind::Name),
-    plain("max_hold", Kind::Name),
-    optional("modulus", Kind::Name),
-    optional("max_power", Kind::Name),
-    optional("expected_every", Kind::Name),
-    optional("factor", Kind::Name),
-    key("valid_from", Kind::Time),
-    key("valid_to", Kind::Time),
-    plain("revision", Kind::Long),
-    plain("withdrawn", Kind::Flag),
-    LEARNED_AT,
-];
-
-const FACTORS: &[Column] = &[
-    RECORDED_AT,
-    RECORDED_DATE,
-    key("factor", Kind::Name),
-    plain("revision", Kind::Long),
-    plain("scope", Kind::Int),
-    plain("category", Kind::Int),
-    plain("method", Kind::Name),
-    plain("gas", Kind::Name),
-    plain("kg_per_unit", Kind::Name),
-    plain("unit", Kind::Name),
-    key("valid_from", Kind::Time),
-    key("valid_to", Kind::Time),
-    optional("source", Kind::Name),
-    plain("withdrawn", Kind::Flag),
-    LEARNED_AT,
-    later("published_gwp", Kind::Name),
-    later("status", Kind::Name),
-    later("change", Kind::Name),
-];
-
-const SERIES: &[Column] = &[
-    RECORDED_AT,
-    RECORDED_DATE,
-    key("factor", Kind::Name),
-    plain("series", Kind::Name),
-    plain("vintage", Kind::Name),
-    plain("year_begins", Kind::Int),
-    plain("total", Kind::Name),
-    optional("fallback", Kind::Name),
-    key("valid_from", Kind::Time),
-    key("valid_to", Kind::Time),
-    plain("revision", Kind::Long),
-    plain("withdrawn", Kind::Flag),
-    LEARNED_AT,
-];
-
-const PRICES: &[Column] = &[
-    RECORDED_AT,
-    RECORDED_DATE,
-    key("price", Kind::Name),
-    plain("unit", Kind::Name),
-    plain("to", Kind::Name),
-    plain("rate", Kind::Name),
-    plain("per", Kind::Name),
-    key("valid_from", Kind::Time),
-    key("valid_to", Kind::Time),
-    plain("revision", Kind::Long),
-    optional("source", Kind::Name),
-    plain("withdrawn", Kind::Flag),
-    LEARNED_AT,
-];
-
-const NODES: &[Column] = &[
-    RECORDED_AT,
-    RECORDED_DATE,
-    key("node", Kind::Name),
-    optional("parent", Kind::Name),
-    optional("name", Kind::Name),
-    key("valid_from", Kind::Time),
-    key("valid_to", Kind::Time),
-    plain("revision", Kind::Long),
-    plain("withdrawn", Kind::Flag),
-    LEARNED_AT,
-];
-
-const CONTRACTS: &[Column] = &[
-    RECORDED_AT,
-    RECORDED_DATE,
-    key("contract", Kind::Name),
-    plain("node", Kind::Name),
-    plain("covers", Kind::Name),
-    plain("factor", Kind::Name),
-    plain("supply", Kind::Name),
-    optional("output", Kind::Name),
-    optional("share", Kind::Name),
-    plain("priority", Kind::Long),
-    plain("zone", Kind::Name),
-    plain("matching", Kind::Name),
-    optional("conveys", Kind::Name),
-    optional("sole", Kind::Name),
-    optional("retired", Kind::Name),
-    optional("vintage", Kind::Name),
-    optional("market", Kind::Name),
-    key("valid_from", Kind::Time),
-    key("valid_to", Kind::Time),
-    plain("revision", Kind::Long),
-    plain("withdrawn", Kind::Flag),
-    LEARNED_AT,
-];
-
-const CERTIFICATES: &[Column] = &[
-    RECORDED_AT,
-    RECORDED_DATE,
-    key("certificate", Kind::Name),
-    key("contract", Kind::Name),
-    plain("zone", Kind::Name),
-    optional("device", Kind::Name),
-    plain("wh", Kind::Long),
-    plain("issued_wh", Kind::Long),
-    optional("retired", Kind::Name),
-    key("valid_from", Kind::Time),
-    key("valid_to", Kind::Time),
-    plain("revision", Kind::Long),
-    plain("withdrawn", Kind::Flag),
-    LEARNED_AT,
 ];
 
 #[cfg(test)]

@@ -8,13 +8,12 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use plumeline_pipelines::digest::{Digest, Table};
 use plumeline_pipelines::model::{
-    ActivityDataEntry, ActivityEntry, ActivityKey, ActivityRecord, Calendar, Cause, CertificateRow,
-    ContractRow, Decimal, Emission, EmissionEntry, EmissionKey, Fact, FactorChange, FactorRow,
-    FactorStatus, FootprintEntry, FootprintKey, Gas, GwpSet, Id, Line, Matching, Measure,
-    MeterKind, MeterRow, Method, Names, NodeRow, Outcome, PendingCause, PendingEntry, Policy,
-    PriceRow, Quality, Reading, ReadingEntry, Reason, RejectEntry, RejectEvent, RestatedEntry,
-    Retain, SeriesKind, SeriesRow, Sources, StampSide, Subject, Supply, Tick, Total, Unit,
-    Validity, Vintage,
+    ActivityDataEntry, ActivityEntry, ActivityKey, ActivityRecord, Calendar, Cause, Decimal,
+    Emission, EmissionEntry, EmissionKey, Fact, FactorChange, FactorRow, FactorStatus,
+    FootprintEntry, FootprintKey, Gas, GwpSet, Id, Line, Measure, MeterKind, MeterRow, Method,
+    Names, NodeRow, Outcome, PendingCause, PendingEntry, Policy, PriceRow, Quality, Reading,
+    ReadingEntry, Reason, RejectEntry, RejectEvent, RestatedEntry, Retain, SeriesKind, SeriesRow,
+    Sources, StampSide, Subject, Tick, Total, Unit, Validity, Vintage,
 };
 use url::Url;
 
@@ -243,7 +242,7 @@ pub(super) fn facts(names: &Names) -> Vec<FactEntry> {
     let (series, price) = (Fact::Series(series), Fact::Price(price));
     [Fact::Meter(meter), Fact::Factor(factor), series, price, Fact::Node(node)]
         .into_iter()
-        .chain(contracts(names))
+        .chain(super::contracts::tests::facts(names))
         .map(|fact| FactEntry { fact, withdrawn: false, learned_ms: 0 })
         .collect()
 }
@@ -280,39 +279,6 @@ pub(super) fn write_everything(writer: &mut CutWriter, names: &Names) {
     ] {
         writer.append(part, rows).expect("rows are taken");
     }
-}
-
-fn contracts(names: &Names) -> [Fact; 2] {
-    let evidence = |text: &str| names.intern(text);
-    let contract = ContractRow {
-        contract: names.intern("ppa"),
-        name: "ppa".to_owned(),
-        node: names.intern("site"),
-        covers: names.intern("grid"),
-        factor: names.intern("solar"),
-        supply: Supply::Metered {
-            factor: names.intern("farm"),
-            share: Decimal::parse("0.4").expect("a number"),
-        },
-        priority: 3,
-        zone: names.intern("GB"),
-        matching: Matching::Hourly1,
-        evidence: [evidence("a"), evidence("b"), Id::NONE, evidence("d"), evidence("e")],
-        validity: Validity { from_ms: START_MS, to_ms: START_MS + 86_400_000 },
-        revision: 2,
-    };
-    let certificate = CertificateRow {
-        certificate: names.intern("GC-1"),
-        contract: contract.contract,
-        zone: contract.zone,
-        device: Id::NONE,
-        wh: 1500,
-        issued_wh: 2000,
-        retired: evidence("cancelled on 2026-02-01"),
-        validity: Validity { from_ms: START_MS, to_ms: START_MS + 3_600_000 },
-        revision: 1,
-    };
-    [Fact::Contract(contract), Fact::Certificate(certificate)]
 }
 
 #[test]

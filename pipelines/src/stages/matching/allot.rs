@@ -38,6 +38,9 @@ pub struct Offer {
 
 /// Covers loads, all positive: what each offer gives to each, and what is left of each (0 where nothing is). `reaches`
 /// says whether a node lies at or below another in a period.
+///
+/// # Panics
+/// Where a sum is beyond 128 bits: the largest readings are far from it.
 pub fn allot(
     loads: &Loads,
     offers: &[Offer],
@@ -46,23 +49,23 @@ pub fn allot(
     let mut left = loads.clone();
     let mut given = Vec::new();
     for offer in offers {
-        let mut of_offer = Loads::new();
-        let reached: Vec<(Period, Id)> = left
+        let mut covered = Loads::new();
+        let here: Vec<(Period, Id)> = left
             .iter()
             .filter(|((period, node), open)| **open > 0 && reaches(offer, *period, *node))
             .map(|(load, _)| *load)
             .collect();
-        let wanted: i128 = reached.iter().map(|load| left[load]).sum();
-        let gives = offer.has.map_or(wanted, |has| has.clamp(0, wanted));
-        for load in reached {
+        let wanted: i128 = here.iter().map(|load| left[load]).sum();
+        let gift = offer.has.map_or(wanted, |has| has.clamp(0, wanted));
+        for load in here {
             let open = left.get_mut(&load).expect("it was found there");
-            let part = part(*open, gives, wanted);
+            let part = part(*open, gift, wanted);
             if part > 0 {
                 *open -= part;
-                of_offer.insert(load, part);
+                covered.insert(load, part);
             }
         }
-        given.push(of_offer);
+        given.push(covered);
     }
     (given, left)
 }
@@ -111,7 +114,7 @@ mod tests {
     fn what_is_enough_covers_all_and_the_rest_is_lost() {
         let used = loads(&[(0, SITE, 30), (1, OTHER, 10)]);
         let (given, left) = allot(&used, &[offer(Id::NONE, Some(100))], own);
-        assert_eq!(given, [used.clone()]);
+        assert_eq!(given, std::slice::from_ref(&used));
         assert!(left.values().all(|open| *open == 0));
     }
 

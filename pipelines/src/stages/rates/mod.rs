@@ -145,13 +145,15 @@ struct Touched {
     prices: Option<Validity>,
 }
 
+/// By period and unit: how many ask, and what is chosen for them.
+type Asked = BTreeMap<(Period, Unit), (i64, Choice)>;
+
 /// All uses of one worker, and what is chosen for them.
 #[derive(Debug)]
 struct Desk {
     policy: Arc<Policy>,
     library: Library,
-    /// By factor, period and unit: how many ask, and what is chosen for them.
-    chosen: BTreeMap<Id, BTreeMap<(Period, Unit), (i64, Choice)>>,
+    chosen: BTreeMap<Id, Asked>,
 }
 
 impl Desk {

@@ -180,8 +180,9 @@ fn exposition() -> String {
     use plumeline_pipelines::model::Outcome;
     let names = Arc::new(Names::new());
     let mut live =
-        Live::new(LiveConfig { gases: true, max_series: 3, ..config() }, Arc::clone(&names));
+        Live::new(LiveConfig { gases: true, max_series: 4, ..config() }, Arc::clone(&names));
     live.apply(&[
+        entry(&names, ("ac\"me\\", 0), Gas::CfeKwh, GRAM, 1),
         entry(&names, ("ac\"me\\", 0), Gas::Co2, -GRAM / 3, 1),
         entry(&names, ("site", 1), Gas::Ch4, GRAM, 1),
     ]);
