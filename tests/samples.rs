@@ -46,6 +46,8 @@ fn the_group_is_clean() {
     let pipeline = files::text("group/pipeline.toml").replace("{http}", "127.0.0.1:9926");
     let factors = plumeline::factors::export(&FACTORS.map(str::to_owned)).expect("published ones");
     let erratum = files::text("group/erratum.csv").lines().skip(1).map(|line| format!("\n{line}"));
+    let solar = files::text("group/solar.csv").split_once('\n').expect("a header").1;
+    let factors = factors + "\n" + solar.trim_end();
     let corrected = factors.clone() + &erratum.collect::<String>() + "\n";
     for factors in [factors, corrected] {
         let written = [
@@ -53,6 +55,7 @@ fn the_group_is_clean() {
             ("meters.csv", files::text("group/meters.csv")),
             ("nodes.csv", files::text("group/nodes.csv")),
             ("series.csv", files::text("group/series.csv")),
+            ("contracts.csv", files::text("group/contracts.csv")),
             ("factors.csv", &factors),
             ("readings.jsonl", ""),
             ("intensity.jsonl", ""),

@@ -1,28 +1,29 @@
-//! What a step has entered: sums of `emissions` by reason and site, and the total.
+//! What a step has entered: location-based sums of `emissions` by reason and site, and both totals.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plumeline_pipelines::model::Names;
+use plumeline_pipelines::model::{Method, Names};
 use plumeline_sinks::delta::{Asked, LakeReader, TableName};
 
 use super::super::error::DemoError;
 use crate::config::Pipeline;
 
-/// 1e-21 kg CO2e by reason, by site.
+/// 1e-21 kg CO2e, location-based, by reason, by site.
 pub(super) type ByReason = BTreeMap<String, BTreeMap<String, i128>>;
 
 /// How far entries were told.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Entries {
     told_ms: i64,
-    total: i128,
+    /// Location-based, then market-based.
+    totals: [i128; 2],
 }
 
 impl Default for Entries {
     /// None were.
     fn default() -> Self {
-        Self { told_ms: -1, total: 0 }
+        Self { told_ms: -1, totals: [0; 2] }
     }
 }
 
@@ -38,19 +39,24 @@ impl Entries {
         let until_ms = committed.ms();
         let asked =
             Asked { from_ms: 0, to_ms: i64::MAX, after_ms: self.told_ms, until_ms, node: None };
-        let mut total = 0;
+        let mut totals = self.totals;
         reader.each_booked(&asked, |row| {
             let co2e = row.change.co2e.get();
             let [reason, node] = [row.reason, row.node].map(|id| names.name(id).to_string());
-            *by_reason.entry(reason).or_default().entry(node).or_default() += co2e;
-            total += co2e;
+            if row.method != Method::Location {
+                totals[1] += co2e;
+            }
+            if row.method != Method::Market {
+                *by_reason.entry(reason).or_default().entry(node).or_default() += co2e;
+                totals[0] += co2e;
+            }
         })?;
-        (self.told_ms, self.total) = (until_ms, self.total + total);
+        (self.told_ms, self.totals) = (until_ms, totals);
         Ok(by_reason)
     }
 
-    /// All that is booked, as told so far, 1e-21 kg CO2e.
-    pub(super) fn total(&self) -> i128 {
-        self.total
+    /// All that is booked, as told so far, 1e-21 kg CO2e: location-based, then market-based.
+    pub(super) fn totals(&self) -> [i128; 2] {
+        self.totals
     }
 }

@@ -43,7 +43,7 @@ const GROUP: &str = "northmoor";
 /// The hour that is explained: its grid was forecast, came out, and was revised.
 const EXPLAINED_HOUR: i64 = 16;
 /// Tables that are as they lie in the fixtures.
-const TABLES: [&str; 3] = ["meters.csv", "nodes.csv", "series.csv"];
+const TABLES: [&str; 4] = ["meters.csv", "nodes.csv", "series.csv", "contracts.csv"];
 
 /// Tells the story; it ends by itself, or between two steps when somebody interrupts it.
 pub(super) fn run(
@@ -76,7 +76,8 @@ fn prepared(args: &DemoArgs) -> Result<Folder, DemoError> {
     }
     let factors =
         crate::factors::export(&FACTORS.map(str::to_owned)).map_err(DemoError::Factors)?;
-    folder.write("factors.csv", &(factors + "\n"))?;
+    let solar = files::text("group/solar.csv").split_once('\n').map_or("", |(_, rows)| rows);
+    folder.write("factors.csv", &(factors + "\n" + solar))?;
     for empty in ["readings.jsonl", "intensity.jsonl"] {
         folder.write(empty, "")?;
     }
@@ -87,7 +88,8 @@ fn introduce(folder: &Folder, out: &mut dyn Write) -> Result<(), DemoError> {
     writeln!(
         out,
         "Plumeline demo: a group of three sites on one day, {}: gas boilers under published UK factors, electricity \
-         under\nthe grid's intensity by the half-hour. Loads and intensities are made up. Files are in {}.",
+         under\nthe grid's intensity by the half-hour, half of a solar farm by contract. Loads and intensities are made \
+         up.\nFiles are in {}.",
         date(DAY_START_MS),
         folder.path().display(),
     )?;
@@ -118,7 +120,8 @@ fn played(
             let nodes = nodes.collect::<Vec<_>>().join(", ");
             writeln!(out, "     {reason:16}{:>12} kg CO2e   {nodes}", kg(sum))?;
         }
-        writeln!(out, "     {GROUP} is now{:>14} kg CO2e", kg(told.total()))?;
+        let [location, market] = told.totals().map(kg);
+        writeln!(out, "     {GROUP} is now{location:>14} kg CO2e, market-based {market}")?;
     }
     Ok(true)
 }
@@ -218,6 +221,10 @@ fn further(program: &str, folder: &Folder, out: &mut dyn Write) -> Result<(), De
         (
             format!("{explain} {} --from {hour} --to {next} --as-of 2026-01-14T12:30Z", SITES[1]),
             "an hour, as it was known before the grid's half-hours came out",
+        ),
+        (
+            format!("{explain} {} --from {from} --to {to} --method market --scope 2", SITES[0]),
+            "what the solar farm covered, hour by hour, and what is left to the residual mix",
         ),
         (
             format!("{program} report diff {pipeline} {days}"),
