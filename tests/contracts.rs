@@ -137,6 +137,11 @@ fn contracts_cover_load_by_the_hour_and_a_withdrawn_certificate_restates() {
         explained(&rig, node);
     }
 
+    // A lost state folder: contracts come back from the tables, as all facts do.
+    std::fs::remove_dir_all(rig.path("state")).unwrap();
+    let restored = rig.plumeline(&["restore"]);
+    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+
     // The registry takes the certificates back.
     rig.write("certificates.csv", certificates(true));
     rig.run_to_end();

@@ -191,6 +191,8 @@ fn the_reports_list_tells_what_came_after_it_was_locked() {
             let text = |key: &str| change[key].as_str().unwrap();
             (text("class"), text("reason"), kg(&change["co2e_kg"]))
         })
+        // The residual mix beside a revised half-hour has another revision, and the same value.
+        .filter(|(_, _, co2e)| *co2e != 0)
         .collect();
     let classes = ["estimate", "estimate", "error"];
     let expected: Vec<_> = classes

@@ -57,9 +57,9 @@ impl Known {
         policy: &Policy,
     ) -> Result<Self, ExplainError> {
         let keeps_readings = lake.readings;
-        let is_read = |table| {
-            use TableName::{ActivityData, Factors, Meters, Nodes, Restatements, Series};
-            matches!(table, Meters | Factors | Series | Nodes | ActivityData | Restatements)
+        let is_read = |table: TableName| {
+            let others = [TableName::ActivityData, TableName::Restatements];
+            table.is_of_facts() || others.contains(&table)
         };
         let reader = LakeReader::of(lake, names, is_read)?;
         let committed = reader.committed().ok_or(ExplainError::Nothing)?;

@@ -302,11 +302,8 @@ impl Basis {
             matches!(table, Footprints | Emissions | Pending)
         })?;
         let said = open(|table| {
-            use TableName::{
-                ActivityData, Factors, Meters, Nodes, Prices, Readings, Rejects, Series,
-            };
-            let is_fact = matches!(table, Meters | Factors | Series | Prices | Nodes);
-            is_fact || matches!(table, ActivityData | Readings | Rejects)
+            use TableName::{ActivityData, Readings, Rejects};
+            table.is_of_facts() || matches!(table, ActivityData | Readings | Rejects)
         })?;
         if [&restated, &derived, &said].into_iter().any(|reader| reader.committed() != until) {
             return Err(RestoreError::Written);

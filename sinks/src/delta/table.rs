@@ -114,6 +114,13 @@ impl TableName {
         matches!(self, Self::Activity | Self::Emissions | Self::Footprints)
     }
 
+    /// Whether it holds revisions of facts.
+    #[must_use]
+    pub fn is_of_facts(self) -> bool {
+        let tables = matches!(self, Self::Meters | Self::Factors | Self::Series | Self::Nodes);
+        tables || matches!(self, Self::Prices | Self::Contracts | Self::Certificates)
+    }
+
     /// Its columns, the partition column second.
     pub(super) fn columns(self) -> &'static [Column] {
         match self {
