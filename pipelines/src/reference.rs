@@ -202,17 +202,28 @@ impl History {
         for (id, said) in self.activities(tick, view) {
             said.pieces(id, (&self.policy, Period::default()), &mut give);
         }
-        self.emit(activity, tick, gwp)
+        // Whoever has everything also matches the months and years that are over.
+        let over = match view {
+            View::Live => Period::default(),
+            View::Whole => self.policy.horizon(tick),
+        };
+        self.emit(activity, (tick, over), gwp)
     }
 
     /// Multiplies activity with the rates that hold, and rolls it up the tree.
-    fn emit(&self, activity: BTreeMap<ActivityKey, Measure>, tick: Tick, gwp: GwpSet) -> Snapshot {
+    fn emit(
+        &self,
+        activity: BTreeMap<ActivityKey, Measure>,
+        (tick, over): (Tick, Period),
+        gwp: GwpSet,
+    ) -> Snapshot {
         let mut snapshot = Snapshot { activity, ..Snapshot::default() };
         let mut rates: BTreeMap<(Id, Unit, Period), Vec<(Chosen, Rate)>> = BTreeMap::new();
         let (factors, tree) = (self.factors(tick), self.tree(tick));
         let settled = |last: Period| Tick::new(self.policy.settles_ms(last), Cause::Time) <= tick;
         let covering = self.covering(tick);
-        let allotted = covering.allotted(snapshot.activity.iter(), (&self.policy, &tree), settled);
+        let place = (&self.policy, &tree, over);
+        let allotted = covering.allotted(snapshot.activity.iter(), place, settled);
         let emitted = allotted.iter().filter(|((part, _), _)| *part != Part::Left);
         let emitted = emitted.map(|((_, key), measure)| (key, measure));
         for (key, measure) in snapshot.activity.iter().chain(emitted) {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use plumeline_pipelines::model::time::HOUR_MS;
 use plumeline_pipelines::model::{
     ActivityKey, CertificateRow, ContractRow, Fact, Id, Period, Subject,
 };
@@ -24,7 +25,7 @@ pub(crate) struct CoveredPart {
     pub(crate) amount: i128,
     /// The whole load of the node in the same periods, 1e-9 kWh.
     pub(crate) load: i128,
-    /// Certificates that give to the contract in these hours, and how much, Wh.
+    /// Certificates that give to the contract in these hours, or months or years, and how much, Wh.
     pub(crate) certificates: (usize, i64),
 }
 
@@ -35,7 +36,7 @@ pub(super) fn parts(
     (booked, selection, known): (&Booked, &Selection, &Known),
 ) -> Vec<Part> {
     let mut parts: BTreeMap<&ContractRow, CoveredPart> = BTreeMap::new();
-    let mut hours: BTreeMap<&ContractRow, Vec<i64>> = BTreeMap::new();
+    let mut windows: BTreeMap<&ContractRow, Vec<(i64, i64)>> = BTreeMap::new();
     for &period in wanted.periods {
         let hour_ms = hour_of(&selection.policy, period);
         let Some((row, life)) = row_of(contract, hour_ms, known) else { continue };
@@ -49,15 +50,23 @@ pub(super) fn parts(
         });
         part.amount += if wanted.factor == row.covers { -covered } else { covered };
         part.load += load(wanted, row.covers, period, (booked, known));
-        let hours = hours.entry(row).or_default();
-        if !hours.contains(&hour_ms) {
-            hours.push(hour_ms);
-            let given = certificates(row, hour_ms, known);
+        let window = window(row, hour_ms, selection);
+        let windows = windows.entry(row).or_default();
+        if !windows.contains(&window) {
+            windows.push(window);
+            let given = certificates(row, window, known);
             part.certificates.0 += given.0;
             part.certificates.1 += given.1;
         }
     }
     parts.into_values().map(|part| Part::Covered(Box::new(part))).collect()
+}
+
+/// The stretch of time within which a row is matched that holds an hour.
+fn window(row: &ContractRow, hour_ms: i64, selection: &Selection) -> (i64, i64) {
+    let calendar = &selection.policy.calendar;
+    let window = row.matching.window().and_then(|window| calendar.around(window, hour_ms));
+    window.unwrap_or((hour_ms, hour_ms + HOUR_MS))
 }
 
 /// The contract's row that holds in an hour, as known at T.
@@ -96,8 +105,8 @@ fn load(
     subjects.into_iter().map(|subject| covered(wanted, subject, period, booked)).sum()
 }
 
-/// Certificates that give to a contract in an hour: how many, and how much, Wh.
-fn certificates(row: &ContractRow, hour_ms: i64, known: &Known) -> (usize, i64) {
+/// Certificates that give to a row of a contract in a window: how many, and how much, Wh.
+fn certificates(row: &ContractRow, window: (i64, i64), known: &Known) -> (usize, i64) {
     let mut newest: BTreeMap<Id, &CertificateRow> = BTreeMap::new();
     for (fact, life) in &known.facts {
         if let Fact::Certificate(row) = fact
@@ -110,6 +119,8 @@ fn certificates(row: &ContractRow, hour_ms: i64, known: &Known) -> (usize, i64) 
         }
     }
     let mine = newest.values().filter(|one| one.contract == row.contract);
-    let giving = mine.filter(|one| one.gives(row.zone, hour_ms) > 0);
+    let holds = |from_ms| row_of(row.contract, from_ms, known).is_some_and(|(held, _)| held == row);
+    let holds = |from_ms| row.matching.window().is_none() || holds(from_ms);
+    let giving = mine.filter(|one| one.gives(row.zone, window) > 0 && holds(one.validity.from_ms));
     giving.fold((0, 0), |(count, wh), one| (count + 1, wh + one.wh))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use plumeline_pipelines::model::quantity::{AMOUNT_SCALE, MASS_SCALE, RATE_SCALE};
 use plumeline_pipelines::model::time::LATEST_MS;
-use plumeline_pipelines::model::{Decimal, MeterKind, Method, Unit, Validity};
+use plumeline_pipelines::model::{Decimal, Matching, MeterKind, Method, Unit, Validity};
 
 use super::Explanation;
 use super::amount::{ActivityPart, AmountStory, MeterPart, Part, Readings};
@@ -287,6 +287,11 @@ fn covered(part: &CoveredPart, unit: Unit) -> Vec<String> {
     let amount_of = |amount| amount_of(amount, AMOUNT_SCALE, unit.symbol());
     let what = if *amount < 0 { "taken off the residual mix" } else { "told at its own factor" };
     let proven = if row.counts() { "all five" } else { "not all" };
+    let within = match row.matching {
+        Matching::Hourly1 => "these hours",
+        Matching::Monthly1 => "these months",
+        Matching::Annual1 => "these years",
+    };
     vec![
         format!("  {}: {what}; the load there is {}", amount_of(*amount), amount_of(*load)),
         format!(
@@ -298,7 +303,7 @@ fn covered(part: &CoveredPart, unit: Unit) -> Vec<String> {
             valid(row.validity),
             lived(*life)
         ),
-        format!("    {} of {wh} Wh for these hours", counted(*count, "certificate")),
+        format!("    {} of {wh} Wh for {within}", counted(*count, "certificate")),
     ]
 }
 

@@ -72,7 +72,9 @@ impl Auditor {
                 }
             }
         }
-        let new = self.covering.allotted(energy.iter(), (policy, &self.tree), settled);
+        // Months and years that are over are restated, and of those the reference knows.
+        let place = (policy, &self.tree, Period::default());
+        let new = self.covering.allotted(energy.iter(), place, settled);
         let old: Allotments =
             self.allotments.extract_if(.., |(_, key), _| is_stale(key.period)).collect();
         let subjects = old.keys().chain(new.keys()).map(|(_, key)| key.subject);

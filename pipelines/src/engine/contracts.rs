@@ -54,7 +54,7 @@ pub(super) fn allotted<'scope>(
     let flows = named.inner.map(move |((key, role), tick, measure)| {
         (inflow(&key, role, why(&by, &asked, &key, tick)), tick, measure)
     });
-    let changes = matching::matching(flows, facts, (Arc::clone(&policy), causes));
+    let changes = matching::matching(flows, facts, (Arc::clone(&policy), causes, known_ms));
     let by = Arc::clone(&policy);
     settled(changes.as_collection(), "settle matching", (&policy, known_ms), move |(_, key)| {
         last_of_hour(&by, key.period)

@@ -5,15 +5,16 @@
 //! the grid's residual mix; how much that is, [`crate::stages::matching`] says.
 //!
 //! Sources: GHG Protocol Scope 2 Guidance (2015), chapter 7 (quality criteria; their numbers here are from memory,
-//! \[unverified\]), and the hourly matching of its revision (consulted Oct to Dec 2025); the Granular Certificate
-//! Scheme Standard of `EnergyTag` (interval of at most an hour, whole Wh).
+//! \[unverified\]; claims by the year), and the hourly matching of its revision (consulted Oct to Dec 2025); the Granular
+//! Certificate Scheme Standard of `EnergyTag` (interval of at most an hour, whole Wh). By the month: Commission Delegated
+//! Regulation (EU) 2023/1184, article 6 (renewable hydrogen, until the end of 2029).
 
 use serde::{Deserialize, Serialize};
 
+use super::calendar::ToDate;
 use super::decimal::Decimal;
 use super::fact::Validity;
 use super::names::Id;
-use super::time::HOUR_MS;
 
 /// How much energy a contract has to give.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -96,17 +97,33 @@ impl Supply {
 pub enum Matching {
     /// Within each hour UTC: what is not used in its hour is lost.
     Hourly1,
+    /// Within each civil month, once it is over: what it leaves of the load that no contract of an hour covers.
+    Monthly1,
+    /// Within each civil year, once it is over: what is left then.
+    Annual1,
 }
 
 impl Matching {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Hourly1];
+    pub const ALL: [Self; 3] = [Self::Hourly1, Self::Monthly1, Self::Annual1];
 
-    /// `hourly-1`.
+    /// `hourly-1`, `monthly-1`, `annual-1`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Hourly1 => "hourly-1",
+            Self::Monthly1 => "monthly-1",
+            Self::Annual1 => "annual-1",
+        }
+    }
+
+    /// The window within which it matches, where that is longer than an hour.
+    #[must_use]
+    pub fn window(self) -> Option<ToDate> {
+        match self {
+            Self::Hourly1 => None,
+            Self::Monthly1 => Some(ToDate::Month),
+            Self::Annual1 => Some(ToDate::Year),
         }
     }
 
@@ -181,12 +198,13 @@ pub struct CertificateRow {
 pub const WH: i128 = 1_000_000;
 
 impl CertificateRow {
-    /// What it gives to a contract of `zone` in the hour that begins at `hour_ms`, 1e-9 kWh: all of it, if all of it
-    /// was generated in that hour. *An hour cannot be told of what was generated some time in a month.*
+    /// What it gives to a contract of `zone` within a stretch of time, from its first instant to the first one after it,
+    /// 1e-9 kWh: all of it, if all of it was generated there. *An hour cannot be told of what was generated some time in
+    /// a month.*
     #[must_use]
-    pub fn gives(&self, zone: Id, hour_ms: i64) -> i128 {
+    pub fn gives(&self, zone: Id, (begin_ms, end_ms): (i64, i64)) -> i128 {
         let Validity { from_ms, to_ms } = self.validity;
-        let is_within = hour_ms <= from_ms && to_ms <= hour_ms + HOUR_MS;
+        let is_within = begin_ms <= from_ms && to_ms <= end_ms;
         let counts = self.zone == zone && !self.retired.is_none() && self.wh <= self.issued_wh;
         if is_within && counts { i128::from(self.wh.max(0)) * WH } else { 0 }
     }
@@ -195,6 +213,10 @@ impl CertificateRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::time::HOUR_MS;
+
+    const FIRST: (i64, i64) = (0, HOUR_MS);
+    const SECOND: (i64, i64) = (HOUR_MS, 2 * HOUR_MS);
 
     fn certificate() -> CertificateRow {
         CertificateRow {
@@ -211,20 +233,23 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_gives_to_its_own_hour_and_zone_once_it_is_retired() {
+    fn a_certificate_gives_to_its_own_time_and_zone_once_it_is_retired() {
         let row = certificate();
-        assert_eq!(row.gives(Id(3), HOUR_MS), 1_500_000_000);
-        assert_eq!(row.gives(Id(3), 0), 0);
-        assert_eq!(row.gives(Id(9), HOUR_MS), 0);
-        assert_eq!(CertificateRow { retired: Id::NONE, ..row.clone() }.gives(Id(3), HOUR_MS), 0);
-        assert_eq!(CertificateRow { issued_wh: 1499, ..row.clone() }.gives(Id(3), HOUR_MS), 0);
+        assert_eq!(row.gives(Id(3), SECOND), 1_500_000_000);
+        assert_eq!(row.gives(Id(3), FIRST), 0);
+        assert_eq!(row.gives(Id(9), SECOND), 0);
+        assert_eq!(CertificateRow { retired: Id::NONE, ..row.clone() }.gives(Id(3), SECOND), 0);
+        assert_eq!(CertificateRow { issued_wh: 1499, ..row.clone() }.gives(Id(3), SECOND), 0);
         let validity = Validity { from_ms: HOUR_MS, to_ms: 3 * HOUR_MS };
-        assert_eq!(CertificateRow { validity, ..row }.gives(Id(3), HOUR_MS), 0);
+        let longer = CertificateRow { validity, ..row };
+        assert_eq!(longer.gives(Id(3), SECOND), 0);
+        assert_eq!(longer.gives(Id(3), (0, 3 * HOUR_MS)), 1_500_000_000);
     }
 
     #[test]
     fn policies_are_found_by_their_names() {
         assert!(Matching::ALL.iter().all(|m| Matching::parse(m.name()) == Some(*m)));
         assert_eq!(Matching::parse("hourly"), None);
+        assert_eq!(Matching::Hourly1.window(), None);
     }
 }

@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::time::HOUR_MS;
 use crate::model::{
-    ActivityKey, CertificateRow, ContractRow, Fact, Id, Measure, Period, Policy, Subject, Supply,
+    ActivityKey, CertificateRow, ContractRow, Fact, Id, Matching, Measure, Period, Policy, Subject,
+    Supply, ToDate,
 };
 use crate::stages::matching::allot::part;
-use crate::stages::matching::{Allotted, Part, hour_of, last_of_hour, matched_unit, share_of};
+use crate::stages::matching::{
+    Allotted, Part, hour_of, last_of_hour, matched_unit, share_of, windows,
+};
 use crate::stages::roll_up::Tree;
 
 /// All contracts and certificates that are known.
@@ -16,6 +19,9 @@ pub(crate) struct Covering {
     contracts: Vec<ContractRow>,
     certificates: Vec<CertificateRow>,
 }
+
+/// Load that is not covered yet, 1e-9 kWh.
+type Open = BTreeMap<(Period, Id), i128>;
 
 /// What is allotted.
 pub(crate) type Allotments = BTreeMap<Allotted, Measure>;
@@ -44,11 +50,12 @@ impl Covering {
         })
     }
 
-    /// What contracts cover of `activity`, in hours that are `settled`, by the start of their last period.
+    /// What contracts cover of `activity`, in hours that are `settled`, by the start of their last period; and in months
+    /// and years that are `over`.
     pub(crate) fn allotted<'a>(
         &self,
         activity: impl Iterator<Item = (&'a ActivityKey, &'a Measure)> + Clone,
-        (policy, tree): (&Policy, &Tree),
+        (policy, tree, over): (&Policy, &Tree, Period),
         settled: impl Fn(Period) -> bool,
     ) -> Allotments {
         let mut allotments = Allotments::new();
@@ -62,19 +69,25 @@ impl Covering {
                     *loads.entry((key.period, key.node)).or_default() += measure.amount.get();
                 }
             }
+            let output = |factor: Id, is_meant: &dyn Fn(i64) -> bool| -> i128 {
+                let of_hours = energy.clone().filter(|(key, _)| {
+                    key.factor == factor && is_meant(hour_of(policy, key.period))
+                });
+                of_hours.map(|(_, measure)| measure.amount.get()).sum()
+            };
+            let mut left: Open = BTreeMap::new();
             for (hour_ms, mut open) in hours {
                 open.retain(|_, load| *load > 0);
-                let output = |factor: Id| -> i128 {
-                    let of_hour = energy.clone().filter(|(key, _)| {
-                        key.factor == factor && hour_of(policy, key.period) == hour_ms
-                    });
-                    of_hour.map(|(_, measure)| measure.amount.get()).sum()
-                };
-                for row in self.giving(covered, hour_ms) {
+                let output = |factor| output(factor, &|ms| ms == hour_ms);
+                let by_the_hour =
+                    |row: &&ContractRow| row.covers == covered && row.matching == Matching::Hourly1;
+                for row in self.holding(hour_ms).into_iter().filter(by_the_hour) {
                     let has = match row.supply {
                         Supply::Any => None,
                         Supply::Metered { factor, share } => Some(share_of(output(factor), share)),
-                        Supply::Certificates => Some(self.certified(row, hour_ms)),
+                        Supply::Certificates => {
+                            Some(self.certified(row, (hour_ms, hour_ms + HOUR_MS)))
+                        }
                     };
                     let reaches = |(period, node): &(Period, Id)| {
                         let path = tree.path(*node, period.start_ms(policy.period_ms));
@@ -82,32 +95,71 @@ impl Covering {
                     };
                     give(row, has, (&mut open, reaches), &mut allotments);
                 }
-                for ((period, node), amount) in open.into_iter().filter(|(_, amount)| *amount > 0) {
-                    let (unit, factor, subject) =
-                        (matched_unit(), covered, Subject::Uncovered(covered));
-                    let key = ActivityKey { period, node, subject, unit, factor };
-                    allotments.insert((Part::Left, key), measure(amount));
-                }
+                left.extend(open);
+            }
+            self.match_windows(covered, &mut left, (policy, tree, over), &output, &mut allotments);
+            for ((period, node), amount) in left.into_iter().filter(|(_, amount)| *amount > 0) {
+                let (unit, factor, subject) =
+                    (matched_unit(), covered, Subject::Uncovered(covered));
+                let key = ActivityKey { period, node, subject, unit, factor };
+                allotments.insert((Part::Left, key), measure(amount));
             }
         }
         allotments
     }
 
-    /// The contracts that hold in an hour for load under `covered`, in the order in which they give.
-    fn giving(&self, covered: Id, hour_ms: i64) -> Vec<&ContractRow> {
+    /// What contracts that match by the month or the year are given of what is left, where those are over.
+    fn match_windows(
+        &self,
+        covered: Id,
+        left: &mut Open,
+        (policy, tree, over): (&Policy, &Tree, Period),
+        output: &dyn Fn(Id, &dyn Fn(i64) -> bool) -> i128,
+        allotments: &mut Allotments,
+    ) {
+        let year = |period| policy.calendar.around(ToDate::Year, hour_of(policy, period));
+        let years: BTreeSet<(i64, i64)> = left.keys().filter_map(|(p, _)| year(*p)).collect();
+        for (matching, window) in years.into_iter().flat_map(|year| windows(policy, year, over)) {
+            let mut rows: Vec<&ContractRow> = self.contracts.iter().collect();
+            rows.retain(|row| row.covers == covered && row.matching == matching && row.counts());
+            rows.sort_by_key(|row| (row.priority, row.name.clone(), (*row).clone()));
+            for row in rows {
+                let is_meant = |hour_ms: i64| {
+                    let is_in = window.0 <= hour_ms && hour_ms < window.1;
+                    is_in && self.holding(hour_ms).contains(&row)
+                };
+                let has = match row.supply {
+                    Supply::Any => None,
+                    Supply::Metered { factor, share } => {
+                        Some(share_of(output(factor, &is_meant), share))
+                    }
+                    Supply::Certificates => Some(self.certified(row, window)),
+                };
+                let reaches = |(period, node): &(Period, Id)| {
+                    let path = tree.path(*node, period.start_ms(policy.period_ms));
+                    is_meant(hour_of(policy, *period))
+                        && path.iter().any(|(above, _)| *above == row.node)
+                };
+                give(row, has, (left, reaches), allotments);
+            }
+        }
+    }
+
+    /// The contracts that hold in an hour and count, in the order in which they give.
+    fn holding(&self, hour_ms: i64) -> Vec<&ContractRow> {
         let ids: BTreeSet<Id> = self.contracts.iter().map(|row| row.contract).collect();
         let newest = |id: Id| {
             let rows = self.contracts.iter().filter(|row| row.contract == id);
             rows.filter(|row| row.validity.holds(hour_ms)).max_by_key(|row| (row.revision, *row))
         };
         let mut rows: Vec<&ContractRow> = ids.into_iter().filter_map(newest).collect();
-        rows.retain(|row| row.covers == covered && row.counts());
+        rows.retain(|row| row.counts());
         rows.sort_by_key(|row| (row.priority, row.name.clone()));
         rows
     }
 
-    /// What certificates give to a contract in an hour, 1e-9 kWh.
-    fn certified(&self, row: &ContractRow, hour_ms: i64) -> i128 {
+    /// What certificates give to a row of a contract in a stretch of time, 1e-9 kWh: of when it holds.
+    fn certified(&self, row: &ContractRow, (from_ms, to_ms): (i64, i64)) -> i128 {
         let ids: BTreeSet<Id> = self.certificates.iter().map(|one| one.certificate).collect();
         let newest = ids.into_iter().filter_map(|id| {
             let rows = self.certificates.iter().filter(|one| one.certificate == id);
@@ -115,9 +167,13 @@ impl Covering {
         });
         let mine = newest.filter(|one| {
             let begins_ms = one.validity.from_ms;
-            one.contract == row.contract && hour_ms <= begins_ms && begins_ms < hour_ms + HOUR_MS
+            let is_in = from_ms <= begins_ms && begins_ms < to_ms;
+            let holds = || self.holding(begins_ms).contains(&row);
+            // Within an hour the row that holds at its start does.
+            let is_of_the_row = row.matching == Matching::Hourly1 || holds();
+            one.contract == row.contract && is_in && is_of_the_row
         });
-        mine.map(|one| one.gives(row.zone, hour_ms)).sum()
+        mine.map(|one| one.gives(row.zone, (from_ms, to_ms))).sum()
     }
 }
 
@@ -129,7 +185,7 @@ fn measure(amount: i128) -> Measure {
 fn give(
     row: &ContractRow,
     has: Option<i128>,
-    (open, reaches): (&mut BTreeMap<(Period, Id), i128>, impl Fn(&(Period, Id)) -> bool),
+    (open, reaches): (&mut Open, impl Fn(&(Period, Id)) -> bool),
     allotments: &mut Allotments,
 ) {
     let here: Vec<(Period, Id)> = open.keys().copied().filter(reaches).collect();

@@ -59,9 +59,10 @@ pub(crate) fn contract_rows() -> impl Strategy<Value = ContractRow> {
             .prop_map(|(factor, share)| Supply::Metered { factor: factor_id(factor), share: n(share) }),
         1 => Just(Supply::Any),
     ];
-    let terms = (0..NODES, 0..FACTORS, 0..FACTORS, 0_u32..3, 0_u32..2);
+    let matching = prop::sample::select(Matching::ALL.to_vec());
+    let terms = (0..NODES, 0..FACTORS, 0..FACTORS, 0_u32..3, 0_u32..2, matching);
     (0_u32..3, terms, supply, validities(), prop::bool::weighted(0.9)).prop_map(
-        |(contract, (node, covers, factor, priority, zone), supply, validity, counts)| {
+        |(contract, (node, covers, factor, priority, zone, matching), supply, validity, counts)| {
             let plain = contract_row(contract);
             let mut evidence = plain.evidence;
             if !counts {
@@ -74,6 +75,7 @@ pub(crate) fn contract_rows() -> impl Strategy<Value = ContractRow> {
                 supply,
                 priority,
                 zone: Id(ZONE.0 + zone),
+                matching,
                 evidence,
                 validity,
                 ..plain
@@ -83,7 +85,8 @@ pub(crate) fn contract_rows() -> impl Strategy<Value = ContractRow> {
 }
 
 pub(crate) fn certificate_rows() -> impl Strategy<Value = CertificateRow> {
-    let stretch = (-4_i64..80, 0_i64..4, 1_i64..6);
+    let length = prop_oneof![4 => 1_i64..6, 1 => 1_i64..200];
+    let stretch = (-4_i64..80, 0_i64..4, length);
     let what = (0_u32..4, 0_u32..3, 0_u32..2);
     (what, stretch, 0_i64..400_000, prop::bool::weighted(0.9)).prop_map(
         |((certificate, contract, zone), (hour, quarter, quarters), wh, is_retired)| {

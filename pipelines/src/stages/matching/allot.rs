@@ -1,4 +1,4 @@
-//! Who covers whose load in an hour.
+//! Who covers whose load in an hour, or in a month or year that is over.
 //!
 //! ```text
 //!            load of an hour, by (period, node)
@@ -14,7 +14,7 @@
 //! 3. What a contract has left after that is lost: it is not carried over, nor given to whom it does not reach.
 //!
 //! Source: GHG Protocol, "Overview of Revisions" of the Scope 2 Guidance (2025): claims are matched by the hour and only
-//! within a market. How energy is divided among a reporter's own sites is the reporter's choice; this one is symmetric.
+//! within a market; today's rule (2015) is the year. How energy is divided among a reporter's own sites is the reporter's choice; this one is symmetric.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::model::{Id, Period};
 /// A load: the energy a node used in a period, 1e-9 kWh.
 pub type Loads = BTreeMap<(Period, Id), i128>;
 
-/// What a contract has to give in an hour.
+/// What a contract has to give in an hour, or in another stretch of time.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// The contract.
@@ -37,22 +37,22 @@ pub struct Offer {
 }
 
 /// Covers loads, all positive: what each offer gives to each, and what is left of each (0 where nothing is). `reaches`
-/// says whether a node lies at or below another in a period.
+/// says whether the offer of an index is one to a node's load in a period.
 ///
 /// # Panics
 /// Where a sum is beyond 128 bits: the largest readings are far from it.
 pub fn allot(
     loads: &Loads,
     offers: &[Offer],
-    mut reaches: impl FnMut(&Offer, Period, Id) -> bool,
+    mut reaches: impl FnMut(usize, Period, Id) -> bool,
 ) -> (Vec<Loads>, Loads) {
     let mut left = loads.clone();
     let mut given = Vec::new();
-    for offer in offers {
+    for (index, offer) in offers.iter().enumerate() {
         let mut covered = Loads::new();
         let here: Vec<(Period, Id)> = left
             .iter()
-            .filter(|((period, node), open)| **open > 0 && reaches(offer, *period, *node))
+            .filter(|((period, node), open)| **open > 0 && reaches(index, *period, *node))
             .map(|(load, _)| *load)
             .collect();
         let wanted: i128 = here.iter().map(|load| left[load]).sum();
@@ -106,14 +106,18 @@ mod tests {
         of.iter().map(|(period, node, amount)| ((Period(*period), *node), *amount)).collect()
     }
 
-    fn own(offer: &Offer, _: Period, node: Id) -> bool {
-        offer.node.is_none() || offer.node == node
+    fn own(offers: &[Offer]) -> impl Fn(usize, Period, Id) -> bool {
+        |index, _, node| offers[index].node.is_none() || offers[index].node == node
+    }
+
+    fn with(loads: &Loads, offers: &[Offer]) -> (Vec<Loads>, Loads) {
+        allot(loads, offers, own(offers))
     }
 
     #[test]
     fn what_is_enough_covers_all_and_the_rest_is_lost() {
         let used = loads(&[(0, SITE, 30), (1, OTHER, 10)]);
-        let (given, left) = allot(&used, &[offer(Id::NONE, Some(100))], own);
+        let (given, left) = with(&used, &[offer(Id::NONE, Some(100))]);
         assert_eq!(given, std::slice::from_ref(&used));
         assert!(left.values().all(|open| *open == 0));
     }
@@ -121,7 +125,7 @@ mod tests {
     #[test]
     fn what_is_not_enough_covers_each_to_the_same_part_rounded_down() {
         let used = loads(&[(0, SITE, 30), (1, OTHER, 10)]);
-        let (given, left) = allot(&used, &[offer(Id::NONE, Some(11))], own);
+        let (given, left) = with(&used, &[offer(Id::NONE, Some(11))]);
         assert_eq!(given, [loads(&[(0, SITE, 8), (1, OTHER, 2)])]);
         assert_eq!(left, loads(&[(0, SITE, 22), (1, OTHER, 8)]));
     }
@@ -130,7 +134,7 @@ mod tests {
     fn a_contract_of_a_site_gives_to_it_alone_and_the_next_one_takes_up_what_is_left() {
         let used = loads(&[(0, SITE, 30), (0, OTHER, 10)]);
         let offers = [offer(SITE, Some(20)), offer(Id::NONE, None)];
-        let (given, left) = allot(&used, &offers, own);
+        let (given, left) = with(&used, &offers);
         assert_eq!(given[0], loads(&[(0, SITE, 20)]));
         assert_eq!(given[1], loads(&[(0, SITE, 10), (0, OTHER, 10)]));
         assert!(left.values().all(|open| *open == 0));
@@ -155,11 +159,12 @@ mod tests {
                 used.into_iter().map(|((p, n), amount)| ((Period(p), Id(n)), amount)).collect();
             let offers: Vec<Offer> =
                 offers.into_iter().map(|(node, has)| offer(Id(node), has)).collect();
-            let (given, left) = allot(&used, &offers, own);
+            let (given, left) = with(&used, &offers);
             for (offer, of_offer) in offers.iter().zip(&given) {
                 let sum: i128 = of_offer.values().sum();
                 prop_assert!(offer.has.is_none_or(|has| sum <= has.max(0)));
-                prop_assert!(of_offer.keys().all(|(_, node)| own(offer, Period(0), *node)));
+                let reaches = |node: Id| offer.node.is_none() || offer.node == node;
+                prop_assert!(of_offer.keys().all(|(_, node)| reaches(*node)));
             }
             for (load, amount) in &used {
                 let covered: i128 = given.iter().filter_map(|of_offer| of_offer.get(load)).sum();

@@ -6,134 +6,31 @@ use std::sync::Arc;
 
 use differential_dataflow::consolidation::consolidate;
 
-use super::allot::{Loads, Offer, allot, part};
-use super::{Flow, Part, Stash, hour_of};
-use crate::model::contract::Supply;
-use crate::model::time::HOUR_MS;
+use super::allot::{Loads, Offer, allot};
+use super::known::{Contracts, Outputs};
+use super::windows::{self, Covered};
+use super::{Allotted, Flow, Part, Stash, hour_of};
 use crate::model::{
-    ActivityKey, CertificateRow, ContractRow, Decimal, Id, Measure, Period, Policy, Reason,
-    Subject, Unit,
+    ActivityKey, Cause, Id, Measure, Period, Policy, Reason, Subject, Tick, ToDate, Unit,
 };
 use crate::stages::roll_up::Tree;
 
-/// What is metered in an hour, 1e-9 kWh, by the factor its meters name.
-type Outputs = BTreeMap<Id, i128>;
-
-/// All contracts and certificates.
-#[derive(Debug, Default)]
-struct Contracts {
-    rows: BTreeMap<Id, Vec<ContractRow>>,
-    certificates: BTreeMap<Id, Vec<CertificateRow>>,
-    /// The certificates that count, by contract and hour of their beginning.
-    by_hour: BTreeMap<(Id, i64), BTreeMap<Id, CertificateRow>>,
-}
-
-fn update<R: Ord + Clone>(rows: &mut Vec<R>, row: &R, diff: i64) {
-    if diff > 0 {
-        rows.push(row.clone());
-        rows.sort();
-    } else if let Some(index) = rows.iter().position(|known| known == row) {
-        rows.remove(index);
-    }
-}
-
-impl Contracts {
-    /// Adds (`diff > 0`) or takes back a contract's row; says which factors' load it may change.
-    fn update(&mut self, row: &ContractRow, diff: i64) -> BTreeSet<Id> {
-        let rows = self.rows.entry(row.contract).or_default();
-        let mut covered: BTreeSet<Id> = rows.iter().map(|known| known.covers).collect();
-        covered.insert(row.covers);
-        update(rows, row, diff);
-        if rows.is_empty() {
-            self.rows.remove(&row.contract);
-        }
-        covered
-    }
-
-    /// The same of a certificate; says which contracts and hours it may change.
-    fn update_certificate(&mut self, row: &CertificateRow, diff: i64) -> Vec<(Id, i64)> {
-        let rows = self.certificates.entry(row.certificate).or_default();
-        let place = |row: &CertificateRow| {
-            (row.contract, row.validity.from_ms.div_euclid(HOUR_MS) * HOUR_MS)
-        };
-        let newest =
-            |rows: &[CertificateRow]| rows.iter().max_by_key(|row| (row.revision, *row)).cloned();
-        let old = newest(rows);
-        update(rows, row, diff);
-        let new = newest(rows);
-        if rows.is_empty() {
-            self.certificates.remove(&row.certificate);
-        }
-        if old == new {
-            return Vec::new();
-        }
-        let mut touched = Vec::new();
-        if let Some(old) = old {
-            let here = self.by_hour.entry(place(&old)).or_default();
-            here.remove(&old.certificate);
-            if here.is_empty() {
-                self.by_hour.remove(&place(&old));
-            }
-            touched.push(place(&old));
-        }
-        if let Some(new) = new {
-            touched.push(place(&new));
-            self.by_hour.entry(place(&new)).or_default().insert(new.certificate, new);
-        }
-        touched
-    }
-
-    /// The factors whose load a contract covers, by any of its rows.
-    fn covered_by(&self, contract: Id) -> impl Iterator<Item = Id> {
-        self.rows.get(&contract).into_iter().flatten().map(|row| row.covers)
-    }
-
-    /// What contracts have to give to load under `covered` in an hour, in their order.
-    fn offers(&self, covered: Id, hour_ms: i64, outputs: &Outputs) -> Vec<Offer> {
-        let newest = self.rows.values().filter_map(|rows| {
-            let holding = rows.iter().filter(|row| row.validity.holds(hour_ms));
-            holding.max_by_key(|row| (row.revision, *row))
-        });
-        let mut rows: Vec<&ContractRow> =
-            newest.filter(|row| row.covers == covered && row.counts()).collect();
-        rows.sort_by(|a, b| (a.priority, &a.name).cmp(&(b.priority, &b.name)));
-        let offer = |row: &&ContractRow| Offer {
-            contract: row.contract,
-            factor: row.factor,
-            node: row.node,
-            has: self.has(row, hour_ms, outputs),
-        };
-        rows.iter().map(offer).collect()
-    }
-
-    fn has(&self, row: &ContractRow, hour_ms: i64, outputs: &Outputs) -> Option<i128> {
-        match row.supply {
-            Supply::Any => None,
-            Supply::Certificates => {
-                let certificates = self.by_hour.get(&(row.contract, hour_ms));
-                let certificates = certificates.into_iter().flat_map(BTreeMap::values);
-                Some(certificates.map(|given| given.gives(row.zone, hour_ms)).sum())
-            }
-            Supply::Metered { factor, share } => {
-                Some(share_of(outputs.get(&factor).copied().unwrap_or_default(), share))
-            }
-        }
-    }
-}
-
-/// The floor of a share of what is put out; nothing of what is drawn.
-#[must_use]
-pub fn share_of(output: i128, share: Decimal) -> i128 {
-    let whole = 10_i128.pow(u32::from(share.scale()));
-    part(output.max(0), share.mantissa().clamp(0, whole), whole)
-}
-
 /// What is known of an hour of load under one factor.
 #[derive(Debug, Default)]
-struct Hour {
+pub(super) struct Hour {
     loads: Loads,
-    outputs: Outputs,
-    allotted: BTreeMap<(Part, ActivityKey), i128>,
+    /// What plants put out, 1e-9 kWh.
+    pub(super) outputs: Outputs,
+    /// What contracts that match by the hour are given of it, 1e-9 kWh.
+    allotted: BTreeMap<Allotted, i128>,
+}
+
+impl Hour {
+    /// What they leave of each load.
+    pub(super) fn left(&self) -> impl Iterator<Item = ((Period, Id), i128)> {
+        let left = self.allotted.iter().filter(|((part, _), _)| *part == Part::Left);
+        left.map(|((_, key), amount)| ((key.period, key.node), *amount))
+    }
 }
 
 /// What a tick changes of the allotments.
@@ -147,6 +44,10 @@ pub(super) struct Desk {
     contracts: Contracts,
     tree: Tree,
     hours: BTreeMap<Id, BTreeMap<i64, Hour>>,
+    /// Windows that end up to here are over. In a live dataflow none is.
+    over: Period,
+    /// What is allotted of their years, by the year's first instant.
+    years: BTreeMap<(Id, i64), Covered>,
 }
 
 /// The unit in which energy is matched.
@@ -169,8 +70,13 @@ fn touch(touched: &mut Touched, hour: (Id, i64), reason: Reason) {
 }
 
 impl Desk {
-    pub(super) fn new(policy: Arc<Policy>) -> Self {
+    /// `known_ms` is that of [`crate::engine::EngineOptions`].
+    pub(super) fn new(policy: Arc<Policy>, known_ms: i64) -> Self {
+        let over = policy.horizon(Tick::new(known_ms, Cause::Cut));
+        let over = if known_ms == 0 { Period::default() } else { over };
         Self {
+            over,
+            years: BTreeMap::new(),
             policy,
             unit: matched_unit(),
             contracts: Contracts::default(),
@@ -179,7 +85,7 @@ impl Desk {
         }
     }
 
-    pub(super) fn close(&mut self, stash: Stash) -> Changes {
+    pub(super) fn close(&mut self, tick: Tick, stash: Stash) -> Changes {
         let Stash { mut flows, mut contracts, mut certificates, mut nodes } = stash;
         // What came and went within the tick was never there.
         consolidate(&mut flows);
@@ -224,26 +130,51 @@ impl Desk {
             touch(&mut touched, (covered, hour_ms), reason);
         }
         let mut changes = Changes::new();
-        for ((covered, hour_ms), why) in touched {
-            self.match_hour((covered, hour_ms), why.unwrap_or(Reason::Restated), &mut changes);
+        for ((covered, hour_ms), why) in &touched {
+            self.match_hour((*covered, *hour_ms), why.unwrap_or(Reason::Restated), &mut changes);
+        }
+        // What the horizon takes back at its move has been told.
+        if self.policy.horizon(tick) < self.over {
+            self.match_years(&touched, &mut changes);
         }
         changes
     }
 
+    /// Allots what is over of the years of these hours anew, and hands out the difference.
+    fn match_years(&mut self, touched: &Touched, changes: &mut Changes) {
+        let Self { policy, contracts, tree, hours, over, years, .. } = self;
+        let year = |hour_ms: i64| policy.calendar.around(ToDate::Year, hour_ms);
+        let stale = touched.keys().filter_map(|(covered, ms)| Some((*covered, year(*ms)?)));
+        for (covered, year) in stale.collect::<BTreeSet<_>>() {
+            let Some(hours) = hours.get(&covered) else { continue };
+            let new = windows::match_year((covered, year), hours, contracts, (policy, tree, *over));
+            let old = years.insert((covered, year.0), new.clone()).unwrap_or_default();
+            let why = Reason::ContractChange;
+            for ((part, key), measure) in old.iter().filter(|(key, old)| new.get(key) != Some(old))
+            {
+                changes.push(((*part, *key, why), measure.negated()));
+            }
+            for ((part, key), measure) in new.iter().filter(|(key, new)| old.get(key) != Some(new))
+            {
+                changes.push(((*part, *key, why), *measure));
+            }
+        }
+    }
+
     /// Allots an hour anew, and hands out the difference.
     fn match_hour(&mut self, (covered, hour_ms): (Id, i64), why: Reason, changes: &mut Changes) {
-        let Self { policy, unit, contracts, tree, hours } = self;
+        let Self { policy, unit, contracts, tree, hours, .. } = self;
         let Some(of_factor) = hours.get_mut(&covered) else { return };
         let Some(hour) = of_factor.get_mut(&hour_ms) else { return };
         let mut loads = hour.loads.clone();
         loads.retain(|_, load| *load > 0);
         let offers = contracts.offers(covered, hour_ms, &hour.outputs);
-        let reaches = |offer: &Offer, period: Period, node: Id| {
+        let reaches = |index: usize, period: Period, node: Id| {
             let path = tree.path(node, period.start_ms(policy.period_ms));
-            path.iter().any(|(above, _)| *above == offer.node)
+            path.iter().any(|(above, _)| *above == offers[index].node)
         };
         let (given, left) = allot(&loads, &offers, reaches);
-        let mut new: BTreeMap<(Part, ActivityKey), i128> = BTreeMap::new();
+        let mut new: BTreeMap<Allotted, i128> = BTreeMap::new();
         let key = |(period, node): (Period, Id), subject, factor| ActivityKey {
             period,
             node,

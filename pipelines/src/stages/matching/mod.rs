@@ -14,7 +14,9 @@
 //!    market-based lines it takes off what the load was booked at. [`Part::Given`] is as much, under the contract's
 //!    factor. [`Part::Left`] is the load no contract covers, and emits nothing: it is shown. *The load itself stays as it
 //!    was booked: its location-based lines are never multiplied with anything that is allotted.*
-//! 5. With a difference goes its reason: that of the flow that moved it, or `contract_change`; of several, `restated`.
+//! 5. Contracts that match by the month or by the year have no part in any of it: they are given what is left once their
+//!    window is over and lies below the horizon ([`windows`]).
+//! 6. With a difference goes its reason: that of the flow that moved it, or `contract_change`; of several, `restated`.
 //!
 //! An hour is one of UTC. Periods longer than an hour, or that do not divide it, are matched each by itself: `check` says
 //! so. What is allotted is booked when the last period of its hour has settled ([`settles_ms`]). *Else each half-hour
@@ -28,6 +30,8 @@
 
 pub mod allot;
 mod book;
+mod known;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,7 +45,9 @@ use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{Capability, InputCapability};
 
 use self::book::Desk;
-pub use self::book::{matched_unit, share_of};
+pub use self::book::matched_unit;
+pub use self::known::share_of;
+pub(crate) use self::windows::windows;
 use super::causes::Causes;
 use crate::model::time::HOUR_MS;
 use crate::model::{
@@ -125,7 +131,7 @@ pub fn settles_ms(policy: &Policy, period: Period) -> i64 {
 pub(crate) fn matching<'scope>(
     flows: Stream<'scope, Tick, Vec<(Inflow, Tick, Measure)>>,
     facts: Facts<'scope>,
-    (policy, causes): (Arc<Policy>, Causes),
+    (policy, causes, known_ms): (Arc<Policy>, Causes, i64),
 ) -> Stream<'scope, Tick, Vec<(Allotted, Tick, Measure)>> {
     let Facts { contracts, certificates, nodes } = facts;
     let mut builder = OperatorBuilder::new("Matching".to_owned(), flows.scope());
@@ -140,7 +146,7 @@ pub(crate) fn matching<'scope>(
 
     builder.build(move |initial| {
         drop(initial);
-        let mut desk = Desk::new(Arc::clone(&policy));
+        let mut desk = Desk::new(Arc::clone(&policy), known_ms);
         let mut stash = Stashes::new();
         move |frontiers| {
             flows.for_each(|capability, batch| {
@@ -169,7 +175,7 @@ pub(crate) fn matching<'scope>(
                 .filter(|entry| !frontiers.iter().any(|frontier| frontier.less_equal(entry.key())))
             {
                 let (tick, (capability, stash)) = entry.remove_entry();
-                let changes = desk.close(stash);
+                let changes = desk.close(tick, stash);
                 let mut session = output.session(&capability);
                 for ((part, key, reason), measure) in changes {
                     causes.note(tick, settles_ms(&policy, key.period), key, reason);
