@@ -60,7 +60,7 @@ const READINGS: [(&str, i64, i64); 6] = [
     ("farm-m", 3, 0),
 ];
 
-fn booked() -> Rig {
+fn set_up() -> Rig {
     let rig = Rig::plain(FILE_SOURCE, "1s");
     rig.edit("pipeline.toml", "period = \"1d\"", "period = \"30m\"");
     let tables = "[tables]\ncontracts = \"contracts.csv\"\ncertificates = \"certificates.csv\"\n";
@@ -73,6 +73,11 @@ fn booked() -> Rig {
     rig.write("meters.csv", meters);
     rig.write("contracts.csv", CONTRACTS);
     rig.write("certificates.csv", certificates(false));
+    rig
+}
+
+fn booked() -> Rig {
+    let rig = set_up();
     let mut lines = String::new();
     for day in days() {
         for (meter, half_hours, kwh) in READINGS {
@@ -154,14 +159,87 @@ fn contracts_cover_load_by_the_hour_and_a_withdrawn_certificate_restates() {
                    GROUP BY reason ORDER BY reason";
     let found = ledger::query(&rig, &python, reasons);
     // The readings of that day came late, as all that is read from a file of history.
-    let restated = [
-        ["contract_change", "2", "0.60"],
-        ["reading_late", "2", "-3.00"],
-        ["restated", "2", "0.60"],
-    ];
+    let restated = [["contract_change", "4", "1.20"], ["reading_late", "2", "-3.00"]];
     assert_eq!(found, restated);
     let as_it_was = "SELECT count(*) FROM excluded_contracts";
     assert_eq!(ledger::one(&rig, &python, as_it_was), "0");
+}
+
+/// The year before the last: all of it lies below the horizon.
+fn year() -> i64 {
+    i64::from(jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).year()) - 2
+}
+
+/// `kwh` certificates of whole months of that year, for `greens`.
+fn of_months(months: &[(u8, i64)]) -> String {
+    let (mut text, year) = (CERTIFICATES.to_owned(), year());
+    for (month, kwh) in months {
+        let (from, to) = (format!("{year}-{month:02}-01"), format!("{year}-{:02}-01", month + 1));
+        let wh = kwh * 1000;
+        writeln!(text, "GC-{month},greens,GB,roof,{wh},{wh},registry,{from},{to},0,false").unwrap();
+    }
+    text
+}
+
+#[test]
+fn contracts_of_a_year_cover_it_once_it_is_over() {
+    let rig = set_up();
+    let contracts = "contract,node,covers,factor,supply,matching,zone,conveys,sole,retired,vintage,market\n\
+        greens,acme,grid,solar,certificates,annual-1,GB,deed 1,deed 2,deed 3,deed 4,deed 5\n";
+    rig.write("contracts.csv", contracts);
+    rig.write("certificates.csv", of_months(&[(9, 5)]));
+    let meters = "meter,node,kind,unit,interval,factor\n\
+        york-m,york,interval,kWh,30m,grid\nleeds-m,leeds,interval,kWh,30m,grid\n";
+    rig.write("meters.csv", meters);
+    let mut lines = String::new();
+    for (meter, day, kwh) in [("york-m", "03-01", 8), ("leeds-m", "06-01", 12)] {
+        let at = format!("\"meter\":\"{meter}\",\"observed_at\":\"{}-{day}T00:30:00Z\"", year());
+        writeln!(lines, "{{{at},\"value\":{kwh},\"unit\":\"kWh\"}}").unwrap();
+    }
+    rig.write("readings.jsonl", lines);
+    rig.run_to_end();
+    restate(&rig);
+    let Some(python) = ledger::reader() else {
+        return;
+    };
+    let (from, to) = (format!("{}-01-01", year()), format!("{}-01-01", year() + 1));
+    let of_year =
+        format!("period_start >= TIMESTAMPTZ '{from}' AND period_start < TIMESTAMPTZ '{to}'");
+    let total = || {
+        let market = "SELECT sum(co2e_kg)::DECIMAL(9,2) FROM footprint_market WHERE scope = 2";
+        ledger::one(&rig, &python, &format!("{market} AND node = 'acme' AND {of_year}"))
+    };
+    // A quarter of each of 8 and 12 kWh.
+    let covered = "SELECT node, coalesce(contract, '-'), covered_kwh::DECIMAL(9,3), uncovered_kwh::DECIMAL(9,3) \
+                   FROM matching ORDER BY hour, node, contract NULLS LAST LIMIT 4";
+    let quarters = [
+        ["york", "greens", "2.000", ""],
+        ["york", "-", "", "6.000"],
+        ["leeds", "greens", "3.000", ""],
+        ["leeds", "-", "", "9.000"],
+    ];
+    assert_eq!(ledger::query(&rig, &python, covered), quarters);
+    assert_eq!(total(), "6.50", "15 x 0.4 + 5 x 0.1");
+    // More is retired for that year, long after.
+    rig.write("certificates.csv", of_months(&[(2, 5), (9, 5)]));
+    rig.run_to_end();
+    restate(&rig);
+    assert_eq!(total(), "5.00", "10 x 0.4 + 10 x 0.1");
+    let reasons = format!(
+        "SELECT subject_kind, reason, count(*), sum(co2e_kg)::DECIMAL(9,2) FROM emissions \
+         WHERE subject_kind = 'contract' AND {of_year} GROUP BY ALL ORDER BY reason"
+    );
+    let told =
+        [["contract", "backfill", "4", "-1.50"], ["contract", "contract_change", "4", "-1.50"]];
+    assert_eq!(ledger::query(&rig, &python, &reasons), told);
+    let words = ["explain", "--node", "acme", "--from", &from, "--to", &to];
+    let explained = rig.plumeline(&[&words[..], &["--method", "market", "--scope", "2"]].concat());
+    let said = String::from_utf8(explained.stdout).unwrap();
+    assert!(explained.status.success(), "{said}{}", String::from_utf8_lossy(&explained.stderr));
+    for part in ["annual-1", "2 certificates of 10000 Wh for these years", "equal to the last bit"]
+    {
+        assert!(said.contains(part), "`{part}` in:\n{said}");
+    }
 }
 
 /// A market-based number is explained down to its contracts, and performed again with everybody's readings.

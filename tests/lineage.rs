@@ -135,5 +135,8 @@ fn an_entry_leads_to_its_readings_and_publications_as_of_then() {
             ["s-0", "grid", "a test"]
         ]
     );
+    let formula = "SELECT bool_and(formula LIKE '0.5% kg per kWh = 0.5% kg per kWh, x 1.0 = kg CO2e') \
+                   FROM lineage WHERE factor = 'grid'";
+    assert_eq!(ledger::one(&rig, &python, formula), "True");
     rig.verify();
 }

@@ -84,6 +84,10 @@ fn what_is_booked_is_what_is_published() {
     assert_eq!(ledger::one(&rig, &python, ar6), "True");
     let lineage = "SELECT bool_and(source LIKE '%DESNZ%' OR source LIKE '%EPA%') FROM lineage";
     assert_eq!(ledger::one(&rig, &python, lineage), "True");
+    let formula = "SELECT count(*) > 0 AND bool_and(formula LIKE '% kg CO2e / 28.0 per % = kg CO2e' \
+                   AND published_potential = 28) FROM lineage \
+                   WHERE gas = 'ch4' AND published_gwp = 'ar5' AND scope > 0";
+    assert_eq!(ledger::one(&rig, &python, formula), "True");
 }
 
 /// Any number ends in its publications, and is performed again.

@@ -94,10 +94,13 @@ fn what_is_booked_is_what_suppliers_and_prices_say() {
     assert!(check.status.success(), "{}", said(&check));
     book(&rig);
     rig.verify();
+    let before = jiff::Timestamp::now().to_string();
     let revised = format!("{PRICES}GBP,GBP@2021,111.6,125,1,the index revised\n");
     rig.write("prices.csv", revised);
     rig.run_to_end();
     rig.verify();
+    explained(&rig, &[], "125");
+    explained(&rig, &["--as-of", &before], "120");
     let Some(python) = ledger::reader() else {
         return;
     };
@@ -128,6 +131,26 @@ fn what_is_booked_is_what_suppliers_and_prices_say() {
     );
     let said = "SELECT count(*) FROM prices WHERE price = 'GBP/GBP@2021' AND \"to\" = 'GBP@2021'";
     assert_eq!(ledger::one(&rig, &python, said), "2");
+}
+
+/// A rate that prices led to is explained by them: by those that were known then.
+fn explained(rig: &Rig, as_of: &[&str], level: &str) {
+    let from_ms = rig::day_before_yesterday();
+    let [from, to] = [from_ms, from_ms + rig::DAY_MS]
+        .map(|ms| jiff::Timestamp::from_millisecond(ms).unwrap().to_string());
+    let words = ["explain", "--node", "plant", "--from", &from, "--to", &to, "--scope", "3"];
+    let told = rig.plumeline(&[&words[..], as_of].concat());
+    let said = said(&told);
+    assert!(told.status.success(), "{said}");
+    for part in [
+        format!("0.41 kg/GBP@2021 x 0.8 GBP/EUR x 111.6/{level} GBP@2021/GBP, rounded half-even"),
+        format!("{level} GBP are 111.6 GBP@2021; "),
+        "price EUR/GBP revision 0: 1 EUR are 0.8 GBP; a rate; valid from ever on".to_owned(),
+        "equal to the last bit".to_owned(),
+    ] {
+        assert!(said.contains(&part), "`{part}` in:\n{said}");
+    }
+    assert!(!said.contains("PROBLEM"), "{said}");
 }
 
 #[test]

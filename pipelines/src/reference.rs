@@ -42,8 +42,9 @@ use crate::stages::roll_up::Tree;
 
 pub(crate) use choice::Factors;
 pub(crate) use covering::{Allotments, Covering};
+pub use told::Told;
 use told::tell;
-pub(crate) use told::{Told, ToldValues, forget_values};
+pub(crate) use told::{ToldValues, forget_values};
 use windows::Stay;
 
 /// Everything ever learned, in the order it was.
@@ -121,6 +122,11 @@ pub fn add<K: Ord, R: Semigroup + IsZero + Default>(
             }
         }
     }
+}
+
+/// Whether a piece of an allotment is shown as activity: what is taken off is the same as what is given.
+fn is_shown(part: Part) -> bool {
+    !matches!(part, Part::Taken(_))
 }
 
 impl History {
@@ -224,9 +230,11 @@ impl History {
         let covering = self.covering(tick);
         let place = (&self.policy, &tree, over);
         let allotted = covering.allotted(snapshot.activity.iter(), place, settled);
-        let emitted = allotted.iter().filter(|((part, _), _)| *part != Part::Left);
-        let emitted = emitted.map(|((_, key), measure)| (key, measure));
-        for (key, measure) in snapshot.activity.iter().chain(emitted) {
+        let emitted = allotted
+            .iter()
+            .filter_map(|((part, key), measure)| Some((key, measure, Some(part.claim()?))));
+        let records = snapshot.activity.iter().map(|(key, measure)| (key, measure, None));
+        for (key, measure, claim) in records.chain(emitted) {
             if key.factor.is_none() {
                 continue;
             }
@@ -235,7 +243,9 @@ impl History {
                 factors.holding((key.factor, key.unit), start_ms, (&self.policy, gwp))
             });
             // Contracts move what is market-based, and nothing else.
-            let moves = |line: &Line| key.subject.has_records() || line.method == Method::Market;
+            let moves = |line: &Line| {
+                claim.is_none_or(|claim| line.method == Method::Market && claim.moves(line.gas))
+            };
             for (Chosen { factor, line }, rate) in lines.iter().filter(|(c, _)| moves(&c.line)) {
                 let emission = measure.multiply(rate);
                 let activity = ActivityKey { factor: *factor, ..*key };
@@ -249,7 +259,7 @@ impl History {
                 }
             }
         }
-        for ((_, key), measure) in allotted.iter().filter(|((part, _), _)| *part != Part::Taken) {
+        for ((_, key), measure) in allotted.iter().filter(|((part, _), _)| is_shown(*part)) {
             add(&mut snapshot.activity, *key, measure);
         }
         snapshot

@@ -212,6 +212,36 @@ fn a_row_of_a_contract_gives_to_the_time_in_which_it_holds_what_is_of_that_time(
 }
 
 #[test]
+fn what_a_year_covers_makes_no_hour_carbon_free() {
+    let cfe = |factor, part| FactorRow {
+        method: Method::Market,
+        ..factor_row(factor, Gas::CfeKwh, part)
+    };
+    let mut facts = group();
+    facts.extend([Fact::Factor(cfe(0, "0.6")), Fact::Factor(cfe(1, "1"))]);
+    facts.push(Fact::Contract(contract(0, Matching::Annual1)));
+    facts.push(Fact::Contract(ContractRow { priority: 1, ..contract(1, Matching::Hourly1) }));
+    facts.push(certified(0, (12, 1), 10));
+    let from_ms = date(2026, 1, 3);
+    facts.push(Fact::Certificate(CertificateRow {
+        contract: Id(401),
+        validity: Validity { from_ms, to_ms: from_ms + HOUR },
+        ..certificate_row(1, 0, 10_000)
+    }));
+    let policy = Policy { calendar: calendar(2025, 2028), ..policy(1) };
+    let known = Tick::new(date(2027, 1, 3), Cause::Cut);
+    let found = hindsight(&policy, facts.clone(), loads(), known);
+    let of_root = |gas| {
+        let rows = found.footprints.iter().filter(|(key, _)| key.node == node_id(0));
+        let sum: i128 = rows.filter(|(key, _)| key.gas == gas).map(|(_, e)| e.mass.get()).sum();
+        Decimal::new(sum, 21).to_string()
+    };
+    // 10 kWh by the hour, and 0.6 of the other 50, of which the year covers 10.
+    assert_eq!((of_root(Gas::CfeKwh), of_root(Gas::LoadKwh)), ("40".into(), "60".into()));
+    assert_eq!(matched(&facts, &loads(), date(2027, 1, 3)).1, ["30", "18"]);
+}
+
+#[test]
 fn a_certificate_that_spans_two_years_counts_in_neither() {
     let mut facts = group();
     facts.push(Fact::Contract(contract(0, Matching::Annual1)));

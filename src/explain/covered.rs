@@ -36,11 +36,13 @@ pub(super) fn parts(
     (booked, selection, known): (&Booked, &Selection, &Known),
 ) -> Vec<Part> {
     let mut parts: BTreeMap<&ContractRow, CoveredPart> = BTreeMap::new();
+    let (rows, given) = (rows(contract, known), certificates(contract, known));
+    let mut beside: BTreeMap<Id, Vec<Subject>> = BTreeMap::new();
     let mut windows: BTreeMap<&ContractRow, Vec<(i64, i64)>> = BTreeMap::new();
     for &period in wanted.periods {
         let hour_ms = hour_of(&selection.policy, period);
-        let Some((row, life)) = row_of(contract, hour_ms, known) else { continue };
-        let covered = covered(wanted, Subject::Contract(contract), period, booked);
+        let Some((row, life)) = row_of(&rows, hour_ms) else { continue };
+        let amount = covered(wanted, Subject::Contract(contract), period, booked);
         let part = parts.entry(row).or_insert_with(|| CoveredPart {
             row: row.clone(),
             life,
@@ -48,15 +50,17 @@ pub(super) fn parts(
             load: 0,
             certificates: (0, 0),
         });
-        part.amount += if wanted.factor == row.covers { -covered } else { covered };
-        part.load += load(wanted, row.covers, period, (booked, known));
+        part.amount += if wanted.factor == row.covers { -amount } else { amount };
+        let subjects = beside.entry(row.covers).or_insert_with(|| covering(row.covers, known));
+        part.load += subjects.iter().map(|of| covered(wanted, *of, period, booked)).sum::<i128>();
         let window = window(row, hour_ms, selection);
         let windows = windows.entry(row).or_default();
         if !windows.contains(&window) {
             windows.push(window);
-            let given = certificates(row, window, known);
-            part.certificates.0 += given.0;
-            part.certificates.1 += given.1;
+            for one in given.iter().filter(|one| is_given(one, (row, window), &rows)) {
+                part.certificates.0 += 1;
+                part.certificates.1 += one.wh;
+            }
         }
     }
     parts.into_values().map(|part| Part::Covered(Box::new(part))).collect()
@@ -69,16 +73,24 @@ fn window(row: &ContractRow, hour_ms: i64, selection: &Selection) -> (i64, i64) 
     window.unwrap_or((hour_ms, hour_ms + HOUR_MS))
 }
 
-/// The contract's row that holds in an hour, as known at T.
-fn row_of(contract: Id, hour_ms: i64, known: &Known) -> Option<(&ContractRow, Life)> {
+/// The rows of a contract, as known at T.
+fn rows(contract: Id, known: &Known) -> Vec<(&ContractRow, Life)> {
     let rows = known.facts.iter().filter_map(|(fact, life)| match fact {
         Fact::Contract(row) if row.contract == contract && life.withdrawn_ms.is_none() => {
             Some((row, *life))
         }
         _ => None,
     });
-    let holding = rows.filter(|(row, _)| row.validity.holds(hour_ms));
-    holding.max_by_key(|(row, _)| (row.revision, *row))
+    rows.collect()
+}
+
+/// The one that holds in an hour.
+fn row_of<'known>(
+    rows: &[(&'known ContractRow, Life)],
+    hour_ms: i64,
+) -> Option<(&'known ContractRow, Life)> {
+    let holding = rows.iter().filter(|(row, _)| row.validity.holds(hour_ms));
+    holding.max_by_key(|(row, _)| (row.revision, *row)).copied()
 }
 
 /// What is booked of a subject beside what is wanted, 1e-9 kWh.
@@ -88,13 +100,8 @@ fn covered(wanted: &Wanted<'_>, subject: Subject, period: Period, booked: &Booke
     booked.activity.get(&key).map_or(0, |measure| measure.amount.get())
 }
 
-/// All load of the node under a factor: what any contract covers, and what none does.
-fn load(
-    wanted: &Wanted<'_>,
-    covers: Id,
-    period: Period,
-    (booked, known): (&Booked, &Known),
-) -> i128 {
+/// Who shares the load under a factor: contracts, and what none covers.
+fn covering(covers: Id, known: &Known) -> Vec<Subject> {
     let contracts = known.facts.keys().filter_map(|fact| match fact {
         Fact::Contract(row) if row.covers == covers => Some(Subject::Contract(row.contract)),
         _ => None,
@@ -102,11 +109,11 @@ fn load(
     let mut subjects: Vec<Subject> = contracts.chain([Subject::Uncovered(covers)]).collect();
     subjects.sort_unstable();
     subjects.dedup();
-    subjects.into_iter().map(|subject| covered(wanted, subject, period, booked)).sum()
+    subjects
 }
 
-/// Certificates that give to a row of a contract in a window: how many, and how much, Wh.
-fn certificates(row: &ContractRow, window: (i64, i64), known: &Known) -> (usize, i64) {
+/// The newest rows of certificates that are a contract's.
+fn certificates(contract: Id, known: &Known) -> Vec<&CertificateRow> {
     let mut newest: BTreeMap<Id, &CertificateRow> = BTreeMap::new();
     for (fact, life) in &known.facts {
         if let Fact::Certificate(row) = fact
@@ -118,9 +125,15 @@ fn certificates(row: &ContractRow, window: (i64, i64), known: &Known) -> (usize,
             }
         }
     }
-    let mine = newest.values().filter(|one| one.contract == row.contract);
-    let holds = |from_ms| row_of(row.contract, from_ms, known).is_some_and(|(held, _)| held == row);
-    let holds = |from_ms| row.matching.window().is_none() || holds(from_ms);
-    let giving = mine.filter(|one| one.gives(row.zone, window) > 0 && holds(one.validity.from_ms));
-    giving.fold((0, 0), |(count, wh), one| (count + 1, wh + one.wh))
+    newest.into_values().filter(|one| one.contract == contract).collect()
+}
+
+/// Whether a certificate gives to a row of its contract in a window.
+fn is_given(
+    one: &CertificateRow,
+    (row, window): (&ContractRow, (i64, i64)),
+    rows: &[(&ContractRow, Life)],
+) -> bool {
+    let holds = || row_of(rows, one.validity.from_ms).is_some_and(|(held, _)| held == row);
+    one.gives(row.zone, window) > 0 && (row.matching.window().is_none() || holds())
 }

@@ -25,11 +25,13 @@
 //! ACTIVITY {"kind": "activity", "amount", "row": {...}}
 //! LINE     {"gas", "scope", "category", "method", "revision", "unit", "amount", "rate_kg_per_unit",
 //!          "co2e_rate_kg_per_unit"|null, "gwp": {"set", "value"}, "calc_id", "versions": [{"kg_per_unit", "unit", "ratio",
-//!          "valid_from", "valid_to", "source", "learned_at", "withdrawn_at"|null, "superseded"|null,
+//!          "prices": [PRICE], "valid_from", "valid_to", "source", "learned_at", "withdrawn_at"|null, "superseded"|null,
 //!          "share"|null}], "weighed": {"days", "shares": [{"days", "rate_kg_per_unit", "co2e_rate_kg_per_unit"}],
 //!          "sums", "means"}|null, "problem"|null}
 //!          two years that blend: each version's `share` says which one it is of; sums / days, rounded half-even, are the
 //!          means; both are of the rate and of the CO2e rate
+//! PRICE    {"price", "revision", "unit", "to", "rate", "per", "source", "valid_from", "valid_to", "learned_at",
+//!          "withdrawn_at"|null}: the steps from the activity's money to that of the factor; their product is `ratio`
 //! ```
 
 use plumeline_pipelines::model::quantity::{AMOUNT_SCALE, RATE_SCALE};
@@ -40,6 +42,7 @@ use super::Explanation;
 use super::amount::{ActivityPart, AmountStory, MeterPart, Part, Readings};
 use super::covered::CoveredPart;
 use super::known::Life;
+use super::priced::Step;
 use super::rate::{RateStory, Version};
 use super::sum::{Sum, exact, kg};
 use super::tree::{Branch, Frame, LineStory, What, Without};
@@ -172,11 +175,26 @@ fn version(of: &Version, is_weighed: bool) -> Value {
         "kg_per_unit": of.kg_per_unit.to_string(),
         "unit": of.unit.symbol(),
         "ratio": format!("{}/{}", of.ratio.0, of.ratio.1),
+        "prices": of.prices.iter().map(price).collect::<Vec<_>>(),
         "source": of.source,
         "superseded": superseded,
         "share": is_weighed.then_some(of.share),
     });
     held(&mut told, of.validity, of.life);
+    told
+}
+
+fn price(step: &Step) -> Value {
+    let mut told = json!({
+        "price": step.name,
+        "revision": step.row.revision,
+        "unit": step.row.unit.symbol(),
+        "to": step.row.to.symbol(),
+        "rate": step.row.rate.to_string(),
+        "per": step.row.per.to_string(),
+        "source": step.source,
+    });
+    held(&mut told, step.row.validity, step.life);
     told
 }
 

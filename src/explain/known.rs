@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plumeline_pipelines::model::{
-    Cause, Fact, FactorRow, Id, MeterRow, Names, Policy, SeriesRow, Subject, Tick,
+    Cause, Fact, FactorRow, Id, MeterRow, Names, Policy, PriceRow, SeriesRow, Subject, Tick,
 };
 use plumeline_pipelines::stages::metering::Rows;
 use plumeline_pipelines::stages::roll_up::Tree;
@@ -196,6 +196,14 @@ impl Known {
     /// The life of a factor's row.
     pub(crate) fn life_of_factor(&self, row: &FactorRow) -> Life {
         self.facts.get(&Fact::Factor(row.clone())).copied().unwrap_or_default()
+    }
+
+    /// All rows of prices that were ever known.
+    pub(crate) fn price_rows(&self) -> impl Iterator<Item = (&PriceRow, Life)> {
+        self.facts.iter().filter_map(|(fact, life)| match fact {
+            Fact::Price(row) => Some((row, *life)),
+            _ => None,
+        })
     }
 
     /// All rows of a factor's series that were ever known.

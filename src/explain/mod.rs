@@ -30,6 +30,7 @@ mod booked;
 mod covered;
 mod json;
 mod known;
+mod priced;
 mod rate;
 mod select;
 mod show;

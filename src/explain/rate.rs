@@ -8,6 +8,8 @@
 //! A row that tells a gas as CO2e is divided by the potential it was published with; a printed total that counts is a line
 //! of what it is more than its gases, which rests on all of their rows.
 //!
+//! Where both units are money, prices lead from one to the other ([`priced`](super::priced)).
+//!
 //! A row leads to a line if the program's own rule ([`lines()`]) says so today: the rate that is booked has to come out.
 //! Where none does, that is told and nothing is made up. Of two years that blend, both lead to it ([`Weighed`]).
 
@@ -17,11 +19,12 @@ use plumeline_pipelines::lineage::{Calculation, calc_id};
 use plumeline_pipelines::model::quantity::RATE_SCALE;
 use plumeline_pipelines::model::recipe::{is_printed_total, line, lines};
 use plumeline_pipelines::model::{
-    Basis, Decimal, FactorRow, Gas, GwpSet, Id, Line, Names, Period, SeriesRow, Total, Unit,
-    Validity,
+    Basis, Decimal, FactorRow, Gas, GwpSet, Id, Line, Names, Period, PriceRow, SeriesRow, Total,
+    Unit, Validity,
 };
 
 use super::known::{Known, Life};
+use super::priced::{self, Step, Way};
 use super::select::gwp_text;
 use super::sum::exact;
 use super::weighed::{Weighed, weighed};
@@ -43,6 +46,8 @@ pub(crate) struct Version {
     pub(crate) superseded: Option<(i64, i64)>,
     /// How many of the activity's unit its unit is: numerator, denominator.
     pub(crate) ratio: (i128, i128),
+    /// The prices that make this ratio, where both are money.
+    pub(crate) prices: Vec<Step>,
     /// Of two that are weighed, which one it is of.
     pub(crate) share: usize,
 }
@@ -71,8 +76,15 @@ impl Version {
             life: known.life_of_factor(row),
             superseded: superseded.map(|(ms, revision)| (revision, ms)),
             ratio: unit.ratio(row.unit).unwrap_or((1, 1)),
+            prices: Vec::new(),
             share,
         }
+    }
+
+    /// The same, by these prices.
+    fn priced(mut self, way: &Way<'_>, names: &Names) -> Self {
+        (self.ratio, self.prices) = (way.ratio, way.steps(names));
+        self
     }
 }
 
@@ -115,10 +127,22 @@ impl RateStory {
             weighed
         });
         if weighed.is_none() {
+            let prices: Vec<(&PriceRow, Life)> =
+                if unit.is_money() { known.price_rows().collect() } else { Vec::new() };
             for row in &rows {
-                let Some(rate) = leads_to(row, &rows, (booked, unit), gwp) else { continue };
-                co2e_rate = Some(rate);
-                versions.push(version(row, 0));
+                if let Some(rate) = leads_to(row, &rows, (booked, &Basis::of(unit)), gwp) {
+                    co2e_rate = Some(rate);
+                    versions.push(version(row, 0));
+                    continue;
+                }
+                let ways = priced::found((unit, row.unit), periods, (known, &prices)).into_iter();
+                let mut leading = ways.filter_map(|way| {
+                    Some((leads_to(row, &rows, (booked, &way.basis), gwp)?, way))
+                });
+                if let Some((rate, way)) = leading.next() {
+                    co2e_rate = Some(rate);
+                    versions.push(version(row, 0).priced(&way, names));
+                }
             }
         }
         let name = names.name(factor);
@@ -141,7 +165,9 @@ impl RateStory {
     /// Where the rate of a version comes from, with its constants.
     pub(crate) fn formula(&self, version: &Version) -> String {
         let (numerator, denominator) = version.ratio;
-        let conversion = if (numerator, denominator) == (1, 1) {
+        let conversion = if !version.prices.is_empty() {
+            version.prices.iter().map(Step::factor).collect()
+        } else if (numerator, denominator) == (1, 1) {
             String::new()
         } else if denominator == 1 {
             format!(" x {numerator} {}/{}", version.unit, self.unit)
@@ -166,7 +192,7 @@ impl RateStory {
 fn leads_to(
     row: &FactorRow,
     rows: &[&FactorRow],
-    (booked, unit): (Line, Unit),
+    (booked, basis): (Line, &Basis),
     gwp: GwpSet,
 ) -> Option<i128> {
     let of_version =
@@ -174,9 +200,7 @@ fn leads_to(
     let version: Vec<&FactorRow> = rows.iter().copied().filter(of_version).collect();
     let section = |row: &FactorRow| (row.scope, row.category, row.method);
     let is_total = is_printed_total(row, &version);
-    if !is_total
-        && let Some((_, rate)) =
-            line(row, &Basis::of(unit), gwp).filter(|(line, _)| *line == booked)
+    if !is_total && let Some((_, rate)) = line(row, basis, gwp).filter(|(line, _)| *line == booked)
     {
         return Some(rate.co2e.get());
     }
@@ -190,6 +214,6 @@ fn leads_to(
     {
         return None;
     }
-    let residual = lines(&version, &Basis::of(unit), gwp, Total::Printed);
+    let residual = lines(&version, basis, gwp, Total::Printed);
     residual.into_iter().find(|(line, _)| *line == booked).map(|(_, rate)| rate.co2e.get())
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use plumeline_pipelines::model::quantity::{AMOUNT_SCALE, MASS_SCALE, RATE_SCALE};
 use plumeline_pipelines::model::time::LATEST_MS;
-use plumeline_pipelines::model::{Decimal, Matching, MeterKind, Method, Unit, Validity};
+use plumeline_pipelines::model::{Decimal, Matching, MeterKind, Method, PriceRow, Unit, Validity};
 
 use super::Explanation;
 use super::amount::{ActivityPart, AmountStory, MeterPart, Part, Readings};
 use super::booked::Written;
 use super::covered::CoveredPart;
 use super::known::Life;
+use super::priced::Step;
 use super::rate::{RateStory, Version};
 use super::sum::{Sum, co2e, exact, shown as amount_of};
 use super::tree::{Branch, Frame, LineStory, UseStory, What, Without};
@@ -204,7 +205,7 @@ fn rate(story: &LineStory) -> Vec<String> {
 }
 
 /// A version's rate, and where it is published.
-fn version_of(rate: &RateStory, version: &Version) -> [String; 3] {
+fn version_of(rate: &RateStory, version: &Version) -> Vec<String> {
     let co2e = if rate.line.scope == 0 {
         "CO2e: none, outside of scopes".to_owned()
     } else {
@@ -214,7 +215,19 @@ fn version_of(rate: &RateStory, version: &Version) -> [String; 3] {
             rate.gwp.name()
         )
     };
-    [format!("rate: {}", rate.formula(version)), co2e, publication(version)]
+    let mut told = vec![format!("rate: {}", rate.formula(version)), co2e];
+    told.extend(version.prices.iter().map(price));
+    told.push(publication(version));
+    told
+}
+
+fn price(step: &Step) -> String {
+    let PriceRow { unit, to, rate, per, validity, revision, .. } = &step.row;
+    let source = if step.source.is_empty() { "no source is named" } else { &step.source };
+    let (name, held, lived) = (&step.name, valid(*validity), lived(step.life));
+    format!(
+        "price {name} revision {revision}: {per} {unit} are {rate} {to}; {source}; {held}; {lived}"
+    )
 }
 
 /// Two years' versions, each with its days, and their mean.

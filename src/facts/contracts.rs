@@ -3,21 +3,22 @@
 //! | rule | without it |
 //! |---|---|
 //! | a certificate is of its contract's zone | energy would be claimed where it cannot be delivered |
+//! | contracts for load under one grid's factor name one zone | load would be of two markets at once |
 //! | a certificate is told once a revision | it would be used twice |
 //! | shares of a plant add up to at most all of it | two contracts would claim the same energy |
 //! | a contract proves each quality criterion | it covers nothing, and somebody ought to know |
-//! | a certificate is of at most an hour | no hour can be told of it: it does not count |
+//! | a certificate lies within an hour, month or year, as its contract is matched | no window can be told of it: it does not count |
 //! | the period divides an hour | hours could not be matched |
 //!
 //! Source: GHG Protocol Scope 2 Guidance (2015), chapter 7, and its revision (consultation of 2025): a claim is made
-//! once, within its market, and by the hour.
+//! once, within its market, and by the hour; today's rule (2015) is the year.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use plumeline_connectors::decode::fact::Table;
 use plumeline_pipelines::model::time::HOUR_MS;
 use plumeline_pipelines::model::{
-    CertificateRow, ContractRow, Criterion, Decimal, FactorRow, Id, Method,
+    Calendar, CertificateRow, ContractRow, Criterion, Decimal, FactorRow, Id, Matching, Method,
 };
 
 use super::joins::Books;
@@ -29,21 +30,24 @@ use crate::config::{Problem, Problems, Severity};
 /// Checks the rows of files.
 pub(super) fn contracts(
     books: &Books,
-    (words, period_ms): (Words<'_>, i64),
+    (words, period_ms, calendar): (Words<'_>, i64, &Calendar),
     come_later: &BTreeSet<Table>,
     problems: &mut Problems,
 ) {
     let is_of_file = |origin: Origin| origin == Origin::File;
     let rows = books.contracts.values().flatten().filter(|held| is_of_file(held.place.origin));
-    for (index, held) in rows.enumerate() {
-        if index == 0 && HOUR_MS % period_ms != 0 {
+    let mut is_told = HOUR_MS % period_ms == 0;
+    for held in rows {
+        if held.row.matching == Matching::Hourly1 && !std::mem::replace(&mut is_told, true) {
             let message = "an hour cannot be cut into periods of this pipeline".to_owned();
-            let remedy = "write a `period` that divides an hour, such as 15m or 1h".to_owned();
+            let remedy =
+                "write a `period` that divides an hour, such as 15m or 1h, or annual-1".to_owned();
             problems.push(at(&held.place, Severity::Error, "matching", (message, remedy)));
         }
         problems.extend(shares(held, books, words));
         problems.extend(unproven(held, words));
         problems.extend(without_market(held, books, come_later, words));
+        problems.extend(of_two_zones(held, books, words));
     }
     let mut long: (usize, Option<&Held<CertificateRow>>) = (0, None);
     let rows = books.certificates.values().flatten();
@@ -52,20 +56,37 @@ pub(super) fn contracts(
         problems.extend(unknown.filter(|_| !come_later.contains(&Table::Contracts)));
         problems.extend(misplaced(held, books, words));
         problems.extend(twice(held, books, words));
-        let (from_ms, to_ms) = (held.row.validity.from_ms, held.row.validity.to_ms);
-        if from_ms.div_euclid(HOUR_MS) != (to_ms - 1).div_euclid(HOUR_MS) {
+        if is_long(&held.row, books, calendar) {
             long = (long.0 + 1, long.1.or(Some(held)));
         }
     }
     if let (count, Some(first)) = long {
         let message = format!(
-            "{} and {} others do not lie within an hour UTC: no hour is covered by them",
+            "{} and {} others are of more than the hour UTC, month or year in which their contract matches: they cover \
+             nothing",
             words.key::<CertificateRow>(first.row.certificate),
             count - 1,
         );
-        let remedy = "ask the registry for granular certificates".to_owned();
-        problems.push(at(&first.place, Severity::Warning, "valid_to", (message, remedy)));
+        let remedy = "ask the registry for granular certificates, or write `matching` = annual-1 in the contract";
+        problems.push(at(
+            &first.place,
+            Severity::Warning,
+            "valid_to",
+            (message, remedy.to_owned()),
+        ));
     }
+}
+
+/// Whether a certificate lies within no window in which its contract matches, as far as that is known.
+fn is_long(row: &CertificateRow, books: &Books, calendar: &Calendar) -> bool {
+    let (from_ms, to_ms) = (row.validity.from_ms, row.validity.to_ms);
+    let hour_ms = from_ms.div_euclid(HOUR_MS) * HOUR_MS;
+    let contracts = books.contracts.get(&row.contract).into_iter().flatten();
+    let holding = contracts.map(|held| &held.row).filter(|held| held.validity.holds(from_ms));
+    let Some(newest) = holding.max_by_key(|held| held.revision) else { return false };
+    let window = newest.matching.window().map(|window| calendar.around(window, from_ms));
+    let end_ms = window.map_or(Some(hour_ms + HOUR_MS), |window| Some(window?.1));
+    end_ms.is_none_or(|end_ms| end_ms < to_ms)
 }
 
 /// The error of a contract whose share of a plant is more than others leave of it.
@@ -138,6 +159,30 @@ fn without_market(
     );
     let remedy = "add its market-based lines: of a grid, the residual mix, or else its average";
     Some(at(&held.place, Severity::Error, column, (message, remedy.to_owned())))
+}
+
+/// A contract that delivers to another zone than one before it, for load under the same grid's factor. *Load is where its
+/// grid is: it can be in one market only.*
+fn of_two_zones(held: &Held<ContractRow>, books: &Books, words: Words<'_>) -> Option<Problem> {
+    let others = books.contracts.values().flatten().filter(|other| {
+        let is_earlier =
+            (other.place.origin, other.place.line) < (held.place.origin, held.place.line);
+        is_earlier
+            && other.row.contract != held.row.contract
+            && other.row.covers == held.row.covers
+            && overlap(other.row.validity, held.row.validity).is_some()
+    });
+    let mut others = others.filter(|other| other.row.zone != held.row.zone);
+    let other = others.next()?;
+    let [zone, other_zone] = [held.row.zone, other.row.zone].map(|zone| words.names.name(zone));
+    let message = format!(
+        "{} delivers to \"{zone}\" and {} to \"{other_zone}\", both for load under {}",
+        words.key::<ContractRow>(held.row.contract),
+        words.key::<ContractRow>(other.row.contract),
+        words.key::<FactorRow>(held.row.covers),
+    );
+    let remedy = "give each zone's grid a factor of its own, or write one zone in both".to_owned();
+    Some(at(&held.place, Severity::Warning, "zone", (message, remedy)))
 }
 
 /// A certificate of a contract that is in no table.

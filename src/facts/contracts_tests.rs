@@ -90,7 +90,9 @@ fn told_of(
     }
     let words = Words { names, timezone: &TimeZone::UTC };
     let mut problems = Problems::new();
-    contracts(&books, (words, period_ms), &BTreeSet::new(), &mut problems);
+    let months = (0..=24).map(|month| HOUR + (30 * month - 15) * 24 * HOUR_MS).collect();
+    let calendar = Calendar::new("Etc/UTC", months, Vec::new());
+    contracts(&books, (words, period_ms, &calendar), &BTreeSet::new(), &mut problems);
     problems.iter().map(ToString::to_string).collect()
 }
 
@@ -129,6 +131,25 @@ fn a_factor_without_market_based_lines_cannot_be_moved() {
 }
 
 #[test]
+fn load_under_one_grid_is_of_one_zone() {
+    let names = Names::new();
+    let one = contract(&names, "ppa", Supply::Certificates);
+    let other = contract(&names, "greens", Supply::Any);
+    assert_eq!(told(&names, vec![one.clone(), other.clone()], Vec::new()), [""; 0]);
+    let abroad = ContractRow { zone: names.intern("FR"), ..other.clone() };
+    let told_abroad = told(&names, vec![one.clone(), abroad.clone()], Vec::new());
+    assert_eq!(told_abroad.len(), 1, "{told_abroad:?}");
+    assert!(told_abroad[0].contains("delivers to \"FR\""), "{told_abroad:?}");
+    let corrected = ContractRow { zone: names.intern("FR"), revision: 1, ..one.clone() };
+    assert_eq!(told(&names, vec![one.clone(), corrected], Vec::new()), [""; 0]);
+    let later = Validity { from_ms: HOUR, ..Validity::ALWAYS };
+    let before = Validity { to_ms: HOUR, ..Validity::ALWAYS };
+    let moved =
+        vec![ContractRow { validity: before, ..one }, ContractRow { validity: later, ..abroad }];
+    assert_eq!(told(&names, moved, Vec::new()), [""; 0]);
+}
+
+#[test]
 fn a_certificate_out_of_place_is_an_error() {
     let names = Names::new();
     let rows = || vec![contract(&names, "ppa", Supply::Certificates)];
@@ -140,8 +161,16 @@ fn a_certificate_out_of_place_is_an_error() {
     assert!(told_unknown[0].contains("names contract \"pap\", which is in no table"));
     let validity = Validity { from_ms: HOUR, to_ms: HOUR + 2 * HOUR_MS };
     let long = CertificateRow { validity, ..certificate(&names, "GC-1") };
-    let told_long = told(&names, rows(), vec![long]);
-    assert!(told_long[0].contains("no hour is covered by them"), "{told_long:?}");
+    let told_long = told(&names, rows(), vec![long.clone()]);
+    assert!(told_long[0].contains("they cover nothing"), "{told_long:?}");
+    let of_a_month = vec![ContractRow { matching: Matching::Monthly1, ..rows()[0].clone() }];
+    assert_eq!(told(&names, of_a_month.clone(), vec![long.clone()]), [""; 0]);
+    let validity = Validity { to_ms: HOUR + 16 * 24 * HOUR_MS, ..long.validity };
+    let longer = CertificateRow { validity, ..long };
+    let told_longer = told(&names, of_a_month, vec![longer.clone()]);
+    assert!(told_longer[0].contains("they cover nothing"), "{told_longer:?}");
+    let of_a_year = vec![ContractRow { matching: Matching::Annual1, ..rows()[0].clone() }];
+    assert_eq!(told(&names, of_a_year, vec![longer]), [""; 0]);
 }
 
 #[test]
@@ -163,4 +192,7 @@ fn hours_need_periods_that_divide_them() {
     let rows = vec![contract(&names, "ppa", Supply::Certificates)];
     let told = told_of(&names, rows, Vec::new(), 2_700_000);
     assert!(told[0].contains("an hour cannot be cut into periods"), "{told:?}");
+    let rows =
+        vec![ContractRow { matching: Matching::Annual1, ..contract(&names, "ppa", Supply::Any) }];
+    assert_eq!(told_of(&names, rows, Vec::new(), 2_700_000), [""; 0]);
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use plumeline_connectors::config::Carries;
-use plumeline_pipelines::model::{Fact, GwpSet, Id, Names, NodeRow};
+use plumeline_pipelines::model::{Calendar, Fact, GwpSet, Id, Names, NodeRow};
 
 use super::aliases::{
     Alias, AliasChange, Aliases, differences as alias_differences, is_taken, of_file,
@@ -46,6 +46,7 @@ pub struct FactStore {
     /// Sets of potentials: the one that counts, then those that are shown, too.
     gwp: (GwpSet, Vec<GwpSet>),
     period_ms: i64,
+    calendar: Calendar,
     come_later: BTreeSet<Table>,
     /// Tables that have a file.
     files: BTreeSet<Table>,
@@ -87,6 +88,7 @@ impl FactStore {
             timezone: pipeline.timezone.clone(),
             gwp: (pipeline.policy.gwp, pipeline.also_gwp.clone()),
             period_ms: pipeline.policy.period_ms,
+            calendar: pipeline.policy.calendar.clone(),
             files: TABLES
                 .into_iter()
                 .filter(|table| table_path(&pipeline.tables, *table).is_some())
@@ -399,7 +401,7 @@ impl FactStore {
         joins(books, setting, problems);
         table_rules(&books.contracts, false, words, problems);
         table_rules(&books.certificates, false, words, problems);
-        contracts(books, (words, self.period_ms), &self.come_later, problems);
+        contracts(books, (words, self.period_ms, &self.calendar), &self.come_later, problems);
         prices(books, setting, problems);
     }
 

@@ -48,6 +48,19 @@ pub enum ReportError {
         /// When it has settled.
         settled: String,
     },
+    /// Contracts have not covered all of it yet.
+    #[error(
+        "{period} is not matched at {as_of}: contracts that match by the month or the year cover what they cover of it at \
+         {matched}. Lock it then, or write --unfinished to lock what there is"
+    )]
+    NotMatched {
+        /// The period.
+        period: String,
+        /// As of.
+        as_of: String,
+        /// When the last month or year lies below the horizon.
+        matched: String,
+    },
     /// Nobody can tell whether its end was booked.
     #[error(
         "at {as_of} it is not known that the end of {period} was booked: nothing was recorded from {settled}, when it \

@@ -4,9 +4,13 @@
 //! T is looked at. Entries are summed while they are read, and files and row groups of other times and nodes are
 //! skipped.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plumeline_pipelines::model::{GwpSet, Names, NodeKey, Policy, Tick};
+use plumeline_pipelines::model::{
+    Cause, ContractRow, Fact, GwpSet, Names, NodeKey, Policy, Tick, ToDate,
+};
+use plumeline_pipelines::stages::matching::closes_ms;
 use plumeline_sinks::delta::{Asked, Booked, LakeConfig, LakeReader, TableName};
 
 use super::ReportError;
@@ -122,8 +126,12 @@ impl Ledger {
         Ok(self.reader(|table| table == TableName::Emissions)?.newest_gwp(until_ms)?)
     }
 
-    /// Rows of `pending_restatements` that reached into these days, and had not been worked off at an instant.
-    pub(super) fn pending(&self, span: &Span, at_ms: i64) -> Result<usize, ReportError> {
+    /// Rows of `pending_restatements` that reached into this time, and had not been worked off at an instant.
+    pub(super) fn pending(
+        &self,
+        (from_ms, to_ms): (i64, i64),
+        at_ms: i64,
+    ) -> Result<usize, ReportError> {
         let is_read = |table| matches!(table, TableName::Pending | TableName::Restatements);
         let mut reader = self.reader(is_read)?;
         let (mut waiting, mut known_ms) = (Vec::new(), i64::MIN);
@@ -131,12 +139,76 @@ impl Ledger {
             if cut.ms() > at_ms {
                 break;
             }
-            let reaches = |from_ms: i64, to_ms: i64| from_ms < span.to_ms && to_ms > span.from_ms;
-            let rows_in = rows.pending.iter().filter(|row| reaches(row.from_ms, row.to_ms));
+            let rows_in =
+                rows.pending.iter().filter(|row| row.from_ms < to_ms && row.to_ms > from_ms);
             waiting.extend(rows_in.map(|row| row.learned_ms));
             known_ms = rows.restated.iter().map(|row| row.known_ms).fold(known_ms, i64::max);
         }
         Ok(waiting.into_iter().filter(|learned_ms| *learned_ms > known_ms).count())
+    }
+}
+
+/// What contracts that match by the month or the year have to do with a report.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) struct Matched {
+    /// When the last month or year is matched that holds some of its days, ms; `None` where there are no such contracts.
+    pub(super) at_ms: Option<i64>,
+    /// What is said of this time may change them, ms.
+    pub(super) reach: (i64, i64),
+}
+
+impl Ledger {
+    /// What contracts of months and years, as known at an instant, have to do with a company and its days.
+    pub(super) fn matched(
+        &self,
+        (company, span): (&str, &Span),
+        at_ms: i64,
+    ) -> Result<Matched, ReportError> {
+        let mut reader = self.reader(|table| table == TableName::Contracts)?;
+        let mut rows: BTreeMap<ContractRow, i64> = BTreeMap::new();
+        while let Some((cut, found)) = reader.next_cut()? {
+            for entry in found.facts.into_iter().filter(|_| cut.ms() <= at_ms) {
+                if let Fact::Contract(row) = entry.fact {
+                    *rows.entry(row).or_default() += if entry.withdrawn { -1 } else { 1 };
+                }
+            }
+        }
+        rows.retain(|_, count| *count > 0);
+        let mut matched = Matched { at_ms: None, reach: (span.from_ms, span.to_ms) };
+        if !rows.keys().any(|row| row.matching.window().is_some()) {
+            return Ok(matched);
+        }
+        let (forest, company) = (self.forest()?, self.names.intern(company));
+        let known = Tick::new(at_ms.max(0), Cause::Cut);
+        let is_theirs = |row: &ContractRow| {
+            let place = (span.from_ms, known);
+            forest.is_within(row.node, company, place) || forest.is_within(company, row.node, place)
+        };
+        let around = |window, ms| self.policy.calendar.around(window, ms);
+        for row in rows.keys().filter(|row| row.counts() && is_theirs(row)) {
+            let (from_ms, to_ms) =
+                (row.validity.from_ms.max(span.from_ms), row.validity.to_ms.min(span.to_ms));
+            let holds = |other: &ContractRow| {
+                other.validity.from_ms <= from_ms && to_ms <= other.validity.to_ms
+            };
+            let is_later = |other: &ContractRow| {
+                other.contract == row.contract && other.revision > row.revision
+            };
+            let is_replaced = rows.keys().any(|other| is_later(other) && holds(other));
+            let Some(window) = row.matching.window() else { continue };
+            if to_ms <= from_ms || is_replaced {
+                continue;
+            }
+            let last = around(window, to_ms - 1).map(|window| closes_ms(&self.policy, window));
+            matched.at_ms = matched.at_ms.max(last);
+            // Those of months leave less to those of years.
+            let years = [around(ToDate::Year, span.from_ms), around(ToDate::Year, span.to_ms - 1)];
+            for (from_ms, to_ms) in years.into_iter().flatten() {
+                let reach = matched.reach;
+                matched.reach = (reach.0.min(from_ms), reach.1.max(to_ms));
+            }
+        }
+        Ok(matched)
     }
 }
 

@@ -54,6 +54,8 @@ struct Facts {
     newest_ms: Option<i64>,
     /// When the last period of the days is booked.
     settled_ms: i64,
+    /// When the last month or year is matched that contracts cover as a whole and that holds some of the days.
+    matched_ms: Option<i64>,
     /// Rows that waited to be restated.
     pending: usize,
 }
@@ -69,13 +71,15 @@ pub fn lock(ledger: &Ledger, order: &Order, is_dry_run: bool) -> Result<Locked, 
     let signed_off_ms = order.signed_off_ms.unwrap_or(as_of_ms);
     let newest = ledger.newest_gwp(as_of_ms)?;
     let policy = &ledger.policy;
+    let matched = ledger.matched((&order.company, &order.span), as_of_ms)?;
     let facts = Facts {
         committed_ms,
         as_of_ms,
         signed_off_ms,
         newest_ms: newest.map(|(cut, _)| cut.ms()),
         settled_ms: policy.settles_ms(policy.period_of(order.span.to_ms - 1)),
-        pending: ledger.pending(&order.span, as_of_ms)?,
+        matched_ms: matched.at_ms,
+        pending: ledger.pending(matched.reach, as_of_ms)?,
     };
     in_order(&facts)?;
     let unfinished = finished(&order.span.name(), &facts).err();
@@ -133,14 +137,18 @@ fn in_order(facts: &Facts) -> Result<(), ReportError> {
 
 /// All of the period was booked at the as-of, and nothing of it waited.
 fn finished(period: &str, facts: &Facts) -> Result<(), ReportError> {
-    let Facts { committed_ms, as_of_ms, newest_ms, settled_ms, pending, .. } = *facts;
+    let Facts { committed_ms, as_of_ms, newest_ms, settled_ms, matched_ms, pending, .. } = *facts;
     let period = period.to_owned();
     let [as_of, settled] = [as_of_ms, settled_ms].map(instant);
     if as_of_ms < settled_ms {
         return Err(ReportError::NotOver { period, as_of, settled });
     }
+    if let Some(matched_ms) = matched_ms.filter(|ms| as_of_ms < *ms) {
+        return Err(ReportError::NotMatched { period, as_of, matched: instant(matched_ms) });
+    }
     // What settles is booked by the next cut: the newest one is one, and one that has entries.
-    let is_booked = as_of_ms == committed_ms || newest_ms.is_some_and(|ms| ms >= settled_ms);
+    let due_ms = matched_ms.map_or(settled_ms, |matched_ms| settled_ms.max(matched_ms));
+    let is_booked = as_of_ms == committed_ms || newest_ms.is_some_and(|ms| ms >= due_ms);
     if !is_booked {
         return Err(ReportError::NotBooked { period, as_of, settled });
     }
@@ -189,6 +197,7 @@ mod tests {
         signed_off_ms: 450,
         newest_ms: Some(350),
         settled_ms: 300,
+        matched_ms: None,
         pending: 0,
     };
 
@@ -211,6 +220,11 @@ mod tests {
         assert!(why(Facts { newest_ms: None, ..SOUND }).contains("it is not known"));
         let newest = Facts { newest_ms: None, committed_ms: 400, ..SOUND };
         assert!(finished("2025", &newest).is_ok(), "the newest commit has booked it");
+        let unmatched = Facts { matched_ms: Some(SOUND.as_of_ms + 1), ..SOUND };
+        assert!(why(unmatched).contains("contracts that match by the month or the year"));
+        let matched = Facts { matched_ms: Some(350), ..SOUND };
+        assert!(finished("2025", &matched).is_ok());
+        assert!(why(Facts { newest_ms: Some(349), ..matched }).contains("it is not known"));
         assert!(why(Facts { pending: 3, ..SOUND }).contains("3 rows"));
     }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use plumeline_pipelines::model::{ActivityKey, Emission, EmissionKey, Measure, Record, Subject};
 
+use super::heard::Received;
+
 /// What is known and booked of one subject.
 #[derive(Default)]
 pub(super) struct Account {
-    pub(super) records: Vec<Record>,
+    pub(super) records: Vec<Received>,
     pub(super) activity: BTreeMap<ActivityKey, Measure>,
     pub(super) emissions: BTreeMap<EmissionKey, Emission>,
 }
@@ -20,7 +22,7 @@ impl Account {
     pub(super) fn pieces(&self, period_ms: i64) -> i64 {
         let mut pieces = 0_i64;
         let (mut first_ms, mut last_ms) = (i64::MAX, i64::MIN);
-        for record in &self.records {
+        for (_, record) in &self.records {
             match record {
                 Record::Reading(reading) => {
                     first_ms = first_ms.min(reading.from_ms.unwrap_or(reading.at_ms));

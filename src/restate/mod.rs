@@ -13,8 +13,8 @@
 //! 2. Each share is given to the same dataflow, as if it had all been known from the beginning
 //!    ([`plumeline_pipelines::hindsight`]), and what the ledger says of the same subjects is taken off. What is left
 //!    is what has to be booked. A second run finds nothing. What is about a meter and a period of which nothing was
-//!    booked before has reason `backfill`, and is no restatement. What changed by a factor alone says so; the rest is
-//!    `restated` (`reasons.rs`).
+//!    booked before has reason `backfill`, and is no restatement. What changed by a factor alone says so, or by what was
+//!    heard alone, or by contracts alone; the rest is `restated` (`reasons.rs`, `heard.rs`, `covered.rs`).
 //!    Where there are contracts, all shares are given at once: an hour is matched with all who used energy in it. *Their
 //!    memory is that of everything.*
 //! 3. `footprints` are sums over all subjects: their shares are gathered by day, and the ledger's taken off.
@@ -28,12 +28,15 @@
 //! What is learned after K is pending until the next restatement.
 
 mod account;
+mod covered;
 mod effect;
+mod heard;
 mod proposing;
 mod reasons;
 mod recalls;
 mod request;
 pub(crate) mod shares;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -53,11 +56,13 @@ use serde::{Deserialize, Serialize};
 
 use account::{Account, Accounts};
 pub use effect::Effect;
+use heard::Heard;
 pub use proposing::proposing;
 use reasons::{Group, History, booked as booked_lines, factors_of, group};
 pub use recalls::recalls;
 pub use request::{Base, Periods, Request, RestateError};
 use shares::Shares;
+use why::{Before, Why};
 
 use crate::journal::as_committed;
 
@@ -91,7 +96,8 @@ pub struct Found {
 /// Something of one subject.
 #[derive(Debug, Serialize, Deserialize)]
 enum Item {
-    Record(Record),
+    /// And the instant at which it came, ms.
+    Record(i64, Record),
     Activity(ActivityKey, Measure),
     Emission(EmissionKey, Emission),
 }
@@ -237,15 +243,17 @@ impl Work<'_> {
             let count = self.facts.entry(entry.fact).or_default();
             *count += if entry.withdrawn { -1 } else { 1 };
         }
-        let readings = rows.readings.into_iter().map(|row| Record::Reading(row.record));
+        let readings =
+            rows.readings.into_iter().map(|row| (row.received_ms, Record::Reading(row.record)));
         let recent = rows.activity_data.iter().filter(|row| row.received_ms >= self.moved_ms);
         let recent = recent.map(|row| Subject::Activity(row.record.activity));
         self.found.recent.extend(recent);
-        let activities = rows.activity_data.into_iter().map(|row| Record::Activity(row.record));
-        for record in readings.chain(activities) {
+        let activities = rows.activity_data.into_iter();
+        let activities = activities.map(|row| (row.received_ms, Record::Activity(row.record)));
+        for (received_ms, record) in readings.chain(activities) {
             let subject = record.subject();
             self.subjects.insert(subject);
-            self.put(subject, &Item::Record(record))?;
+            self.put(subject, &Item::Record(received_ms, record))?;
         }
         if matches!(self.base, Base::WithoutEdit(_)) {
             return Ok(());
@@ -273,16 +281,22 @@ impl Work<'_> {
         self.by_day.put(share, &(key, *change))
     }
 
-    /// Whether some contract was ever known.
+    /// Whether some contract was ever known, or comes with an edit.
     fn has_contracts(&self) -> bool {
-        self.facts.keys().any(|fact| matches!(fact, Fact::Contract(_)))
+        let is_contract = |fact: &Fact| matches!(fact, Fact::Contract(_));
+        let edited = match self.base {
+            Base::WithoutEdit(changes) => changes.iter().any(|(fact, _)| is_contract(fact)),
+            Base::Ledger => false,
+        };
+        edited || self.facts.keys().any(is_contract)
     }
 
     /// Takes the meters and activities of a share out.
     fn take(&mut self, share: usize, accounts: &mut Accounts) -> Result<(), RestateError> {
         self.by_subject.take(share, |item| match item {
-            Item::Record(record) => {
-                accounts.entry(record.subject()).or_default().records.push(record);
+            Item::Record(received_ms, record) => {
+                let account = accounts.entry(record.subject()).or_default();
+                account.records.push((received_ms, record));
             }
             Item::Activity(key, change) => {
                 add(&mut accounts.entry(key.subject).or_default().activity, key, &change);
@@ -325,6 +339,8 @@ impl Work<'_> {
         give: &mut dyn FnMut(Rows) -> Result<(), RestateError>,
     ) -> Result<(), RestateError> {
         let Account { records, mut activity, mut emissions } = account;
+        let heard = Heard::of(&records, &self.facts);
+        let records: Vec<Record> = records.into_iter().map(|(_, record)| record).collect();
         let mut facts = self.facts.clone();
         if let Base::WithoutEdit(changes) = self.base {
             let computed = hindsight(self.policy, holding(&facts), records.clone(), self.known);
@@ -333,19 +349,15 @@ impl Work<'_> {
                 *facts.entry(fact.clone()).or_default() += diff;
             }
         }
-        // Of what something was booked before.
-        let booked: BTreeSet<_> = activity.keys().map(|key| (key.subject, key.period)).collect();
+        let booked = Before::of(&activity);
         let lines: Vec<EmissionKey> = emissions.keys().copied().collect();
         let factors = factors_of(&records);
         let computed = hindsight(self.policy, holding(&facts), records, self.known);
         self.add(computed, 1, (&mut activity, &mut emissions))?;
         let told = self.told(&lines, &factors, (&activity, &emissions));
-        let restated = self.reason;
-        let reason = |key: &ActivityKey| {
-            let is_booked = booked.contains(&(key.subject, key.period));
-            let why = || told.get(&group(key)).copied().unwrap_or(restated);
-            if is_booked { why() } else { Reason::Backfill }
-        };
+        let known = (self.facts.keys(), &heard);
+        let why = Why::new((self.policy, &self.history), known, (booked, &activity), told);
+        let reason = |key: &ActivityKey, rates: bool| why.reason(key, rates, self.reason);
         let found = &mut self.found.entry;
         for key in activity.keys() {
             self.from_ms = self.from_ms.min(key.period.start_ms(self.policy.period_ms));
@@ -360,12 +372,12 @@ impl Work<'_> {
         found.emissions += count(&emissions);
         chunks(
             activity,
-            |(key, change)| ActivityEntry { key, reason: reason(&key), change },
+            |(key, change)| ActivityEntry { key, reason: reason(&key, false), change },
             |rows| give(Rows::Activity(rows)),
         )?;
         chunks(
             emissions,
-            |(key, change)| EmissionEntry { key, reason: reason(&key.activity), change },
+            |(key, change)| EmissionEntry { key, reason: reason(&key.activity, true), change },
             |rows| give(Rows::Emissions(rows)),
         )
     }

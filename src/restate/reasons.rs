@@ -8,7 +8,7 @@
 //! 1. Only an emission whose activity did not change is told: of the same meter or activity and the same period, whatever
 //!    the node and unit. *Where both changed, a single entry has two causes.*
 //! 2. When it was booked follows from the tables: by the newest restatement that covered its period, as of what that
-//!    knew; else when the horizon passed it.
+//!    knew; or when the horizon passed it, if that was later.
 //! 3. The factor's version is chosen from what was known then and from what is known now, by the dataflow's own library,
 //!    and the reason is what the live dataflow would have said of that change ([`reason`]): `factor_revised`,
 //!    `factor_error`, `factor_new_vintage`, or `method_change` where a series chooses by another rule or the meter is under
@@ -16,17 +16,17 @@
 //! 4. The choice then is held against the lines that are booked. *Where it does not lead to them (an earlier program booked
 //!    it, by other rules) nothing is known for certain, and it stays `restated`.*
 //!
-//! Not told: entries of `activity`, emissions of an activity that changed, and those of one of a business system that was
-//! said under two factors, and what contracts cover. What is pending says which meter something
-//! came of, and not whether it was new, a correction, or closed a gap.
+//! Not told: emissions of an activity of a business system that was said under two factors. Of an activity that changed
+//! `heard.rs` tells, of what contracts cover `covered.rs`.
 //!
 //! Memory: all revisions of factors and series, and the booked lines of the subjects that are compared at once.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use plumeline_pipelines::model::{
     ActivityKey, EmissionKey, Fact, Id, Line, MeterRow, Period, Policy, Reason, Record,
-    RestatedEntry, Subject, Unit,
+    RestatedEntry, SeriesRow, Subject, Unit, Validity, Vintage,
 };
 use plumeline_pipelines::stages::rates::library::{Choice, Library};
 use plumeline_pipelines::stages::rates::reason;
@@ -79,10 +79,19 @@ pub(super) fn factors_of(records: &[Record]) -> BTreeMap<Id, Id> {
 pub(super) struct History {
     /// When rows of factors, series and prices were learned (1) or taken back (-1), ms.
     learned: Vec<(i64, i64, Fact)>,
+    /// The same of rows of nodes.
+    nodes: Vec<(i64, Validity)>,
     /// The same of rows of meters, by meter.
     meters: BTreeMap<Id, Vec<(i64, i64, MeterRow)>>,
     /// Restatements: what they knew, and the first instant after the last period they covered, ms.
     restated: Vec<(i64, i64)>,
+    /// Some series takes a version of another instant than a period's start.
+    looks_elsewhere: bool,
+    /// Answers, once all is read: many entries ask for one period.
+    booked_by: RefCell<BTreeMap<Period, i64>>,
+    first_booked_by: RefCell<BTreeMap<(i64, i64), i64>>,
+    of_rates: RefCell<BTreeMap<Period, bool>>,
+    of_places: RefCell<BTreeMap<(i64, i64), bool>>,
 }
 
 impl History {
@@ -92,8 +101,52 @@ impl History {
         if let Fact::Meter(row) = &entry.fact {
             self.meters.entry(row.meter).or_default().push((at_ms, diff, row.clone()));
         } else if matches!(entry.fact, Fact::Factor(_) | Fact::Series(_) | Fact::Price(_)) {
+            let vintage = |row: &SeriesRow| row.vintage != Vintage::Calendar;
+            self.looks_elsewhere |= matches!(&entry.fact, Fact::Series(row) if vintage(row));
             self.learned.push((at_ms, diff, entry.fact.clone()));
+        } else if let Fact::Node(row) = &entry.fact {
+            self.nodes.push((at_ms, row.validity));
         }
+    }
+
+    /// Whether rows of the tree or of meters that hold some time in a window were learned, or taken back, since any of it
+    /// was booked.
+    pub(super) fn has_learned_of_places(
+        &self,
+        policy: &Policy,
+        (from_ms, to_ms): (i64, i64),
+    ) -> bool {
+        let then_ms = self.first_booked_by_ms(policy, (from_ms, to_ms));
+        let mut found = self.of_places.borrow_mut();
+        *found.entry((from_ms, to_ms)).or_insert_with(|| {
+            let is_news = |at_ms: i64, holds: Validity| {
+                then_ms < at_ms && holds.from_ms < to_ms && from_ms < holds.to_ms
+            };
+            let mut meters = self.meters.values().flatten();
+            self.nodes.iter().any(|(at_ms, validity)| is_news(*at_ms, *validity))
+                || meters.any(|(at_ms, _, row)| is_news(*at_ms, row.validity))
+        })
+    }
+
+    /// Whether a row that may decide on rates in `period` was learned, or taken back, since that was booked.
+    pub(super) fn has_learned_of_rates(&self, policy: &Policy, period: Period) -> bool {
+        let then_ms = self.booked_by_ms(policy, period);
+        let mut found = self.of_rates.borrow_mut();
+        *found.entry(period).or_insert_with(|| {
+            let start_ms = period.start_ms(policy.period_ms);
+            let holds = |fact: &Fact| match fact {
+                Fact::Factor(row) => self.looks_elsewhere || row.validity.holds(start_ms),
+                Fact::Price(row) => row.validity.holds(start_ms),
+                _ => true,
+            };
+            self.learned.iter().any(|(at_ms, _, fact)| then_ms < *at_ms && holds(fact))
+        })
+    }
+
+    /// The same of a meter, of whatever time: what a value means decides on all between it and the next.
+    pub(super) fn has_learned_of_meter(&self, meter: Id, policy: &Policy, period: Period) -> bool {
+        let then_ms = self.booked_by_ms(policy, period);
+        self.meters.get(&meter).into_iter().flatten().any(|(at_ms, ..)| then_ms < *at_ms)
     }
 
     /// Takes in a restatement that was booked.
@@ -101,12 +154,27 @@ impl History {
         self.restated.push((entry.known_ms, entry.to_ms));
     }
 
-    /// Until when it was known what `period` is booked by, ms.
-    fn booked_by_ms(&self, policy: &Policy, period: Period) -> i64 {
-        let start_ms = period.start_ms(policy.period_ms);
-        let covering = self.restated.iter().filter(|(_, to_ms)| *to_ms > start_ms);
-        let known_ms = covering.map(|(known_ms, _)| *known_ms).max();
-        known_ms.unwrap_or_else(|| policy.passed_ms(period))
+    /// Until when it was known what `period` is booked by, ms: by a restatement, or as the horizon passed it, whichever came
+    /// last. *One that books all under another set of potentials covers what is above the horizon, too.*
+    pub(super) fn booked_by_ms(&self, policy: &Policy, period: Period) -> i64 {
+        *self.booked_by.borrow_mut().entry(period).or_insert_with(|| {
+            let start_ms = period.start_ms(policy.period_ms);
+            let covering = self.restated.iter().filter(|(_, to_ms)| *to_ms > start_ms);
+            // At the instant itself the horizon has moved.
+            let passed_ms = policy.passed_ms(period) - 1;
+            covering.map(|(known_ms, _)| *known_ms).fold(passed_ms, i64::max)
+        })
+    }
+
+    /// The same of the period of a window of which that was known first, ms.
+    pub(super) fn first_booked_by_ms(&self, policy: &Policy, (from_ms, to_ms): (i64, i64)) -> i64 {
+        *self.first_booked_by.borrow_mut().entry((from_ms, to_ms)).or_insert_with(|| {
+            // Of what no restatement parts, the first period was booked first.
+            let parts = self.restated.iter().map(|(_, to_ms)| *to_ms);
+            let parts = parts.filter(|ms| from_ms < *ms && *ms < to_ms).chain([from_ms]);
+            let then = parts.map(|ms| self.booked_by_ms(policy, policy.period_of(ms)));
+            then.min().unwrap_or_default()
+        })
     }
 
     /// The factor that `meter` was under at `start_ms`, by what was known at `known_ms`.

@@ -23,6 +23,7 @@ use plumeline_connectors::FactChange;
 use plumeline_pipelines::model::{Cause, Fact, Names, PendingEntry, Policy, RejectEntry, Tick};
 use plumeline_sinks::delta::{FactEntry, Positions, Rows};
 
+use super::closing::Closing;
 use super::cold::Cold;
 use super::committer::ToCommitter;
 use super::cuts::{CUTS_UNDER_WAY_MAX, Seen, is_cut};
@@ -91,6 +92,7 @@ pub(super) struct Feeder {
     rejects: Vec<RejectEntry>,
     pending: Vec<PendingEntry>,
     cold: Cold,
+    closing: Closing,
     /// The journal may forget: the horizon has moved at, ms, and to, ms.
     forgetting: Option<(i64, i64)>,
     /// Whether the dataflow has caught up since the start.
@@ -119,6 +121,7 @@ impl Feeder {
             last_ms: parts.committed_ms.unwrap_or(0),
             last_cut_ms: parts.committed_ms,
             cold: Cold::new(Arc::clone(&parts.names), &parts.policy),
+            closing: Closing::new(parts.committed_ms),
             parts,
             under_way: VecDeque::new(),
             fact_rows: Vec::new(),
@@ -180,6 +183,7 @@ impl Feeder {
                 return Err(Stop::Done);
             }
             done += slice.records.len();
+            self.closing.learn(&slice.facts);
             self.send(slice, None, Phase::Restoring)?;
             fail::fail_point!("restore-slice");
             telemetry.set_recovery(Some(format!("restored {done} of {total} readings")));
@@ -291,22 +295,29 @@ impl Feeder {
         Ok(())
     }
 
-    /// Notes rows of facts that may change periods below the horizon: nobody books them now.
+    /// Notes rows of facts that may change periods below the horizon, and what the horizon has passed that contracts
+    /// match as a whole: nobody books them now.
     fn note_pending(&mut self, facts: &[(Fact, i64)], ms: i64) -> Result<(), Stop> {
-        if facts.is_empty() {
+        let moves = self.closing.moves(&self.parts.policy, ms);
+        let Parts { reader, policy, desk, .. } = &self.parts;
+        if facts.is_empty() && !moves {
             return Ok(());
         }
-        let Parts { reader, policy, desk, .. } = &self.parts;
         // Files of facts are learned at the first start: that is when the ledger began.
         let began_ms = reader.first_fact_ms()?.unwrap_or(ms);
         let began_ms = policy.horizon(Tick::new(began_ms, Cause::Cut)).start_ms(policy.period_ms);
         let earliest_ms = desk.earliest_ms().map_or(began_ms, |ms| ms.min(began_ms));
+        // By the rows as they were: a replay may come here with the facts that followed.
+        let over = if moves { self.closing.pass(policy, ms, earliest_ms) } else { Vec::new() };
+        self.closing.learn(facts);
+        let of_facts = facts.iter().filter_map(|(fact, _)| {
+            let of_window = self.closing.of_certificate(policy, fact, (earliest_ms, ms));
+            of_window.or_else(|| PendingEntry::of_fact(policy, fact, earliest_ms, ms))
+        });
         let mut entries: BTreeMap<_, PendingEntry> = BTreeMap::new();
-        for (fact, _) in facts {
-            if let Some(entry) = PendingEntry::of_fact(policy, fact, earliest_ms, ms) {
-                let sum = entries.entry((entry.cause, entry.subject));
-                sum.and_modify(|sum| sum.merge(&entry)).or_insert(entry);
-            }
+        for entry in of_facts.chain(over) {
+            let sum = entries.entry((entry.cause, entry.subject, entry.learned_ms));
+            sum.and_modify(|sum| sum.merge(&entry)).or_insert(entry);
         }
         for entry in entries.values() {
             desk.note(entry);

@@ -30,6 +30,7 @@
 
 mod belong;
 mod clock;
+mod closing;
 mod cold;
 mod committer;
 mod compactor;

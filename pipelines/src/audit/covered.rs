@@ -96,10 +96,10 @@ impl Auditor {
         let here: Allotments = here.map(|(allotted, measure)| (*allotted, *measure)).collect();
         let (mut activity, mut emissions) = (BTreeMap::new(), BTreeMap::new());
         for ((part, key), measure) in here {
-            if part != Part::Taken {
+            if !matches!(part, Part::Taken(_)) {
                 activity.insert(key, measure);
             }
-            if part != Part::Left {
+            if part.claim().is_some() {
                 self.emit(key, &measure, &mut emissions);
             }
         }

@@ -22,7 +22,7 @@ use crate::model::{
 };
 use crate::stages::causes::Causes;
 use crate::stages::matching::{
-    self, Allotted, Facts, Flow, Inflow, Part, Role, last_of_hour, matched_unit,
+    self, Allotted, Claim, Facts, Flow, Inflow, Part, Role, last_of_hour, matched_unit,
 };
 use crate::stages::rates::{Chosen, Use};
 use crate::stages::roll_up;
@@ -95,47 +95,63 @@ fn why(policy: &Policy, causes: &Causes, key: &ActivityKey, tick: Tick) -> Reaso
 
 /// Under which factors energy is allotted: for what rates are asked.
 pub(super) fn uses(allotted: Collection<'_, Allotted, Measure>) -> Collection<'_, Use, i64> {
-    let counted = allotted.filter(|(part, _)| *part != Part::Left);
+    let counted = allotted.filter(|(part, _)| part.claim().is_some());
     counted
         .map(|(_, key)| (key.factor, key.unit, key.period))
         .consolidate_stream()
         .threshold_named("in use by contracts", |_use, m: &Measure| i64::from(m.presence != 0))
 }
 
+/// The claims that are made: months and years are matched in hindsight.
+fn claims(known_ms: i64) -> impl Iterator<Item = Claim> {
+    Claim::ALL.into_iter().filter(move |claim| *claim == Claim::Hour || known_ms > 0)
+}
+
 /// Emissions of what is allotted: of market-based lines alone.
 pub(super) fn emissions<'scope>(
-    allotted: Collection<'scope, Allotted, Measure>,
-    rates: Rates<'scope>,
+    allotted: &Collection<'scope, Allotted, Measure>,
+    rates: &Rates<'scope>,
+    known_ms: i64,
 ) -> Collection<'scope, (ActivityKey, Chosen), Emission> {
-    let activity = allotted.filter(|(part, _)| *part != Part::Left);
-    let activity = activity.map(|(_, ActivityKey { period, node, subject, unit, factor })| {
-        ((factor, unit, period), (node, subject))
+    let of = claims(known_ms).map(|claim| {
+        let claimed = allotted.clone().filter(move |(part, _)| part.claim() == Some(claim));
+        let activity = claimed.map(|(_, ActivityKey { period, node, subject, unit, factor })| {
+            ((factor, unit, period), (node, subject))
+        });
+        let activity = arrange(activity, Pipeline, "allotted by factor and period");
+        let emissions =
+            join(activity, rates.clone(), |&(factor, unit, period), &(node, subject), &chosen| {
+                (ActivityKey { period, node, subject, unit, factor }, chosen)
+            });
+        emissions.filter(move |(_, Chosen { line, .. })| {
+            line.method == Method::Market && claim.moves(line.gas)
+        })
     });
-    let activity = arrange(activity, Pipeline, "allotted by factor and period");
-    let emissions = join(activity, rates, |&(factor, unit, period), &(node, subject), &chosen| {
-        (ActivityKey { period, node, subject, unit, factor }, chosen)
-    });
-    emissions.filter(|(_, chosen)| chosen.line.method == Method::Market)
+    of.reduce(|all, more| all.concat(more)).expect("hours are claimed")
 }
 
 /// The same of each node of the tree.
 pub(super) fn node_emissions<'scope>(
-    allotted: Collection<'scope, Allotted, Measure>,
+    allotted: &Collection<'scope, Allotted, Measure>,
     (nodes, rates): (Collection<'scope, NodeRow, i64>, Rates<'scope>),
-    policy: Arc<Policy>,
+    (policy, known_ms): (&Arc<Policy>, i64),
 ) -> Collection<'scope, NodeKey, Emission> {
-    let leaves = allotted.filter(|(part, _)| *part != Part::Left);
-    let leaves = leaves.map(|(_, key): Allotted| {
-        let used: (Id, Unit, _) = (key.factor, key.unit, key.period);
-        (key.node, used)
+    let of = claims(known_ms).map(|claim| {
+        let leaves = allotted.clone().filter(move |(part, _)| part.claim() == Some(claim));
+        let leaves = leaves.map(|(_, key): Allotted| {
+            let used: (Id, Unit, _) = (key.factor, key.unit, key.period);
+            (key.node, used)
+        });
+        let rolled = roll_up::roll_up(leaves, nodes.clone(), Arc::clone(policy));
+        super::node_emissions(rolled, rates.clone())
+            .filter(move |key| key.method == Method::Market && claim.moves(key.gas))
     });
-    let rolled = roll_up::roll_up(leaves, nodes, policy);
-    super::node_emissions(rolled, rates).filter(|key| key.method == Method::Market)
+    of.reduce(|all, more| all.concat(more)).expect("hours are claimed")
 }
 
 /// What of it is shown as activity: load by whether and by which contract it is covered.
 pub(super) fn activity(
     allotted: Collection<'_, Allotted, Measure>,
 ) -> Collection<'_, ActivityKey, Measure> {
-    allotted.filter(|(part, _)| *part != Part::Taken).map(|(_, key)| key)
+    allotted.filter(|(part, _)| !matches!(part, Part::Taken(_))).map(|(_, key)| key)
 }

@@ -141,10 +141,10 @@ pub(crate) fn footprints<'scope>(
     let rolled = roll_up::roll_up(leaves, nodes.clone(), Arc::clone(&policy));
     let rates = everywhere(rates, causes.clone());
     let of_contracts =
-        contracts::node_emissions(allotted.clone(), (nodes, rates.clone()), Arc::clone(&policy));
+        contracts::node_emissions(&allotted, (nodes, rates.clone()), (&policy, known_ms));
     let node_emissions = node_emissions(rolled, rates.clone()).concat(of_contracts);
     let emissions = emissions(by_factor, rates.clone());
-    let emissions = emissions.concat(contracts::emissions(allotted.clone(), rates));
+    let emissions = emissions.concat(contracts::emissions(&allotted, &rates, known_ms));
     let settled_activity = settled_activity.concat(contracts::activity(allotted));
 
     let windows = running.map(|running| {

@@ -9,7 +9,7 @@ use crate::model::{
 };
 use crate::stages::matching::allot::part;
 use crate::stages::matching::{
-    Allotted, Part, hour_of, last_of_hour, matched_unit, share_of, windows,
+    Allotted, Claim, Part, hour_of, last_of_hour, matched_unit, share_of, windows,
 };
 use crate::stages::roll_up::Tree;
 
@@ -17,8 +17,12 @@ use crate::stages::roll_up::Tree;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Covering {
     contracts: Vec<ContractRow>,
-    certificates: Vec<CertificateRow>,
+    /// By the certificate.
+    certificates: BTreeMap<Id, Vec<CertificateRow>>,
 }
+
+/// The certificates that count, by contract and beginning, ms.
+type Given<'a> = BTreeMap<(Id, i64), Vec<&'a CertificateRow>>;
 
 /// Load that is not covered yet, 1e-9 kWh.
 type Open = BTreeMap<(Period, Id), i128>;
@@ -35,8 +39,9 @@ impl Covering {
                 self.contracts.extend(holds.then(|| row.clone()));
             }
             Fact::Certificate(row) => {
-                self.certificates.retain(|known| known != row);
-                self.certificates.extend(holds.then(|| row.clone()));
+                let rows = self.certificates.entry(row.certificate).or_default();
+                rows.retain(|known| known != row);
+                rows.extend(holds.then(|| row.clone()));
             }
             _ => return false,
         }
@@ -59,6 +64,7 @@ impl Covering {
         settled: impl Fn(Period) -> bool,
     ) -> Allotments {
         let mut allotments = Allotments::new();
+        let given = self.given();
         let energy = activity.filter(|(key, _)| key.unit == matched_unit());
         let covered: BTreeSet<Id> = self.contracts.iter().map(|row| row.covers).collect();
         for covered in covered {
@@ -86,7 +92,7 @@ impl Covering {
                         Supply::Any => None,
                         Supply::Metered { factor, share } => Some(share_of(output(factor), share)),
                         Supply::Certificates => {
-                            Some(self.certified(row, (hour_ms, hour_ms + HOUR_MS)))
+                            Some(self.certified(row, (hour_ms, hour_ms + HOUR_MS), &given))
                         }
                     };
                     let reaches = |(period, node): &(Period, Id)| {
@@ -97,7 +103,8 @@ impl Covering {
                 }
                 left.extend(open);
             }
-            self.match_windows(covered, &mut left, (policy, tree, over), &output, &mut allotments);
+            let place = (policy, tree, over);
+            self.match_windows((covered, &given), &mut left, place, &output, &mut allotments);
             for ((period, node), amount) in left.into_iter().filter(|(_, amount)| *amount > 0) {
                 let (unit, factor, subject) =
                     (matched_unit(), covered, Subject::Uncovered(covered));
@@ -111,7 +118,7 @@ impl Covering {
     /// What contracts that match by the month or the year are given of what is left, where those are over.
     fn match_windows(
         &self,
-        covered: Id,
+        (covered, given): (Id, &Given<'_>),
         left: &mut Open,
         (policy, tree, over): (&Policy, &Tree, Period),
         output: &dyn Fn(Id, &dyn Fn(i64) -> bool) -> i128,
@@ -119,6 +126,12 @@ impl Covering {
     ) {
         let year = |period| policy.calendar.around(ToDate::Year, hour_of(policy, period));
         let years: BTreeSet<(i64, i64)> = left.keys().filter_map(|(p, _)| year(*p)).collect();
+        // The rows that hold, by hour: they are asked for each load.
+        let mut holding: BTreeMap<i64, Vec<&ContractRow>> = BTreeMap::new();
+        for (period, _) in left.keys() {
+            let hour_ms = hour_of(policy, *period);
+            holding.entry(hour_ms).or_insert_with(|| self.holding(hour_ms));
+        }
         for (matching, window) in years.into_iter().flat_map(|year| windows(policy, year, over)) {
             let mut rows: Vec<&ContractRow> = self.contracts.iter().collect();
             rows.retain(|row| row.covers == covered && row.matching == matching && row.counts());
@@ -126,14 +139,18 @@ impl Covering {
             for row in rows {
                 let is_meant = |hour_ms: i64| {
                     let is_in = window.0 <= hour_ms && hour_ms < window.1;
-                    is_in && self.holding(hour_ms).contains(&row)
+                    let holding = || match holding.get(&hour_ms) {
+                        Some(rows) => rows.contains(&row),
+                        None => self.holding(hour_ms).contains(&row),
+                    };
+                    is_in && holding()
                 };
                 let has = match row.supply {
                     Supply::Any => None,
                     Supply::Metered { factor, share } => {
                         Some(share_of(output(factor, &is_meant), share))
                     }
-                    Supply::Certificates => Some(self.certified(row, window)),
+                    Supply::Certificates => Some(self.certified(row, window, given)),
                 };
                 let reaches = |(period, node): &(Period, Id)| {
                     let path = tree.path(*node, period.start_ms(policy.period_ms));
@@ -158,20 +175,30 @@ impl Covering {
         rows
     }
 
+    /// The certificates that count: of each its newest row.
+    fn given(&self) -> Given<'_> {
+        let mut given = Given::new();
+        for rows in self.certificates.values() {
+            if let Some(newest) = rows.iter().max_by_key(|row| (row.revision, *row)) {
+                let place = (newest.contract, newest.validity.from_ms);
+                given.entry(place).or_default().push(newest);
+            }
+        }
+        given
+    }
+
     /// What certificates give to a row of a contract in a stretch of time, 1e-9 kWh: of when it holds.
-    fn certified(&self, row: &ContractRow, (from_ms, to_ms): (i64, i64)) -> i128 {
-        let ids: BTreeSet<Id> = self.certificates.iter().map(|one| one.certificate).collect();
-        let newest = ids.into_iter().filter_map(|id| {
-            let rows = self.certificates.iter().filter(|one| one.certificate == id);
-            rows.max_by_key(|one| (one.revision, *one))
-        });
-        let mine = newest.filter(|one| {
-            let begins_ms = one.validity.from_ms;
-            let is_in = from_ms <= begins_ms && begins_ms < to_ms;
-            let holds = || self.holding(begins_ms).contains(&row);
+    fn certified(
+        &self,
+        row: &ContractRow,
+        (from_ms, to_ms): (i64, i64),
+        given: &Given<'_>,
+    ) -> i128 {
+        let mine = given.range((row.contract, from_ms)..(row.contract, to_ms));
+        let mine = mine.flat_map(|(_, given)| given.iter()).filter(|one| {
             // Within an hour the row that holds at its start does.
-            let is_of_the_row = row.matching == Matching::Hourly1 || holds();
-            one.contract == row.contract && is_in && is_of_the_row
+            let holds = || self.holding(one.validity.from_ms).contains(&row);
+            row.matching == Matching::Hourly1 || holds()
         });
         mine.map(|one| one.gives(row.zone, (from_ms, to_ms))).sum()
     }
@@ -200,8 +227,10 @@ fn give(
             *open.entry((period, node)).or_default() -= amount;
             let (subject, unit) = (Subject::Contract(row.contract), matched_unit());
             let key = |factor| ActivityKey { period, node, subject, unit, factor };
-            allotments.insert((Part::Taken, key(row.covers)), measure(-amount));
-            allotments.insert((Part::Given, key(row.factor)), measure(amount));
+            let is_hourly = row.matching == Matching::Hourly1;
+            let claim = if is_hourly { Claim::Hour } else { Claim::Window };
+            allotments.insert((Part::Taken(claim), key(row.covers)), measure(-amount));
+            allotments.insert((Part::Given(claim), key(row.factor)), measure(amount));
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::stages::metering::{Rows, Scan, Value};
 
 /// All that was said under one key, in order; `None` takes back.
 #[derive(Debug)]
-pub(crate) struct Told<V>(Vec<(u32, Option<V>)>);
+pub struct Told<V>(Vec<(u32, Option<V>)>);
 
 impl<V> Default for Told<V> {
     fn default() -> Self {
@@ -17,12 +17,14 @@ impl<V> Default for Told<V> {
 }
 
 impl<V: Copy + Eq> Told<V> {
-    pub(crate) fn holds(&self) -> Option<V> {
+    /// What holds; `None` if nothing was said, or the last of it took it back.
+    #[must_use]
+    pub fn holds(&self) -> Option<V> {
         self.0.last().and_then(|(_, value)| *value)
     }
 
     /// Keeps what is new: not of an older version, and in its version not said before. Says whether it was.
-    pub(crate) fn take(&mut self, version: u32, value: Option<V>) -> bool {
+    pub fn take(&mut self, version: u32, value: Option<V>) -> bool {
         let Some(&(newest, current)) = self.0.last() else {
             self.0.push((version, value));
             return true;

@@ -205,16 +205,23 @@ CREATE OR REPLACE VIEW corrections AS
   WINDOW line AS (PARTITION BY period_start, node, subject, scope, category, method, gas
                   ORDER BY recorded_at, reason, factor, factor_revision, co2e_kg ROWS UNBOUNDED PRECEDING);
 
--- From a calc_id to what a number rests on: the calculation, and the rows of `factors` it was made from. Of a printed
+-- From a calc_id to what a number rests on: the calculation with its constants, each rate rounded half-even to 1e-12, and
+-- the rows of `factors` it was made from. Of a printed
 -- total that counts, the rows of its gases; a rate that blends two years shows the later one.
 CREATE OR REPLACE VIEW lineage AS
   SELECT DISTINCT e.calc_id, e.factor, e.factor_revision, e.scope, e.category, e.method, e.gas,
-         e.unit, e.rate_kg_per_unit, e.gwp,
-         f.kg_per_unit AS published_kg, f.unit AS published_unit, f.published_gwp, f.status, f.change,
+         e.unit, e.rate_kg_per_unit, e.gwp, g.potential,
+         concat(f.kg_per_unit, ' kg', CASE WHEN e.gas <> 'co2e' THEN ' CO2e / ' || p.potential END,
+                ' per ', f.unit, ' = ', e.rate_kg_per_unit, ' kg per ', e.unit,
+                CASE WHEN e.scope > 0 THEN ', x ' || g.potential || ' = kg CO2e' END) AS formula,
+         f.kg_per_unit AS published_kg, f.unit AS published_unit, f.published_gwp,
+         p.potential AS published_potential, f.status, f.change,
          f.valid_from, f.valid_to, f.source, f.learned_at
   FROM emissions e LEFT JOIN factors f
     ON f.factor = e.factor AND f.revision = e.factor_revision AND f.scope = e.scope
    AND f.category = e.category AND f.method = e.method AND f.gas = e.gas AND NOT f.withdrawn
+  LEFT JOIN gwp100 g ON g.gas = e.gas AND g.gwp_set = e.gwp
+  LEFT JOIN gwp100 p ON p.gas = e.gas AND p.gwp_set = f.published_gwp
   WHERE e.calc_id <> '';
 
 -- Energy that contracts cover, hour by hour (UTC), where it was used: of each contract, and what none covers.

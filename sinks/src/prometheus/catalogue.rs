@@ -186,7 +186,7 @@ pub(super) const GASES: Definition = define(
     "Mass of the gas that the node and all below it emitted in the window.",
 );
 pub(super) const ENERGY: Definition = define(
-    "ghg_scope2_energy_kilowatt_hours",
+    "ghg_scope2_energy_joules",
     Kind::Gauge,
     &["org_node", "scope", "method", "window", "gas"],
     "Energy that the node and all below it used in the window, under factors that tell their carbon-free part: `load_kwh` (method location) all of it, `cfe_kwh` (method market) what contracts and the grid had carbon-free. One over the other is the 24/7 score.",

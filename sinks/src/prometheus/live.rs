@@ -25,7 +25,7 @@ use plumeline_pipelines::reporting::{Share, ShareKey};
 use super::catalogue::{AS_OF, CO2E, Definition, ENERGY, GASES, REPORTING, WINDOW_END};
 use super::config::LiveConfig;
 use super::family::{Family, Key, Value};
-use super::text::{grams, kilowatt_hours, line, ratio, seconds, series, write_head};
+use super::text::{grams, joules, line, ratio, seconds, series, write_head};
 
 /// The live balances.
 #[derive(Debug)]
@@ -244,7 +244,7 @@ struct Energy(Mass);
 
 impl Value for Energy {
     fn text(&self) -> String {
-        kilowatt_hours(self.0.0)
+        joules(self.0.0)
     }
 }
 

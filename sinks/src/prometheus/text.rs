@@ -6,6 +6,7 @@ use super::catalogue::Definition;
 
 /// Decimals of a gram in a balance: balances are in 1e-21 kg.
 const GRAM_DECIMALS: usize = 18;
+const JOULE_DECIMALS: usize = 16;
 /// Decimals of a second in an instant.
 const SECOND_DECIMALS: usize = 3;
 /// Decimals of a ratio: more than there are meters, so that one of them shows.
@@ -54,9 +55,14 @@ pub(super) fn grams(mass: i128) -> String {
     decimal(mass, GRAM_DECIMALS)
 }
 
-/// 1e-21 kWh as kWh, exactly.
-pub(super) fn kilowatt_hours(energy: i128) -> String {
-    decimal(energy, GRAM_DECIMALS + 3)
+/// 1e-21 kWh as joules, exactly.
+///
+/// # Panics
+/// Beyond 4e15 kWh, a hundred times what the world uses in a year.
+pub(super) fn joules(energy: i128) -> String {
+    // A kWh is 3.6e6 J.
+    let tenths = energy.checked_mul(36).expect("energy of a window is less than the world's");
+    decimal(tenths, JOULE_DECIMALS)
 }
 
 /// ms as seconds, exactly.
@@ -97,6 +103,8 @@ mod tests {
             assert_eq!(grams(mass), text);
         }
         assert_eq!(seconds(1_767_225_600_123), "1767225600.123");
+        assert_eq!(joules(10_i128.pow(21)), "3600000");
+        assert_eq!(joules(-1), "-0.0000000000000036");
     }
 
     #[test]

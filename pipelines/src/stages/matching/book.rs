@@ -9,7 +9,7 @@ use differential_dataflow::consolidation::consolidate;
 use super::allot::{Loads, Offer, allot};
 use super::known::{Contracts, Outputs};
 use super::windows::{self, Covered};
-use super::{Allotted, Flow, Part, Stash, hour_of};
+use super::{Allotted, Claim, Flow, Part, Stash, hour_of};
 use crate::model::{
     ActivityKey, Cause, Id, Measure, Period, Policy, Reason, Subject, Tick, ToDate, Unit,
 };
@@ -185,8 +185,8 @@ impl Desk {
         for (Offer { contract, factor, .. }, of_offer) in offers.iter().zip(given) {
             for (load, amount) in of_offer {
                 let subject = Subject::Contract(*contract);
-                new.insert((Part::Taken, key(load, subject, covered)), -amount);
-                new.insert((Part::Given, key(load, subject, *factor)), amount);
+                new.insert((Part::Taken(Claim::Hour), key(load, subject, covered)), -amount);
+                new.insert((Part::Given(Claim::Hour), key(load, subject, *factor)), amount);
             }
         }
         for (load, amount) in left.into_iter().filter(|(_, amount)| *amount > 0) {

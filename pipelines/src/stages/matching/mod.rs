@@ -47,11 +47,13 @@ use timely::dataflow::operators::{Capability, InputCapability};
 use self::book::Desk;
 pub use self::book::matched_unit;
 pub use self::known::share_of;
+pub use self::windows::closes_ms;
 pub(crate) use self::windows::windows;
 use super::causes::Causes;
 use crate::model::time::HOUR_MS;
 use crate::model::{
-    ActivityKey, CertificateRow, ContractRow, Id, Measure, NodeRow, Period, Policy, Reason, Tick,
+    ActivityKey, CertificateRow, ContractRow, Gas, Id, Measure, NodeRow, Period, Policy, Reason,
+    Tick,
 };
 
 /// What a factor is to contracts.
@@ -85,11 +87,45 @@ pub type Inflow = (Id, Period, Flow, Reason);
 )]
 pub enum Part {
     /// Load that a contract takes off its own factor's market-based lines: negative.
-    Taken,
+    Taken(Claim),
     /// The same under the contract's factor.
-    Given,
+    Given(Claim),
     /// Load that no contract covers.
     Left,
+}
+
+/// Within what energy was matched.
+#[derive(
+    Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub enum Claim {
+    /// An hour.
+    Hour,
+    /// A month or a year. *What was generated at another time of it makes no hour carbon-free: of lines of energy
+    /// ([`Gas::is_energy`](crate::model::Gas::is_energy)), by which the 24/7 score is told, it moves none.*
+    Window,
+}
+
+impl Claim {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Hour, Self::Window];
+
+    /// Whether it moves lines of a gas.
+    #[must_use]
+    pub fn moves(self, gas: Gas) -> bool {
+        self == Self::Hour || !gas.is_energy()
+    }
+}
+
+impl Part {
+    /// Within what it was matched; `None` of what no contract covers.
+    #[must_use]
+    pub fn claim(self) -> Option<Claim> {
+        match self {
+            Self::Taken(claim) | Self::Given(claim) => Some(claim),
+            Self::Left => None,
+        }
+    }
 }
 
 /// A piece of an allotment.

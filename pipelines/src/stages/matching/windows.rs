@@ -13,6 +13,8 @@
 //!    by contracts that match by the month, then the year by those that match by the year ([`super::allot`]).
 //! 3. A row of a contract gives to load of the time in which it holds what was certified, or put out, in that time.
 //!
+//! What is matched so is a claim on emissions, and none on hours: no part of the 24/7 score ([`Claim::Window`]).
+//!
 //! Months and years are those of the pipeline's calendar; an hour belongs to the one in which it begins.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::allot::{Loads, Offer, allot};
 use super::book::Hour;
 use super::known::{Contracts, share_of};
-use super::{Allotted, Part, hour_of, last_of_hour, matched_unit};
+use super::{Allotted, Claim, Part, hour_of, last_of_hour, matched_unit};
 use crate::model::contract::Supply;
 use crate::model::{
     ActivityKey, ContractRow, Id, Matching, Measure, Period, Policy, Subject, ToDate,
@@ -42,10 +44,20 @@ pub(crate) fn windows(
     };
     let months = std::iter::successors(month(year.0), |(_, end_ms)| month(*end_ms));
     let months = months.map(|month| (Matching::Monthly1, month));
-    let is_over = |(_, (_, end_ms)): &(Matching, (i64, i64))| {
-        last_of_hour(policy, policy.period_of(end_ms - 1)) < over
-    };
+    let is_over = |(_, window): &(Matching, (i64, i64))| last_of(policy, *window) < over;
     months.chain([(Matching::Annual1, year)]).filter(is_over).collect()
+}
+
+/// The last period of a window's last hour.
+fn last_of(policy: &Policy, (_, end_ms): (i64, i64)) -> Period {
+    last_of_hour(policy, policy.period_of(end_ms - 1))
+}
+
+/// When a month or year, from its first instant to the first one after it, lies below the horizon, ms: from then on it
+/// can be matched.
+#[must_use]
+pub fn closes_ms(policy: &Policy, window: (i64, i64)) -> i64 {
+    policy.passed_ms(last_of(policy, window))
 }
 
 /// What contracts are given of a year of load under one factor.
@@ -82,8 +94,9 @@ pub(super) fn match_year(
         for (offer, of_offer) in offered.iter().zip(of_offers) {
             let subject = Subject::Contract(offer.contract);
             for (load, amount) in of_offer {
-                given.insert((Part::Taken, key(load, subject, covered)), measure(-amount, 1));
-                given.insert((Part::Given, key(load, subject, offer.factor)), measure(amount, 1));
+                let (taken, told) = (Part::Taken(Claim::Window), Part::Given(Claim::Window));
+                given.insert((taken, key(load, subject, covered)), measure(-amount, 1));
+                given.insert((told, key(load, subject, offer.factor)), measure(amount, 1));
             }
         }
     }

@@ -52,7 +52,7 @@ pub use meter::{Booking, Meter, Offered};
 pub use newest::Newest;
 pub use pieces::{Piece, Stretch, book_span};
 pub use rows::Rows;
-pub use spans::{Scan, Span, Unusable, Value, usable};
+pub use spans::{Scan, Span, Unusable, Value, stretch, usable};
 
 use self::told::Told;
 use super::causes::Causes;
