@@ -311,7 +311,7 @@ fn tell(name: &str, shape: Shape, (elapsed, worst_ms, base_mb): (f64, u128, u64)
     say(&format!(
         "{name}: {readings} readings, {rate:.2} M/s, worst tick {worst_ms} ms, base {base_mb} MB, \
          resident {rss_mb} MB, {} bytes a reading, peak {} MB, {} entries",
-        (rss_mb - base_mb) * 1_048_576 / readings.max(1),
+        rss_mb.saturating_sub(base_mb) * 1_048_576 / readings.max(1),
         status_mb("VmHWM"),
         counts.entries.load(Ordering::Relaxed),
     ));
@@ -364,7 +364,7 @@ fn main() {
     let seconds = i64::try_from(setting("SECONDS", 30)).expect("a count");
     let days = i64::try_from(setting("DAYS", 35)).expect("a count");
     let meters_a_factor = u32::try_from(setting("METERS_A_FACTOR", 10)).expect("a count");
-    if which != "fleet" {
+    if ["rate", "both"].contains(&which.as_str()) {
         run(
             "rate",
             Shape {
@@ -399,6 +399,16 @@ fn main() {
         for _ in 0..setting("ROUNDS", 3) {
             run("plain", fleet);
             run("full", Shape { is_full: true, ..fleet });
+            // Sixty readings a period, and not one.
+            let often = Shape {
+                every_ms: 1000,
+                tick_ms: 1000,
+                length_ms: 10 * MINUTE,
+                period_ms: MINUTE,
+                ..fleet
+            };
+            run("plain, every second", often);
+            run("full, every second", Shape { is_full: true, ..often });
         }
     }
 }

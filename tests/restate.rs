@@ -202,6 +202,11 @@ fn a_late_position_of_a_register_moves_energy_from_above_the_horizon_to_below() 
                   GROUP BY date_trunc('day', period_start) ORDER BY date_trunc('day', period_start)";
     let expected = ["650.000", "20.000", "20.000", "10.000"].map(|sum| [sum.to_owned()]);
     assert_eq!(ledger::query(&rig, &python, by_day), expected);
+    let reasons = format!(
+        "SELECT DISTINCT reason FROM emissions WHERE co2e_kg < 0 AND period_start < to_timestamp({})",
+        (day_ms - DAY_MS) / 1000
+    );
+    assert_eq!(ledger::query(&rig, &python, &reasons), [["reading_late"]]);
 }
 
 #[test]

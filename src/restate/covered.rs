@@ -13,7 +13,7 @@
 use std::collections::BTreeSet;
 
 use plumeline_pipelines::model::time::HOUR_MS;
-use plumeline_pipelines::model::{Fact, Period, Policy, Subject, ToDate};
+use plumeline_pipelines::model::{Fact, Matching, Period, Policy, Subject, ToDate};
 use plumeline_pipelines::stages::matching::hour_of;
 
 use super::heard::Heard;
@@ -34,13 +34,19 @@ impl<'h> Coverings<'h> {
     /// Of what is known at once of `facts` and `heard`, where these have changed.
     pub(super) fn new<'f>(
         (policy, history): (&'h Policy, &'h History),
-        (mut facts, heard): (impl Iterator<Item = &'f Fact>, &Heard),
+        (facts, heard): (impl Iterator<Item = &'f Fact>, &Heard),
         changed: impl Iterator<Item = (Subject, Period)>,
     ) -> Self {
-        let is_longer =
-            |fact: &Fact| matches!(fact, Fact::Contract(row) if row.matching.window().is_some());
-        let has_windows = facts.any(is_longer);
+        let contracts = facts.filter_map(|fact| match fact {
+            Fact::Contract(row) => Some(row.matching),
+            _ => None,
+        });
+        let contracts: BTreeSet<Matching> = contracts.collect();
+        let has_windows = contracts.iter().any(|matching| matching.window().is_some());
         let mut coverings = Self { policy, history, has_windows, moved: BTreeSet::new() };
+        if contracts.is_empty() {
+            return coverings;
+        }
         let records = changed.filter(|(subject, _)| subject.has_records());
         let mut moved: BTreeSet<i64> =
             records.map(|(_, period)| coverings.window(period).0).collect();
@@ -62,7 +68,7 @@ impl<'h> Coverings<'h> {
     fn window(&self, period: Period) -> (i64, i64) {
         let hour_ms = hour_of(self.policy, period);
         let year = self.policy.calendar.around(ToDate::Year, hour_ms).filter(|_| self.has_windows);
-        year.unwrap_or((hour_ms, hour_ms + HOUR_MS.max(self.policy.period_ms)))
+        year.unwrap_or_else(|| (hour_ms, hour_ms + HOUR_MS.max(self.policy.period_ms)))
     }
 
     /// Whether what is covered of `period` can have changed by contracts alone; of emissions, also by no `rates`.
@@ -75,8 +81,9 @@ impl<'h> Coverings<'h> {
             return false;
         }
         let window = self.window(period);
-        !self.moved.contains(&window.0)
-            && !self.history.has_learned_of_places(self.policy, window)
-            && !(rates && self.history.has_learned_of_rates(self.policy, period))
+        let by_others = self.moved.contains(&window.0)
+            || self.history.has_learned_of_places(self.policy, window)
+            || (rates && self.history.has_learned_of_rates(self.policy, period));
+        !by_others
     }
 }

@@ -59,7 +59,7 @@ impl Saying {
         Self { at_ms, received_ms: *received_ms, version, what }
     }
 
-    fn from_ms(&self) -> Option<i64> {
+    fn begins_ms(&self) -> Option<i64> {
         match self.what {
             Some(What::Value(value)) => value.from_ms,
             _ => None,
@@ -99,11 +99,10 @@ impl Heard {
 
     /// What was said of activities of business systems: when it came, and from when to when they are, ms.
     pub(super) fn activities(&self) -> impl Iterator<Item = (i64, (i64, i64))> {
-        let told = self.sayings.values().flatten().filter_map(|saying| match saying.what? {
+        self.sayings.values().flatten().filter_map(|saying| match saying.what? {
             What::Activity(said) => Some((saying.received_ms, (said.from_ms, said.to_ms))),
             What::Value(_) => None,
-        });
-        told
+        })
     }
 
     /// Why what is booked of `subject` changes in `period`; of its emissions, if also `rates` may have. `None` where that is
@@ -143,7 +142,7 @@ impl Heard {
         let next = sayings.partition_point(|saying| saying.at_ms <= start_ms);
         let (before, after) = sayings.split_at(next);
         let is_of = |saying: &Saying| {
-            let stretch = stretch(rows, saying.at_ms, saying.from_ms());
+            let stretch = stretch(rows, saying.at_ms, saying.begins_ms());
             stretch.is_none_or(|(from_ms, to_ms)| from_ms < end_ms && start_ms < to_ms)
         };
         let last = before
@@ -174,15 +173,16 @@ fn why(of_one: &[Saying], then_ms: i64, policy: &Policy) -> Option<Reason> {
     if told.holds() == before {
         return None;
     }
-    let news = of_one.get(known)?;
-    let settles_ms = policy.settles_ms(policy.period_of(news.at_ms - 1));
-    Some(if known > 0 {
-        Reason::ReadingCorrected
-    } else if news.received_ms >= settles_ms {
-        Reason::ReadingLate
-    } else {
-        Reason::GapClosed
-    })
+    if known > 0 {
+        return Some(Reason::ReadingCorrected);
+    }
+    let news = of_one.first()?;
+    let end_ms = match told.holds() {
+        Some(What::Activity(said)) => said.to_ms,
+        _ => news.at_ms,
+    };
+    let settles_ms = policy.settles_ms(policy.period_of(end_ms - 1));
+    Some(if news.received_ms >= settles_ms { Reason::ReadingLate } else { Reason::GapClosed })
 }
 
 /// Which of two reasons a period has: a correction goes before what is late, and that before a gap.

@@ -127,7 +127,7 @@ pub(super) fn emissions<'scope>(
             line.method == Method::Market && claim.moves(line.gas)
         })
     });
-    of.reduce(|all, more| all.concat(more)).expect("hours are claimed")
+    of.reduce(Collection::concat).expect("hours are claimed")
 }
 
 /// The same of each node of the tree.
@@ -146,7 +146,7 @@ pub(super) fn node_emissions<'scope>(
         super::node_emissions(rolled, rates.clone())
             .filter(move |key| key.method == Method::Market && claim.moves(key.gas))
     });
-    of.reduce(|all, more| all.concat(more)).expect("hours are claimed")
+    of.reduce(Collection::concat).expect("hours are claimed")
 }
 
 /// What of it is shown as activity: load by whether and by which contract it is covered.

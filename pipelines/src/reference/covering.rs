@@ -21,6 +21,9 @@ pub(crate) struct Covering {
     certificates: BTreeMap<Id, Vec<CertificateRow>>,
 }
 
+/// What is metered under a factor in the hours that are meant, by their first instants, 1e-9 kWh.
+type Output<'a> = dyn Fn(Id, &dyn Fn(i64) -> bool) -> i128 + 'a;
+
 /// The certificates that count, by contract and beginning, ms.
 type Given<'a> = BTreeMap<(Id, i64), Vec<&'a CertificateRow>>;
 
@@ -104,7 +107,8 @@ impl Covering {
                 left.extend(open);
             }
             let place = (policy, tree, over);
-            self.match_windows((covered, &given), &mut left, place, &output, &mut allotments);
+            let supply = (covered, &given, &output as &Output<'_>);
+            self.match_windows(supply, &mut left, place, &mut allotments);
             for ((period, node), amount) in left.into_iter().filter(|(_, amount)| *amount > 0) {
                 let (unit, factor, subject) =
                     (matched_unit(), covered, Subject::Uncovered(covered));
@@ -118,10 +122,9 @@ impl Covering {
     /// What contracts that match by the month or the year are given of what is left, where those are over.
     fn match_windows(
         &self,
-        (covered, given): (Id, &Given<'_>),
+        (covered, given, output): (Id, &Given<'_>, &Output<'_>),
         left: &mut Open,
         (policy, tree, over): (&Policy, &Tree, Period),
-        output: &dyn Fn(Id, &dyn Fn(i64) -> bool) -> i128,
         allotments: &mut Allotments,
     ) {
         let year = |period| policy.calendar.around(ToDate::Year, hour_of(policy, period));

@@ -9,7 +9,7 @@ use differential_dataflow::consolidation::consolidate;
 use super::allot::{Loads, Offer, allot};
 use super::known::{Contracts, Outputs};
 use super::windows::{self, Covered};
-use super::{Allotted, Claim, Flow, Part, Stash, hour_of};
+use super::{Allotted, Claim, Flow, Part, Stash, hour_of, settles_ms};
 use crate::model::{
     ActivityKey, Cause, Id, Measure, Period, Policy, Reason, Subject, Tick, ToDate, Unit,
 };
@@ -23,6 +23,8 @@ pub(super) struct Hour {
     pub(super) outputs: Outputs,
     /// What contracts that match by the hour are given of it, 1e-9 kWh.
     allotted: BTreeMap<Allotted, i128>,
+    /// It is looked at when it has settled.
+    waits: bool,
 }
 
 impl Hour {
@@ -32,6 +34,9 @@ impl Hour {
         left.map(|((_, key), amount)| ((key.period, key.node), *amount))
     }
 }
+
+/// An hour of load under a factor that settles later.
+pub(super) type Due = (Tick, (Id, i64));
 
 /// What a tick changes of the allotments.
 pub(super) type Changes = Vec<((Part, ActivityKey, Reason), Measure)>;
@@ -44,6 +49,8 @@ pub(super) struct Desk {
     contracts: Contracts,
     tree: Tree,
     hours: BTreeMap<Id, BTreeMap<i64, Hour>>,
+    /// That of [`crate::engine::EngineOptions`].
+    known_ms: i64,
     /// Windows that end up to here are over. In a live dataflow none is.
     over: Period,
     /// What is allotted of their years, by the year's first instant.
@@ -70,11 +77,11 @@ fn touch(touched: &mut Touched, hour: (Id, i64), reason: Reason) {
 }
 
 impl Desk {
-    /// `known_ms` is that of [`crate::engine::EngineOptions`].
     pub(super) fn new(policy: Arc<Policy>, known_ms: i64) -> Self {
         let over = policy.horizon(Tick::new(known_ms, Cause::Cut));
         let over = if known_ms == 0 { Period::default() } else { over };
         Self {
+            known_ms,
             over,
             years: BTreeMap::new(),
             policy,
@@ -85,14 +92,18 @@ impl Desk {
         }
     }
 
-    pub(super) fn close(&mut self, tick: Tick, stash: Stash) -> Changes {
-        let Stash { mut flows, mut contracts, mut certificates, mut nodes } = stash;
+    /// Takes in what changes at a tick: what that changes of allotments, and which hours it has yet to close.
+    pub(super) fn close(&mut self, tick: Tick, stash: Stash) -> (Changes, Vec<Due>) {
+        let Stash { mut flows, mut contracts, mut certificates, mut nodes, due } = stash;
         // What came and went within the tick was never there.
         consolidate(&mut flows);
         consolidate(&mut contracts);
         consolidate(&mut certificates);
         consolidate(&mut nodes);
         let mut touched = Touched::new();
+        for hour in due {
+            touch(&mut touched, hour, Reason::GapClosed);
+        }
         let mut covered: BTreeSet<Id> = BTreeSet::new();
         for (row, diff) in contracts {
             covered.extend(self.contracts.update(&row, diff));
@@ -129,7 +140,8 @@ impl Desk {
             }
             touch(&mut touched, (covered, hour_ms), reason);
         }
-        let mut changes = Changes::new();
+        let (mut changes, mut later) = (Changes::new(), Vec::new());
+        touched.retain(|hour, _| self.has_settled(*hour, tick, &mut later));
         for ((covered, hour_ms), why) in &touched {
             self.match_hour((*covered, *hour_ms), why.unwrap_or(Reason::Restated), &mut changes);
         }
@@ -137,7 +149,22 @@ impl Desk {
         if self.policy.horizon(tick) < self.over {
             self.match_years(&touched, &mut changes);
         }
-        changes
+        (changes, later)
+    }
+
+    /// Whether an hour is to be matched at `tick`; else it waits, and is put down once in `later`.
+    fn has_settled(&mut self, hour: (Id, i64), tick: Tick, later: &mut Vec<Due>) -> bool {
+        let settles_ms = settles_ms(&self.policy, self.policy.period_of(hour.1));
+        let settles = Tick::new(settles_ms, Cause::Time);
+        let Some(known) = self.hours.get_mut(&hour.0).and_then(|of| of.get_mut(&hour.1)) else {
+            return true;
+        };
+        let has_settled = settles <= tick || settles_ms <= self.known_ms;
+        if !has_settled && !known.waits {
+            later.push((settles, hour));
+        }
+        known.waits = !has_settled;
+        has_settled
     }
 
     /// Allots what is over of the years of these hours anew, and hands out the difference.

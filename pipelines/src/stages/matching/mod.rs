@@ -8,8 +8,9 @@
 //! 1. Stash by tick; close ticks in order, facts before flows. *As in metering.*
 //! 2. Each hour's load is kept by period and node, and what plants put out by the factor of their meters. *Nothing but
 //!    sums: a contract covers what was used, not who measured it.*
-//! 3. An hour that changes is allotted anew ([`allot`]) by the contracts that hold at its start, and the difference is
-//!    handed out. A contract that does not meet the criteria offers nothing.
+//! 3. An hour is allotted ([`allot`]) when it has settled, and anew whenever it changes from then on, by the contracts that
+//!    hold at its start; the difference is handed out. *Before, each period that comes would divide anew what there is.* A
+//!    contract that does not meet the criteria offers nothing.
 //! 4. What is allotted is three things. [`Part::Taken`] is negative, under the load's own factor: multiplied with its
 //!    market-based lines it takes off what the load was booked at. [`Part::Given`] is as much, under the contract's
 //!    factor. [`Part::Left`] is the load no contract covers, and emits nothing: it is shown. *The load itself stays as it
@@ -206,12 +207,24 @@ pub(crate) fn matching<'scope>(
                 }
             });
             let mut output = output.activate();
+            let has_ended =
+                frontiers.iter().all(timely::progress::frontier::MutableAntichain::is_empty);
             while let Some(entry) = stash
                 .first_entry()
                 .filter(|entry| !frontiers.iter().any(|frontier| frontier.less_equal(entry.key())))
             {
-                let (tick, (capability, stash)) = entry.remove_entry();
-                let changes = desk.close(tick, stash);
+                let (tick, (capability, closing)) = entry.remove_entry();
+                // When inputs close no time passes: what waits for it is not known.
+                if has_ended && closing.only_waits() {
+                    continue;
+                }
+                let (changes, later) = desk.close(tick, closing);
+                for (due, hour) in later {
+                    let waiting = stash.entry(due);
+                    let waiting =
+                        waiting.or_insert_with(|| (capability.delayed(&due), Stash::default()));
+                    waiting.1.due.push(hour);
+                }
                 let mut session = output.session(&capability);
                 for ((part, key, reason), measure) in changes {
                     causes.note(tick, settles_ms(&policy, key.period), key, reason);
@@ -242,4 +255,14 @@ struct Stash {
     contracts: Vec<(ContractRow, i64)>,
     certificates: Vec<(CertificateRow, i64)>,
     nodes: Vec<(NodeRow, i64)>,
+    /// Hours that settle at it: the factor covered, and their first instants, ms.
+    due: Vec<(Id, i64)>,
+}
+
+impl Stash {
+    /// Whether nothing came, and hours settle by the passing of time alone.
+    fn only_waits(&self) -> bool {
+        let Self { flows, contracts, certificates, nodes, due: _ } = self;
+        flows.is_empty() && contracts.is_empty() && certificates.is_empty() && nodes.is_empty()
+    }
 }
