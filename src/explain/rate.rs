@@ -8,7 +8,7 @@
 //! A row that tells a gas as CO2e is divided by the potential it was published with; a printed total that counts is a line
 //! of what it is more than its gases, which rests on all of their rows.
 //!
-//! Where both units are money, prices lead from one to the other ([`priced`](super::priced)).
+//! Where both units are money, prices lead from one to the other ([`priced`]).
 //!
 //! A row leads to a line if the program's own rule ([`lines()`]) says so today: the rate that is booked has to come out.
 //! Where none does, that is told and nothing is made up. Of two years that blend, both lead to it ([`Weighed`]).

@@ -16,7 +16,7 @@
 //!    factor. [`Part::Left`] is the load no contract covers, and emits nothing: it is shown. *The load itself stays as it
 //!    was booked: its location-based lines are never multiplied with anything that is allotted.*
 //! 5. Contracts that match by the month or by the year have no part in any of it: they are given what is left once their
-//!    window is over and lies below the horizon ([`windows`]).
+//!    window is over and lies below the horizon ([`mod@windows`]).
 //! 6. With a difference goes its reason: that of the flow that moved it, or `contract_change`; of several, `restated`.
 //!
 //! An hour is one of UTC. Periods longer than an hour, or that do not divide it, are matched each by itself: `check` says
