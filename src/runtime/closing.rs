@@ -59,13 +59,10 @@ impl Closing {
         PendingEntry::of(policy, about, (from_ms.max(began_ms), to_ms), ms)
     }
 
-    /// Whether the horizon has moved since [`Self::pass`], and there are such rows.
-    pub(super) fn moves(&mut self, policy: &Policy, ms: i64) -> bool {
-        if self.rows.is_empty() {
-            self.last_ms = Some(ms);
-        }
+    /// Whether the horizon has moved since [`Self::pass`].
+    pub(super) fn has_moved(&self, policy: &Policy, ms: i64) -> bool {
         let moved_ms = policy.horizon_moved_ms(Tick::new(ms, Cause::Cut));
-        *self.last_ms.get_or_insert(ms) < moved_ms
+        self.last_ms.is_none_or(|last_ms| last_ms < moved_ms)
     }
 
     /// What is over since the last call, now that it is `ms`, in a ledger that began at `began_ms`: by the rows as they were

@@ -44,7 +44,7 @@ fn learned(rows: &[ContractRow]) -> Vec<(Fact, i64)> {
 /// What is told at a day: contract, from and to, and when it was learned, days.
 fn told(closing: &mut Closing, day: i64) -> Vec<(u32, i64, i64, i64)> {
     let policy = policy();
-    if !closing.moves(&policy, day * DAY_MS) {
+    if !closing.has_moved(&policy, day * DAY_MS) {
         return Vec::new();
     }
     let over = closing.pass(&policy, day * DAY_MS, 10 * DAY_MS);

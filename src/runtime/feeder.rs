@@ -298,9 +298,9 @@ impl Feeder {
     /// Notes rows of facts that may change periods below the horizon, and what the horizon has passed that contracts
     /// match as a whole: nobody books them now.
     fn note_pending(&mut self, facts: &[(Fact, i64)], ms: i64) -> Result<(), Stop> {
-        let moves = self.closing.moves(&self.parts.policy, ms);
         let Parts { reader, policy, desk, .. } = &self.parts;
-        if facts.is_empty() && !moves {
+        let has_moved = self.closing.has_moved(policy, ms);
+        if facts.is_empty() && !has_moved {
             return Ok(());
         }
         // Files of facts are learned at the first start: that is when the ledger began.
@@ -308,7 +308,7 @@ impl Feeder {
         let began_ms = policy.horizon(Tick::new(began_ms, Cause::Cut)).start_ms(policy.period_ms);
         let earliest_ms = desk.earliest_ms().map_or(began_ms, |ms| ms.min(began_ms));
         // By the rows as they were: a replay may come here with the facts that followed.
-        let over = if moves { self.closing.pass(policy, ms, earliest_ms) } else { Vec::new() };
+        let over = if has_moved { self.closing.pass(policy, ms, earliest_ms) } else { Vec::new() };
         self.closing.learn(facts);
         let of_facts = facts.iter().filter_map(|(fact, _)| {
             let of_window = self.closing.of_certificate(policy, fact, (earliest_ms, ms));
