@@ -14,7 +14,8 @@
 //! 3. What a contract has left after that is lost: it is not carried over, nor given to whom it does not reach.
 //!
 //! Source: GHG Protocol, "Overview of Revisions" of the Scope 2 Guidance (2025): claims are matched by the hour and only
-//! within a market; today's rule (2015) is the year. How energy is divided among a reporter's own sites is the reporter's choice; this one is symmetric.
+//! within a market; today's rule (2015) is the year. How energy is divided among a reporter's own sites is the reporter's
+//! choice; this one is symmetric.
 
 use std::collections::BTreeMap;
 

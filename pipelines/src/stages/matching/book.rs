@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use differential_dataflow::consolidation::consolidate;
 
-use super::allot::{Loads, Offer, allot};
+use super::allot::{Loads, allot};
 use super::known::{Contracts, Outputs};
+use super::pieces::{self, hand_out, key, measure};
 use super::windows::{self, Covered};
 use super::{Allotted, Claim, Flow, Part, Stash, hour_of, settles_ms};
 use crate::model::{
@@ -176,15 +177,7 @@ impl Desk {
             let Some(hours) = hours.get(&covered) else { continue };
             let new = windows::match_year((covered, year), hours, contracts, (policy, tree, *over));
             let old = years.insert((covered, year.0), new.clone()).unwrap_or_default();
-            let why = Reason::ContractChange;
-            for ((part, key), measure) in old.iter().filter(|(key, old)| new.get(key) != Some(old))
-            {
-                changes.push(((*part, *key, why), measure.negated()));
-            }
-            for ((part, key), measure) in new.iter().filter(|(key, new)| old.get(key) != Some(new))
-            {
-                changes.push(((*part, *key, why), *measure));
-            }
+            hand_out((&old, &new), |sum| *sum, Reason::ContractChange, changes);
         }
     }
 
@@ -202,33 +195,15 @@ impl Desk {
         };
         let (given, left) = allot(&loads, &offers, reaches);
         let mut new: BTreeMap<Allotted, i128> = BTreeMap::new();
-        let key = |(period, node): (Period, Id), subject, factor| ActivityKey {
-            period,
-            node,
-            subject,
-            unit: *unit,
-            factor,
-        };
-        for (Offer { contract, factor, .. }, of_offer) in offers.iter().zip(given) {
-            for (load, amount) in of_offer {
-                let subject = Subject::Contract(*contract);
-                new.insert((Part::Taken(Claim::Hour), key(load, subject, covered)), -amount);
-                new.insert((Part::Given(Claim::Hour), key(load, subject, *factor)), amount);
-            }
+        let place = (covered, *unit);
+        for (offer, loads) in offers.iter().zip(&given) {
+            new.extend(pieces::given((offer, Claim::Hour), place, loads));
         }
-        for (load, amount) in left.into_iter().filter(|(_, amount)| *amount > 0) {
-            new.insert((Part::Left, key(load, Subject::Uncovered(covered), covered)), amount);
-        }
-        for ((part, key), amount) in &hour.allotted {
-            if new.get(&(*part, *key)) != Some(amount) {
-                changes.push(((*part, *key, why), measure(*amount).negated()));
-            }
-        }
-        for ((part, key), amount) in &new {
-            if hour.allotted.get(&(*part, *key)) != Some(amount) {
-                changes.push(((*part, *key, why), measure(*amount)));
-            }
-        }
+        let left = left.into_iter().filter(|(_, amount)| *amount > 0);
+        new.extend(left.map(|(load, amount)| {
+            ((Part::Left, key(load, Subject::Uncovered(covered), place)), amount)
+        }));
+        hand_out((&hour.allotted, &new), |amount| measure(*amount), why, changes);
         hour.allotted = new;
         if hour.loads.is_empty() && hour.outputs.is_empty() {
             of_factor.remove(&hour_ms);
@@ -237,11 +212,6 @@ impl Desk {
             }
         }
     }
-}
-
-/// What is allotted as an amount: it rests on one allotment.
-fn measure(amount: i128) -> Measure {
-    Measure { amount: amount.into(), covered_ms: 0, presence: 1 }
 }
 
 fn sum<K: Ord>(sums: &mut BTreeMap<K, i128>, key: K, amount: i128) {

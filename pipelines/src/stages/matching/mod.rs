@@ -32,6 +32,7 @@
 pub mod allot;
 mod book;
 mod known;
+mod pieces;
 mod windows;
 
 use std::collections::BTreeMap;

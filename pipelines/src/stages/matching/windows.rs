@@ -22,11 +22,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::allot::{Loads, Offer, allot};
 use super::book::Hour;
 use super::known::{Contracts, share_of};
+use super::pieces::{self, key, measure};
 use super::{Allotted, Claim, Part, hour_of, last_of_hour, matched_unit};
 use crate::model::contract::Supply;
-use crate::model::{
-    ActivityKey, ContractRow, Id, Matching, Measure, Period, Policy, Subject, ToDate,
-};
+use crate::model::{ContractRow, Id, Matching, Measure, Period, Policy, Subject, ToDate};
 use crate::stages::roll_up::Tree;
 
 /// What contracts of months and years are given, and by how much less is left of what the hours left.
@@ -70,13 +69,7 @@ pub(super) fn match_year(
     let mut given = Covered::new();
     let hours_left: Loads = hours.range(year.0..year.1).flat_map(|(_, hour)| hour.left()).collect();
     let mut left = hours_left.clone();
-    let key = |(period, node): (Period, Id), subject, factor| ActivityKey {
-        period,
-        node,
-        subject,
-        unit: matched_unit(),
-        factor,
-    };
+    let place = (covered, matched_unit());
     for (matching, window) in windows(policy, year, over) {
         let offers = offers(covered, (matching, window), hours, contracts);
         let is_in = |period: Period| (window.0..window.1).contains(&hour_of(policy, period));
@@ -91,21 +84,18 @@ pub(super) fn match_year(
         let offered: Vec<Offer> = offers.iter().map(|(offer, _)| *offer).collect();
         let (of_offers, rest) = allot(&loads, &offered, reaches);
         left.extend(rest);
-        for (offer, of_offer) in offered.iter().zip(of_offers) {
-            let subject = Subject::Contract(offer.contract);
-            for (load, amount) in of_offer {
-                let (taken, told) = (Part::Taken(Claim::Window), Part::Given(Claim::Window));
-                given.insert((taken, key(load, subject, covered)), measure(-amount, 1));
-                given.insert((told, key(load, subject, offer.factor)), measure(amount, 1));
-            }
+        for (offer, loads) in offered.iter().zip(&of_offers) {
+            let pieces = pieces::given((offer, Claim::Window), place, loads);
+            given.extend(pieces.map(|(piece, amount)| (piece, measure(amount))));
         }
     }
     for (load, open) in &hours_left {
         let rest = left[load];
         if rest != *open {
-            let key = key(*load, Subject::Uncovered(covered), covered);
+            // Of what is covered whole nothing is shown as open any more.
             let presence = if rest == 0 { -1 } else { 0 };
-            given.insert((Part::Left, key), measure(rest - open, presence));
+            let less = Measure { presence, ..measure(rest - open) };
+            given.insert((Part::Left, key(*load, Subject::Uncovered(covered), place)), less);
         }
     }
     given
@@ -133,8 +123,4 @@ fn offers(
         (offer, holding.map(|(ms, _)| *ms).collect())
     };
     contracts.giving(covered, matching).into_iter().map(offer).collect()
-}
-
-fn measure(amount: i128, presence: i64) -> Measure {
-    Measure { amount: amount.into(), covered_ms: 0, presence }
 }
