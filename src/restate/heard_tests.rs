@@ -2,49 +2,28 @@
 
 use plumeline_pipelines::model::time::DAY_MS;
 use plumeline_pipelines::model::{
-    ActivityRecord, Arrival, Calendar, Decimal, FactorChange, FactorRow, FactorStatus, Gas, GwpSet,
-    MeterKind, MeterRow, Method, NodeRow, Quality, Retain, StampSide, Unit, Validity,
+    ActivityRecord, Arrival, Decimal, MeterKind, MeterRow, NodeRow, Quality, Unit, Validity,
 };
 use plumeline_sinks::delta::FactEntry;
 
+use super::super::reasons::tests as rows;
 use super::*;
 
 /// A period of an hour; the horizon passes its day ten days after that.
 const START_MS: i64 = 1_767_225_600_000;
 const HOUR_MS: i64 = 3_600_000;
 const PASSED_MS: i64 = START_MS + 11 * DAY_MS;
+/// The meter, and its factor, of the rows of [`rows`].
 const METER: Id = Id(1);
 const GRID: Id = Id(7);
 
 fn policy() -> Policy {
-    Policy {
-        period_ms: HOUR_MS,
-        grace_ms: HOUR_MS,
-        retain: Retain::of(10 * DAY_MS),
-        samples_ms: DAY_MS,
-        windows_ms: Vec::new(),
-        calendar: Calendar::default(),
-        gwp: GwpSet::Ar6,
-    }
+    Policy { period_ms: HOUR_MS, grace_ms: HOUR_MS, ..rows::policy() }
 }
 
 fn meter_row(kind: MeterKind) -> MeterRow {
-    MeterRow {
-        meter: METER,
-        node: Id(2),
-        kind,
-        unit: Some(Unit::parse("kWh").unwrap()),
-        multiplier: Decimal::ONE,
-        stamp: StampSide::End,
-        interval_ms: (kind == MeterKind::Interval).then_some(HOUR_MS),
-        max_hold_ms: DAY_MS,
-        modulus: None,
-        max_power: None,
-        expected_every_ms: None,
-        factor: GRID,
-        validity: Validity::ALWAYS,
-        revision: 0,
-    }
+    let interval_ms = (kind == MeterKind::Interval).then_some(HOUR_MS);
+    MeterRow { kind, interval_ms, ..rows::meter_row(0, GRID) }
 }
 
 /// A value of hour `hour`, at its end, that came at an instant.
@@ -173,22 +152,7 @@ fn where_rows_of_the_meter_or_rates_changed_too_it_is_not_told() {
     let exchanged = MeterRow { revision: 1, ..meter_row(MeterKind::Interval) };
     let of_row = told(MeterKind::Interval, &records, vec![Fact::Meter(exchanged)]);
     assert_eq!(of_row[1], [None; 2]);
-    let factor = FactorRow {
-        factor: GRID,
-        revision: 1,
-        scope: 2,
-        category: 0,
-        method: Method::Any,
-        gas: Gas::Co2,
-        kg_per_unit: Decimal::ONE,
-        unit: Unit::parse("kWh").unwrap(),
-        published_gwp: None,
-        status: FactorStatus::Final,
-        change: FactorChange::Revised,
-        validity: Validity::ALWAYS,
-        source: Id::NONE,
-    };
-    let of_rate = told(MeterKind::Interval, &records, vec![Fact::Factor(factor)]);
+    let of_rate = told(MeterKind::Interval, &records, vec![Fact::Factor(rows::factor(1, "1"))]);
     assert_eq!(of_rate[1], [Some(Reason::ReadingLate), None]);
     let node = NodeRow {
         node: Id(2),

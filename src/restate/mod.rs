@@ -339,7 +339,9 @@ impl Work<'_> {
         give: &mut dyn FnMut(Rows) -> Result<(), RestateError>,
     ) -> Result<(), RestateError> {
         let Account { records, mut activity, mut emissions } = account;
-        let heard = Heard::of(&records, &self.facts);
+        // Another reason than the whole restatement's is looked for only below the horizon.
+        let is_cold = self.reason == Reason::Restated && matches!(self.base, Base::Ledger);
+        let heard = is_cold.then(|| Heard::of(&records, &self.facts));
         let records: Vec<Record> = records.into_iter().map(|(_, record)| record).collect();
         let mut facts = self.facts.clone();
         if let Base::WithoutEdit(changes) = self.base {
@@ -354,10 +356,15 @@ impl Work<'_> {
         let factors = factors_of(&records);
         let computed = hindsight(self.policy, holding(&facts), records, self.known);
         self.add(computed, 1, (&mut activity, &mut emissions))?;
-        let told = self.told(&lines, &factors, (&activity, &emissions));
-        let known = (self.facts.keys(), &heard);
-        let why = Why::new((self.policy, &self.history), known, (booked, &activity), told);
-        let reason = |key: &ActivityKey, rates: bool| why.reason(key, rates, self.reason);
+        let changed = (booked, &activity);
+        let why = match &heard {
+            None => Why::new(self.reason, changed),
+            Some(heard) => {
+                let told = self.told(&lines, &factors, (&activity, &emissions));
+                let place = (self.policy, &self.history);
+                Why::new(self.reason, changed).by(place, (self.facts.keys(), heard), told)
+            }
+        };
         let found = &mut self.found.entry;
         for key in activity.keys() {
             self.from_ms = self.from_ms.min(key.period.start_ms(self.policy.period_ms));
@@ -372,12 +379,12 @@ impl Work<'_> {
         found.emissions += count(&emissions);
         chunks(
             activity,
-            |(key, change)| ActivityEntry { key, reason: reason(&key, false), change },
+            |(key, change)| ActivityEntry { key, reason: why.reason(&key, false), change },
             |rows| give(Rows::Activity(rows)),
         )?;
         chunks(
             emissions,
-            |(key, change)| EmissionEntry { key, reason: reason(&key.activity, true), change },
+            |(key, change)| EmissionEntry { key, reason: why.reason(&key.activity, true), change },
             |rows| give(Rows::Emissions(rows)),
         )
     }
@@ -389,9 +396,6 @@ impl Work<'_> {
         factors: &BTreeMap<Id, Id>,
         (activity, emissions): (&BTreeMap<ActivityKey, Measure>, &BTreeMap<EmissionKey, Emission>),
     ) -> BTreeMap<Group, Reason> {
-        if self.reason != Reason::Restated || !matches!(self.base, Base::Ledger) {
-            return BTreeMap::new();
-        }
         let moved: BTreeSet<_> = activity.keys().map(|key| (key.subject, key.period)).collect();
         let changed = emissions.keys().map(|key| group(&key.activity));
         let changed = changed.filter(|(subject, period, ..)| !moved.contains(&(*subject, *period)));

@@ -249,4 +249,4 @@ fn leads_to(choice: &Choice, booked: &Booked) -> bool {
 
 #[cfg(test)]
 #[path = "reasons_tests.rs"]
-mod tests;
+pub(super) mod tests;

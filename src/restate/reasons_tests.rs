@@ -15,7 +15,7 @@ const GRID: Id = Id(7);
 const METER: Id = Id(1);
 const PASSED_MS: i64 = START_MS + 11 * DAY_MS;
 
-fn policy() -> Policy {
+pub(in crate::restate) fn policy() -> Policy {
     Policy {
         period_ms: DAY_MS,
         grace_ms: 0,
@@ -31,7 +31,7 @@ fn unit() -> Unit {
     Unit::parse("kWh").unwrap()
 }
 
-fn factor(revision: i64, kg: &str) -> FactorRow {
+pub(in crate::restate) fn factor(revision: i64, kg: &str) -> FactorRow {
     FactorRow {
         factor: GRID,
         revision,
@@ -49,7 +49,7 @@ fn factor(revision: i64, kg: &str) -> FactorRow {
     }
 }
 
-fn meter_row(revision: i64, factor: Id) -> MeterRow {
+pub(in crate::restate) fn meter_row(revision: i64, factor: Id) -> MeterRow {
     MeterRow {
         meter: METER,
         node: Id(2),

@@ -4,7 +4,7 @@
 //! 2. `backfill`, where nothing was booked of it before.
 //! 3. Of a meter or activity whose amount changed: what was heard of it ([`super::heard`]).
 //! 4. Of one whose amount did not: what its factor says ([`super::reasons`]).
-//! 5. `restated`, or whatever the whole restatement is for.
+//! 5. What the whole restatement is for: `restated`, or, where it books everything, that alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,40 +41,62 @@ impl Before {
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Why<'h> {
-    place: (&'h Policy, &'h History),
-    heard: &'h Heard,
+    /// What the whole restatement is for.
+    purpose: Reason,
     before: Before,
     /// Of what amounts change.
     moved: BTreeSet<(Subject, Period)>,
+    causes: Option<Causes<'h>>,
+}
+
+/// What is known of why.
+#[derive(Debug)]
+struct Causes<'h> {
+    place: (&'h Policy, &'h History),
+    heard: &'h Heard,
     coverings: Coverings<'h>,
+    /// By factors.
     told: BTreeMap<Group, Reason>,
 }
 
 impl<'h> Why<'h> {
-    /// By all that is known of `facts` and `heard`, with amounts that change, and what factors have `told`.
-    pub(super) fn new<'f>(
-        place: (&'h Policy, &'h History),
-        (facts, heard): (impl Iterator<Item = &'f Fact>, &'h Heard),
+    /// Of what was booked `before` and amounts that change: nothing is known but the `purpose` of the restatement.
+    pub(super) fn new(
+        purpose: Reason,
         (before, activity): (Before, &BTreeMap<ActivityKey, Measure>),
-        told: BTreeMap<Group, Reason>,
     ) -> Self {
-        let moved: BTreeSet<_> = activity.keys().map(|key| (key.subject, key.period)).collect();
-        let coverings = Coverings::new(place, (facts, heard), moved.iter().copied());
-        Self { place, heard, before, moved, coverings, told }
+        let moved = activity.keys().map(|key| (key.subject, key.period)).collect();
+        Self { purpose, before, moved, causes: None }
     }
 
-    /// Why an entry of `activity` is booked, or, by `rates`, one of `emissions`, in a restatement for `purpose`.
-    pub(super) fn reason(&self, key: &ActivityKey, rates: bool, purpose: Reason) -> Reason {
+    /// The same, by all that is known of `facts` and was `heard`, and what factors have `told`.
+    pub(super) fn by<'f>(
+        self,
+        place: (&'h Policy, &'h History),
+        (facts, heard): (impl Iterator<Item = &'f Fact>, &'h Heard),
+        told: BTreeMap<Group, Reason>,
+    ) -> Self {
+        let coverings = Coverings::new(place, (facts, heard), self.moved.iter().copied());
+        Self { causes: Some(Causes { place, heard, coverings, told }), ..self }
+    }
+
+    /// Why an entry of `activity` is booked; or, by `rates`, one of `emissions`.
+    pub(super) fn reason(&self, key: &ActivityKey, rates: bool) -> Reason {
         let about = (key.subject, key.period);
-        let is_cold = purpose == Reason::Restated;
-        if is_cold && self.coverings.is_by_contracts(about, rates) {
-            Reason::ContractChange
-        } else if !self.before.holds(about) {
-            Reason::Backfill
-        } else if is_cold && self.moved.contains(&about) {
-            self.heard.reason(about, self.place, rates).unwrap_or(purpose)
-        } else {
-            self.told.get(&group(key)).copied().unwrap_or(purpose)
+        let causes = self.causes.as_ref();
+        if causes.is_some_and(|causes| causes.coverings.is_by_contracts(about, rates)) {
+            return Reason::ContractChange;
         }
+        if !self.before.holds(about) {
+            return Reason::Backfill;
+        }
+        let found = causes.and_then(|Causes { place, heard, told, .. }| {
+            if self.moved.contains(&about) {
+                heard.reason(about, *place, rates)
+            } else {
+                told.get(&group(key)).copied()
+            }
+        });
+        found.unwrap_or(self.purpose)
     }
 }
