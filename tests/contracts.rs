@@ -29,6 +29,10 @@ const CONTRACTS: &str = "contract,node,covers,factor,supply,output,share,priorit
     greens,york,grid,solar,certificates,,,1,GB,deed 1,deed 2,deed 3,deed 4,deed 5\n";
 const CERTIFICATES: &str = "certificate,contract,zone,device,wh,issued_wh,retired,valid_from,valid_to,revision,withdrawn\n";
 
+/// Meters of the sites, without the farm.
+const SITES: &str = "meter,node,kind,unit,interval,factor\n\
+    york-m,york,interval,kWh,30m,grid\nleeds-m,leeds,interval,kWh,30m,grid\n";
+
 /// A day that is live, and one that lies far below the horizon.
 fn days() -> [i64; 2] {
     let day = day_before_yesterday();
@@ -181,6 +185,55 @@ fn of_months(months: &[(u8, i64)]) -> String {
     text
 }
 
+/// A report of the year is locked; one of a day of a year that is not over yet waits for the contracts of its company, and
+/// not for those of others.
+fn locked_once_it_is_matched(rig: &Rig) {
+    let lock = |company: &str, from: &str, to: &str| {
+        let words = ["report", "lock", "--company", company, "--from", from, "--to", to];
+        let output = rig.plumeline(&[&words[..], &["--dry-run"]].concat());
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (is_locked, said) =
+        lock("acme", &format!("{}-01-01", year()), &format!("{}-01-01", year() + 1));
+    assert!(is_locked, "{said}");
+    let day = day_before_yesterday();
+    let [from, to] = [day, day + DAY_MS].map(|ms| instant(ms)[..10].to_owned());
+    let (is_locked, said) = lock("acme", &from, &to);
+    let waits = "contracts that match by the month or the year";
+    assert!(!is_locked && said.contains(waits), "{said}");
+    let (_, said) = lock("farm", &from, &to);
+    assert!(!said.contains(waits), "{said}");
+}
+
+#[test]
+fn what_a_first_contract_would_change_is_told_before_it_does() {
+    let rig = set_up();
+    // In periods of a minute each meter's 80 days are computed by themselves.
+    rig.edit("pipeline.toml", "period = \"30m\"", "period = \"1m\"");
+    rig.write("meters.csv", SITES);
+    let header = CONTRACTS.lines().next().unwrap();
+    rig.write("contracts.csv", format!("{header}\n"));
+    rig.write("certificates.csv", CERTIFICATES);
+    let mut lines = String::new();
+    for day in [days()[0] - 80 * DAY_MS, days()[0]] {
+        for meter in ["york-m", "leeds-m"] {
+            let at = format!("\"meter\":\"{meter}\",\"observed_at_ms\":{}", day + HOUR_MS / 2);
+            writeln!(lines, "{{{at},\"value\":10,\"unit\":\"kWh\"}}").unwrap();
+        }
+    }
+    rig.write("readings.jsonl", lines);
+    rig.run_to_end();
+    restate(&rig);
+    let greens = CONTRACTS.lines().last().unwrap().replace("greens,york,", "greens,acme,");
+    rig.write("contracts.csv", format!("{header}\n{greens}\n"));
+    rig.write("certificates.csv", certificates(false));
+    let told = rig.plumeline(&["facts", "diff"]);
+    let told = String::from_utf8(told.stdout).unwrap();
+    // The certificate is of 2 kWh, of all that the two sites used in that hour, by the minute: 0.1 kg each and not 0.4, less
+    // what is rounded down.
+    assert!(told.contains(" -0.599\n"), "{told}");
+}
+
 #[test]
 fn contracts_of_a_year_cover_it_once_it_is_over() {
     let rig = set_up();
@@ -188,9 +241,7 @@ fn contracts_of_a_year_cover_it_once_it_is_over() {
         greens,acme,grid,solar,certificates,annual-1,GB,deed 1,deed 2,deed 3,deed 4,deed 5\n";
     rig.write("contracts.csv", contracts);
     rig.write("certificates.csv", of_months(&[(9, 5)]));
-    let meters = "meter,node,kind,unit,interval,factor\n\
-        york-m,york,interval,kWh,30m,grid\nleeds-m,leeds,interval,kWh,30m,grid\n";
-    rig.write("meters.csv", meters);
+    rig.write("meters.csv", SITES);
     let mut lines = String::new();
     for (meter, day, kwh) in [("york-m", "03-01", 8), ("leeds-m", "06-01", 12)] {
         let at = format!("\"meter\":\"{meter}\",\"observed_at\":\"{}-{day}T00:30:00Z\"", year());
@@ -232,6 +283,7 @@ fn contracts_of_a_year_cover_it_once_it_is_over() {
     let told =
         [["contract", "backfill", "4", "-1.50"], ["contract", "contract_change", "4", "-1.50"]];
     assert_eq!(ledger::query(&rig, &python, &reasons), told);
+    locked_once_it_is_matched(&rig);
     let words = ["explain", "--node", "acme", "--from", &from, "--to", &to];
     let explained = rig.plumeline(&[&words[..], &["--method", "market", "--scope", "2"]].concat());
     let said = String::from_utf8(explained.stdout).unwrap();

@@ -88,6 +88,10 @@ fn what_is_booked_is_what_is_published() {
                    AND published_potential = 28) FROM lineage \
                    WHERE gas = 'ch4' AND published_gwp = 'ar5' AND scope > 0";
     assert_eq!(ledger::one(&rig, &python, formula), "True");
+    // Of a printed total that counts, what it has more than its gases: so the formula, and not an equation that is none.
+    let printed = "SELECT count(*) > 0 AND bool_and(formula LIKE '% kg per kWh less its gases = %') FROM lineage \
+                   WHERE factor = 'uk-electricity' AND gas = 'co2e'";
+    assert_eq!(ledger::one(&rig, &python, printed), "True");
 }
 
 /// Any number ends in its publications, and is performed again.

@@ -123,6 +123,9 @@ fn what_is_booked_is_what_suppliers_and_prices_say() {
         .collect();
     let expected = [("audit", "price_revised", "-152.52"), ("cloud", "price_revised", "-122.016")];
     assert_eq!(found, expected);
+    let formula = "SELECT count(*) > 0 AND bool_and(formula LIKE '0.41% kg per GBP@2021, by prices, = %') FROM lineage \
+                   WHERE factor = 'it-services'";
+    assert_eq!(ledger::one(&rig, &python, formula), "True");
     let said = "SELECT DISTINCT source FROM factors WHERE factor LIKE 'urn:%'";
     let source = ledger::one(&rig, &python, said);
     assert_eq!(
