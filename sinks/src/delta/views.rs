@@ -206,13 +206,22 @@ CREATE OR REPLACE VIEW corrections AS
                   ORDER BY recorded_at, reason, factor, factor_revision, co2e_kg ROWS UNBOUNDED PRECEDING);
 
 -- From a calc_id to what a number rests on: the calculation with its constants, each rate rounded half-even to 1e-12, and
--- the rows of `factors` it was made from. Of a printed
--- total that counts, the rows of its gases; a rate that blends two years shows the later one.
+-- the rows of `factors` it was made from. Of a printed total that counts, the rows of its gases; a rate that blends two
+-- years shows the later one. `formula` says where more went into a rate than that row; `explain` shows all of it.
 CREATE OR REPLACE VIEW lineage AS
   SELECT DISTINCT e.calc_id, e.factor, e.factor_revision, e.scope, e.category, e.method, e.gas,
          e.unit, e.rate_kg_per_unit, e.gwp, g.potential,
          concat(f.kg_per_unit, ' kg', CASE WHEN e.gas <> 'co2e' THEN ' CO2e / ' || p.potential END,
-                ' per ', f.unit, ' = ', e.rate_kg_per_unit, ' kg per ', e.unit,
+                ' per ', f.unit,
+                CASE WHEN e.gas = 'co2e' AND f.published_gwp IS NOT NULL AND EXISTS (
+                  FROM factors part WHERE part.factor = f.factor AND part.revision = f.revision
+                   AND part.scope = f.scope AND part.category = f.category AND part.method = f.method
+                   AND part.gas NOT IN ('co2e', 'cfe_kwh', 'load_kwh') AND NOT part.withdrawn) THEN ' less its gases' END,
+                CASE WHEN EXISTS (FROM series s WHERE s.factor = f.factor AND s.vintage = 'blended' AND NOT s.withdrawn)
+                  THEN ', by days with the year beside it,' END,
+                CASE WHEN EXISTS (FROM prices m WHERE m.\"to\" = f.unit AND f.unit <> e.unit AND NOT m.withdrawn)
+                  THEN ', by prices,' END,
+                ' = ', e.rate_kg_per_unit, ' kg per ', e.unit,
                 CASE WHEN e.scope > 0 THEN ', x ' || g.potential || ' = kg CO2e' END) AS formula,
          f.kg_per_unit AS published_kg, f.unit AS published_unit, f.published_gwp,
          p.potential AS published_potential, f.status, f.change,

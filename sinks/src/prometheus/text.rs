@@ -6,6 +6,7 @@ use super::catalogue::Definition;
 
 /// Decimals of a gram in a balance: balances are in 1e-21 kg.
 const GRAM_DECIMALS: usize = 18;
+/// Decimals of a joule: 36 of its last one are 1e-21 kWh.
 const JOULE_DECIMALS: usize = 16;
 /// Decimals of a second in an instant.
 const SECOND_DECIMALS: usize = 3;
@@ -61,8 +62,8 @@ pub(super) fn grams(mass: i128) -> String {
 /// Beyond 4e15 kWh, a hundred times what the world uses in a year.
 pub(super) fn joules(energy: i128) -> String {
     // A kWh is 3.6e6 J.
-    let tenths = energy.checked_mul(36).expect("energy of a window is less than the world's");
-    decimal(tenths, JOULE_DECIMALS)
+    let energy = energy.checked_mul(36).expect("energy of a window is less than the world's");
+    decimal(energy, JOULE_DECIMALS)
 }
 
 /// ms as seconds, exactly.
