@@ -399,16 +399,16 @@ fn main() {
         for _ in 0..setting("ROUNDS", 3) {
             run("plain", fleet);
             run("full", Shape { is_full: true, ..fleet });
-            // Sixty readings a period, and not one.
+            // Six readings a period, and not one, until two hours have settled.
             let often = Shape {
-                every_ms: 1000,
-                tick_ms: 1000,
-                length_ms: 10 * MINUTE,
+                every_ms: 10_000,
+                tick_ms: 10_000,
+                length_ms: 125 * MINUTE,
                 period_ms: MINUTE,
                 ..fleet
             };
-            run("plain, every second", often);
-            run("full, every second", Shape { is_full: true, ..often });
+            run("plain, every 10 s", often);
+            run("full, every 10 s", Shape { is_full: true, ..often });
         }
     }
 }
