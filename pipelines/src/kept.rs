@@ -117,7 +117,7 @@ fn live(
             Record::Activity(_) => false,
         });
         stage.records(Tick::new(cut_ms, Cause::Readings), records);
-        stage.recall(recall);
+        stage.recall(Tick::new(cut_ms, Cause::Kept), recall);
         from_ms = cut_ms + 1;
     }
     let mut ticks: BTreeMap<Tick, Heard> = BTreeMap::new();
@@ -205,10 +205,10 @@ impl Stage {
         }
     }
 
-    fn recall(&mut self, recall: Recall) {
+    fn recall(&mut self, tick: Tick, recall: Recall) {
         match self {
             Self::Metering(meters) => drop(meters.recall(&[recall])),
-            Self::Activities(book) => drop(book.recall(&[recall])),
+            Self::Activities(book) => drop(book.recall(tick, &[recall])),
         }
     }
 

@@ -388,8 +388,8 @@ impl History {
         told
     }
 
-    /// What lies below the horizon is forgotten, but for the last value that a walk can resume from (and,
-    /// for a register, since when it had that position). `known` is the tick of the rows that decide it.
+    /// What lies below the horizon is forgotten, but for the last value that a walk can resume from (and, for a
+    /// register with a limit on power, since when it had that position). `known` is the tick of the rows that decide it.
     fn forget(&self, told: &mut ToldValues, known: Tick, horizon: Period) {
         let rows = self.meter_rows(known);
         let none = Rows::default();

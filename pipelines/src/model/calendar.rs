@@ -12,7 +12,8 @@
 //!
 //! A period belongs to the month that holds its first instant. So a month is made of whole periods whatever the
 //! period is; and so is what `footprints` are kept by, because an hour in which a month begins is split there
-//! ([`Calendar::part`]). *Else half an hour of March would be in April, wherever a zone lies half an hour off.*
+//! ([`Calendar::part`]). *Else half an hour of March would be in April, wherever a zone lies half an hour off.* It is
+//! split once: no month is shorter than an hour.
 
 use serde::{Deserialize, Serialize};
 
@@ -86,10 +87,14 @@ impl Calendar {
     /// The months that begin at `months_ms`, the first of them a January, and windows.
     ///
     /// # Panics
-    /// If they do not ascend.
+    /// If one is shorter than an hour.
     #[must_use]
     pub fn new(zone: &str, months_ms: Vec<i64>, windows: Vec<ToDate>) -> Self {
-        assert!(months_ms.is_sorted_by(|a, b| a < b), "months follow each other");
+        let long_enough = |a: &i64, b: &i64| b - a >= HOUR_MS;
+        assert!(
+            months_ms.is_sorted_by(long_enough),
+            "months follow each other, an hour apart at least"
+        );
         Self { zone: zone.to_owned(), months_ms, windows }
     }
 
@@ -224,6 +229,12 @@ mod tests {
         let other = (hour.1, hour.1 + HOUR_MS);
         assert_eq!(calendar.part(other, other.0, quarter), other);
         assert!(calendar.splits_hours() && !Calendar::default().splits_hours());
+    }
+
+    #[test]
+    #[should_panic(expected = "an hour apart at least")]
+    fn no_hour_holds_the_beginnings_of_two_months() {
+        let _calendar = Calendar::new("Test/Short", vec![0, HOUR_MS - 1], Vec::new());
     }
 
     #[test]

@@ -48,8 +48,8 @@ pub(super) fn tell(told: &mut ToldValues, reading: &Reading) {
     told.entry(meter).or_default().entry(at_ms).or_default().take(version, value);
 }
 
-/// Lets go of a meter's values below the horizon, but for the last value that a walk can resume from (and, for a register,
-/// since when it had that position).
+/// Lets go of a meter's values below the horizon, but for the last value that a walk can resume from (and, for a register
+/// with a limit on power, since when it had that position).
 pub(crate) fn forget_values(
     policy: &Policy,
     rows: &Rows,
@@ -67,15 +67,14 @@ pub(crate) fn forget_values(
         }
     }
     let anchor = clean.last().copied();
-    let kept: Vec<i64> = clean
-        .iter()
-        .rev()
-        .enumerate()
-        .take_while(|(back, (at_ms, value))| {
-            *back == 0 || anchor.is_some_and(|a| same_position(rows, (*at_ms, value), (a.0, &a.1)))
-        })
-        .map(|(_, (at_ms, _))| *at_ms)
-        .collect();
+    // Only a limit on power asks since when.
+    let is_limited = |at_ms: i64| rows.at(at_ms).is_some_and(|row| row.max_power.is_some());
+    let since_ms = anchor.filter(|(at_ms, _)| is_limited(*at_ms)).and_then(|(at_ms, value)| {
+        let same = |(earlier_ms, earlier): &&(i64, Value)| {
+            same_position(rows, (*earlier_ms, earlier), (at_ms, &value))
+        };
+        clean.iter().rev().take_while(same).last().map(|(earlier_ms, _)| *earlier_ms)
+    });
     let first_kept = anchor.map_or(baseline_ms, |(at_ms, _)| at_ms);
-    told.retain(|at_ms, _| *at_ms >= first_kept || kept.contains(at_ms));
+    told.retain(|at_ms, _| *at_ms >= first_kept || Some(*at_ms) == since_ms);
 }

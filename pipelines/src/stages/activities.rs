@@ -3,9 +3,13 @@
 //! The same protocol as metering, without a meter's rules: stash by tick, close ticks in order, resolve each
 //! activity id by `claims`, hand out the difference alone, forget what has left the horizon.
 //!
-//! State: one entry an activity id whose stretch reaches into `retain`.
+//! A recall may take what came as a duplicate: what said more lies below the horizon, and hindsight lets go of it. Then
+//! it is told as booked. *Else a ledger would hold what `activity_data` does not, and nobody could compute it again.*
+//!
+//! State: one entry an activity id whose stretch reaches into `retain`, and one a record that was booked since the
+//! horizon moved last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use differential_dataflow::consolidation::consolidate;
@@ -139,7 +143,7 @@ pub(crate) fn activities<'scope>(
                         let (tick, stash) = stashed.remove_entry();
                         let Stash { capabilities, records, recalls } = stash;
                         give(&capabilities, tick, book.close(tick, records));
-                        give(&capabilities, tick, (book.recall(&recalls), Vec::new()));
+                        give(&capabilities, tick, book.recall(tick, &recalls));
                     }
                     (None, None) => break,
                 }
@@ -179,6 +183,8 @@ fn kept(activity: Id, version: u32, said: Option<&Said>) -> ActivityRecord {
 pub(crate) struct Book {
     options: Arc<Options>,
     claims: BTreeMap<Id, Claims<Said>>,
+    /// What was told as booked since the horizon moved last. A restatement knows all that came before.
+    booked: BTreeSet<Arrival>,
     first: Period,
     causes: Causes,
 }
@@ -186,7 +192,8 @@ pub(crate) struct Book {
 impl Book {
     /// None yet.
     pub(crate) fn new(options: Arc<Options>, causes: Causes) -> Self {
-        Self { options, claims: BTreeMap::new(), first: Period::default(), causes }
+        let (claims, booked, first) = (BTreeMap::new(), BTreeSet::new(), Period::default());
+        Self { options, claims, booked, first, causes }
     }
 
     /// Closes a tick: the activity it changes, and what became of its records.
@@ -222,6 +229,9 @@ impl Book {
                 self.causes.note(tick, settles_ms, *key, reason);
             }
             tally.count(record.arrival.source, outcome);
+            if outcome == Outcome::Booked && !is_kept {
+                self.booked.insert(record.arrival);
+            }
             let is_accepted = matches!(outcome, Outcome::Booked | Outcome::Parked);
             // Of one that is forgotten nobody here knows whether it is taken back for the first time.
             let is_told = is_accepted || record.value.is_none();
@@ -253,9 +263,9 @@ impl Book {
         (pieces, notices)
     }
 
-    /// Replaces what is known of activities; hands out what that changes.
-    pub(crate) fn recall(&mut self, recalls: &[Recall]) -> Vec<Piece> {
-        let mut pieces = Vec::new();
+    /// Replaces what is known of activities; hands out what that changes, and what is booked now that was not.
+    pub(crate) fn recall(&mut self, tick: Tick, recalls: &[Recall]) -> (Vec<Piece>, Vec<Notice>) {
+        let (mut pieces, mut notices) = (Vec::new(), Vec::new());
         let place = (&self.options.policy, self.first);
         for Recall { subject, records } in recalls {
             let id = subject.id();
@@ -267,11 +277,19 @@ impl Book {
             for record in records {
                 let Record::Activity(record) = record else { continue };
                 let said = Said::of(record);
-                match &mut claims {
-                    None => claims = Some(Claims::first(record.version, said)),
-                    Some(claims) => {
-                        claims.offer(record.version, said);
+                let verdict = match &mut claims {
+                    None => {
+                        claims = Some(Claims::first(record.version, said));
+                        Verdict::Accepted
                     }
+                    Some(claims) => claims.offer(record.version, said),
+                };
+                if verdict == Verdict::Accepted && self.is_untold(record) {
+                    self.booked.insert(record.arrival);
+                    let (record, received_ms) = (record.clone(), tick.ms());
+                    let outcome = Outcome::Booked;
+                    let entry = ActivityDataEntry { record, received_ms, outcome };
+                    notices.push(Notice::ActivityData(entry));
                 }
             }
             if let Some(new) = claims.as_ref().and_then(Claims::current) {
@@ -280,7 +298,16 @@ impl Book {
             self.claims.extend(claims.map(|claims| (id, claims)));
         }
         consolidate(&mut pieces);
-        pieces
+        (pieces, notices)
+    }
+
+    /// Whether a recalled record was said since what is recalled was known (what was kept says no more where it came
+    /// from), and told as a duplicate. Withdrawals are told whatever becomes of them.
+    fn is_untold(&self, record: &ActivityRecord) -> bool {
+        self.options.keep_readings
+            && record.value.is_some()
+            && record.arrival != Arrival::default()
+            && !self.booked.contains(&record.arrival)
     }
 
     fn refusal(&self, record: &ActivityRecord) -> Option<(RejectEvent, String)> {
@@ -328,6 +355,7 @@ impl Book {
             return;
         }
         self.first = first;
+        self.booked.clear();
         self.claims.retain(|activity, claims| {
             let Some(said) = claims.current() else { return true };
             said.pieces(*activity, (policy, old_first), &mut |((key, hold), measure)| {
@@ -342,5 +370,73 @@ impl Book {
                 claims.offers().into_iter().map(|(version, said)| kept(activity, version, said));
             notices.extend(records.map(|record| Notice::Kept(Record::Activity(record))));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Calendar, GwpSet, Retain};
+    use crate::stages::notice::Notice;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn book() -> Book {
+        let policy = Policy {
+            period_ms: HOUR_MS,
+            grace_ms: HOUR_MS,
+            retain: Retain::of(48 * HOUR_MS),
+            samples_ms: 48 * HOUR_MS,
+            windows_ms: Vec::new(),
+            calendar: Calendar::default(),
+            gwp: GwpSet::Ar6,
+        };
+        let options =
+            Options { policy, keep_readings: true, restored: Tick::ZERO, tells_heard: false };
+        Book::new(Arc::new(options), Causes::default())
+    }
+
+    fn said(version: u32, value: Option<i128>, index: u64) -> ActivityRecord {
+        let said = Said {
+            node: Id(1),
+            factor: Id(2),
+            from_ms: 1000 * HOUR_MS,
+            to_ms: 1001 * HOUR_MS,
+            number: Decimal::new(value.unwrap_or(0), 0),
+            unit: Unit::all().next().expect("the table has units"),
+        };
+        let arrival = Arrival { index, ..Arrival::default() };
+        ActivityRecord { arrival, ..kept(Id(7), version, value.is_some().then_some(&said)) }
+    }
+
+    fn told(notices: &[Notice]) -> Vec<(u32, Outcome, i64)> {
+        let row = |notice: &Notice| match notice {
+            Notice::ActivityData(row) => Some((row.record.version, row.outcome, row.received_ms)),
+            _ => None,
+        };
+        notices.iter().filter_map(row).collect()
+    }
+
+    #[test]
+    fn what_is_recalled_though_it_came_as_a_duplicate_is_told_once() {
+        let (mut book, at) = (book(), |hour| Tick::new(hour * HOUR_MS, Cause::Readings));
+        let (_, notices) = book.close(at(1002), vec![said(1, None, 1)]);
+        assert_eq!(told(&notices), [(1, Outcome::Booked, 1002 * HOUR_MS)]);
+        let older = said(0, Some(5), 2);
+        let (pieces, notices) = book.close(at(1003), vec![older.clone()]);
+        assert!(pieces.is_empty() && told(&notices).is_empty(), "a newer version is withdrawn");
+        let recall = |record: &ActivityRecord| {
+            let records = vec![Record::Activity(record.clone())];
+            [Recall { subject: Subject::Activity(Id(7)), records }]
+        };
+        // Hindsight has let go of what lies below the horizon by now.
+        let (pieces, notices) = book.recall(at(1004), &recall(&older));
+        assert_eq!((pieces.len(), told(&notices)), (1, vec![(0, Outcome::Booked, 1004 * HOUR_MS)]));
+        let (pieces, notices) = book.recall(at(1005), &recall(&older));
+        assert!(pieces.is_empty() && notices.is_empty(), "nothing changes, and it is told");
+        // What was kept from before says no more where it came from.
+        let plain = ActivityRecord { arrival: Arrival::default(), ..said(0, Some(6), 3) };
+        let (pieces, notices) = book.recall(at(1006), &recall(&plain));
+        assert_eq!((pieces.len(), told(&notices)), (1, Vec::new()));
     }
 }
