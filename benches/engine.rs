@@ -364,21 +364,19 @@ fn main() {
     let seconds = i64::try_from(setting("SECONDS", 30)).expect("a count");
     let days = i64::try_from(setting("DAYS", 35)).expect("a count");
     let meters_a_factor = u32::try_from(setting("METERS_A_FACTOR", 10)).expect("a count");
+    let rate = Shape {
+        meters: 100_000,
+        meters_a_site: 10,
+        factors: 100,
+        meters_a_factor,
+        every_ms: 100,
+        tick_ms: 250,
+        length_ms: seconds * 1000,
+        period_ms: MINUTE,
+        is_full: false,
+    };
     if ["rate", "both"].contains(&which.as_str()) {
-        run(
-            "rate",
-            Shape {
-                meters: 100_000,
-                meters_a_site: 10,
-                factors: 100,
-                meters_a_factor,
-                every_ms: 100,
-                tick_ms: 250,
-                length_ms: seconds * 1000,
-                period_ms: MINUTE,
-                is_full: false,
-            },
-        );
+        run("rate", rate);
     }
     let fleet = Shape {
         meters: 10_000,
@@ -409,6 +407,8 @@ fn main() {
             };
             run("plain, every 10 s", often);
             run("full, every 10 s", Shape { is_full: true, ..often });
+            run("plain, 10 Hz", rate);
+            run("full, 10 Hz", Shape { is_full: true, ..rate });
         }
     }
 }
