@@ -6,7 +6,7 @@
 //! A recall may take what came as a duplicate: what said more lies below the horizon, and hindsight lets go of it. Then
 //! it is told as booked. *Else a ledger would hold what `activity_data` does not, and nobody could compute it again.*
 //!
-//! State: one entry an activity id whose stretch reaches into `retain`, and one a record that was booked since the
+//! State: one entry an activity id whose stretch reaches into `retain`, and one a record that was told since the
 //! horizon moved last.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -183,8 +183,8 @@ fn kept(activity: Id, version: u32, said: Option<&Said>) -> ActivityRecord {
 pub(crate) struct Book {
     options: Arc<Options>,
     claims: BTreeMap<Id, Claims<Said>>,
-    /// What was told as booked since the horizon moved last. A restatement knows all that came before.
-    booked: BTreeSet<Arrival>,
+    /// Records of which `activity_data` was told since the horizon moved last. A restatement knows all that came before.
+    told: BTreeSet<Arrival>,
     first: Period,
     causes: Causes,
 }
@@ -192,8 +192,8 @@ pub(crate) struct Book {
 impl Book {
     /// None yet.
     pub(crate) fn new(options: Arc<Options>, causes: Causes) -> Self {
-        let (claims, booked, first) = (BTreeMap::new(), BTreeSet::new(), Period::default());
-        Self { options, claims, booked, first, causes }
+        let (claims, told, first) = (BTreeMap::new(), BTreeSet::new(), Period::default());
+        Self { options, claims, told, first, causes }
     }
 
     /// Closes a tick: the activity it changes, and what became of its records.
@@ -229,9 +229,6 @@ impl Book {
                 self.causes.note(tick, settles_ms, *key, reason);
             }
             tally.count(record.arrival.source, outcome);
-            if outcome == Outcome::Booked && !is_kept {
-                self.booked.insert(record.arrival);
-            }
             let is_accepted = matches!(outcome, Outcome::Booked | Outcome::Parked);
             // Of one that is forgotten nobody here knows whether it is taken back for the first time.
             let is_told = is_accepted || record.value.is_none();
@@ -251,6 +248,7 @@ impl Book {
             }
             // A refused one is refused for good: nothing cures what it says of itself.
             if is_told && !is_kept && self.options.keep_readings {
+                self.told.insert(record.arrival);
                 let (record, received_ms) = (record.clone(), tick.ms());
                 let entry = ActivityDataEntry { record, received_ms, outcome };
                 notices.push(Notice::ActivityData(entry));
@@ -285,7 +283,7 @@ impl Book {
                     Some(claims) => claims.offer(record.version, said),
                 };
                 if verdict == Verdict::Accepted && self.is_untold(record) {
-                    self.booked.insert(record.arrival);
+                    self.told.insert(record.arrival);
                     let (record, received_ms) = (record.clone(), tick.ms());
                     let outcome = Outcome::Booked;
                     let entry = ActivityDataEntry { record, received_ms, outcome };
@@ -302,12 +300,10 @@ impl Book {
     }
 
     /// Whether a recalled record was said since what is recalled was known (what was kept says no more where it came
-    /// from), and told as a duplicate. Withdrawals are told whatever becomes of them.
+    /// from), and has not been told: it came as a duplicate.
     fn is_untold(&self, record: &ActivityRecord) -> bool {
-        self.options.keep_readings
-            && record.value.is_some()
-            && record.arrival != Arrival::default()
-            && !self.booked.contains(&record.arrival)
+        let is_kept = record.arrival == Arrival::default();
+        self.options.keep_readings && !is_kept && !self.told.contains(&record.arrival)
     }
 
     fn refusal(&self, record: &ActivityRecord) -> Option<(RejectEvent, String)> {
@@ -355,7 +351,7 @@ impl Book {
             return;
         }
         self.first = first;
-        self.booked.clear();
+        self.told.clear();
         self.claims.retain(|activity, claims| {
             let Some(said) = claims.current() else { return true };
             said.pieces(*activity, (policy, old_first), &mut |((key, hold), measure)| {
