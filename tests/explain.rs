@@ -17,7 +17,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use rig::{DAY_MS, FILE_SOURCE, Rig, day_before_yesterday, energy, reading};
+use rig::{DAY_MS, FILE_SOURCE, Rig, day_before_yesterday, energy, ledger, reading};
 use serde_json::Value;
 
 /// Readings of the four meters.
@@ -372,6 +372,12 @@ fn two_years_that_blend_are_shown_with_their_days_and_their_mean() {
         assert!(text.contains(&part), "{part} is missing:\n{text}");
     }
     rig.verify();
+    let Some(python) = ledger::reader() else {
+        return;
+    };
+    let by_days = "SELECT count(*) > 0 AND bool_and(formula LIKE '% per kWh, by days with the year beside it, = %') \
+                   FROM lineage WHERE factor = 'grid'";
+    assert_eq!(ledger::one(&rig, &python, by_days), "True");
 }
 
 #[test]
